@@ -10,20 +10,27 @@
 //! the process that started it is: also after a panic, an interrupt or a kill.
 
 mod account;
+mod arrange;
 mod control;
 mod endpoints;
 pub mod install;
+mod manifest;
 mod paths;
 mod process;
 mod progress;
 mod router;
+pub mod seed;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use account::Account;
-pub use control::{Call, Control, Fault, Image, ImageFailure, Network, Settings, TaskEdit};
+pub use arrange::{Place, Repository, container};
+pub use control::{
+    Call, Control, Fault, Image, ImageFailure, Network, SecurityGroups, Settings, TaskEdit,
+};
 pub use endpoints::{Endpoints, NotLoopback, refuse_beyond_loopback};
+pub use manifest::Manifest;
 pub use process::StartError;
 pub use progress::Progress;
 
