@@ -12,6 +12,7 @@
 mod account;
 mod arrange;
 mod control;
+pub mod deploy;
 mod endpoints;
 pub mod install;
 mod manifest;
