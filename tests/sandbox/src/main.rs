@@ -1,11 +1,15 @@
 //! The sandbox by hand: an AWS on this machine that stays until Ctrl-C, and the
-//! demonstration.
+//! demonstration of what Steward does in it.
 
-use std::io::Write;
+mod build;
+mod demo;
+mod show;
+mod up;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
-use steward_sandbox::{Account, Parts, Sandbox};
+use show::Stage;
 
 #[derive(Parser)]
 #[command(
@@ -21,31 +25,33 @@ struct Arguments {
 enum Command {
     /// Starts the sandbox, prints what to export, and keeps it up until Ctrl-C.
     Up {
-        /// Seed and deploy nothing.
+        /// Start it empty: seed and deploy nothing.
         #[arg(long)]
         bare: bool,
     },
+    /// Shows image-pruning at work on the reference system, and stops.
+    Demo,
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    match Arguments::parse().command {
-        Command::Up { bare: _ } => up().await,
+async fn main() -> ExitCode {
+    let stage = Stage::default();
+    let act = async {
+        match Arguments::parse().command {
+            Command::Up { bare } => up::up(&stage, bare).await,
+            Command::Demo => demo::demo(&stage).await,
+        }
+    };
+    // Dropping what was being done stops the emulators, in either case.
+    let ended = tokio::select! {
+        ended = act => ended,
+        _ = tokio::signal::ctrl_c() => stage.say("\nStopped."),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            stage.complain(&error);
+            ExitCode::FAILURE
+        }
     }
-}
-
-async fn up() -> Result<()> {
-    let sandbox = Sandbox::start(Parts::Both)?;
-    print_exports(&sandbox.default_account())?;
-    tokio::signal::ctrl_c().await?;
-    Ok(())
-}
-
-fn print_exports(account: &Account) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    for (name, value) in account.env() {
-        writeln!(out, "export {name}={value}")?;
-    }
-    out.flush()?;
-    Ok(())
 }
