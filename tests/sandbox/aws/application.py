@@ -16,6 +16,7 @@ import accounts
 import calls
 import control
 import ecr
+import ecs
 import faults
 import wire
 
@@ -35,7 +36,8 @@ class Application:
     """moto with the plugin, as a WSGI application."""
 
     def __init__(self):
-        ecr.install()
+        for service in (ecr, ecs):
+            service.install()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._account_locks = {}
         self._locks_lock = threading.Lock()

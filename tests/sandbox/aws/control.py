@@ -12,6 +12,7 @@ from moto.core.exceptions import ServiceException
 import accounts
 import calls
 import ecr
+import ecs
 import faults
 import settings
 
@@ -67,6 +68,15 @@ def clear_faults(request):
     return {}
 
 
+def edit_task(request):
+    cluster, task = request["cluster"], request["task"]
+    changes = {name: value for name, value in request.members.items() if name not in ("cluster", "task")}
+    _refuse_unknown(changes, {"last_status", "stopped_reason", "stop_code", "stopped_at", "image_digest"})
+    if "stopped_at" in changes:
+        changes["stopped_at"] = time_of(changes["stopped_at"])
+    return {"task": ecs.edit_task(request.account, request.region, cluster, task, changes)}
+
+
 def list_calls(request):
     return calls.of_account(request.account, request.region if request.names_region else None)
 
@@ -79,6 +89,7 @@ def clear_calls(request):
 ROUTES = {
     ("GET", "health"): health,
     ("POST", "ecr/images"): seed_images,
+    ("POST", "ecs/tasks"): edit_task,
     ("POST", "settings"): change_settings,
     ("POST", "faults"): add_fault,
     ("POST", "faults/clear"): clear_faults,
@@ -125,10 +136,15 @@ def _seeded_image(image):
         "subject",
         "status",
     }
-    if set(image) - known:
-        raise ValueError(f"unknown keys {sorted(set(image) - known)}; an image has {sorted(known)}")
+    _refuse_unknown(image, known)
     described = {name: value for name, value in image.items() if value is not None}
     for name in ("pushed_at", "last_pull"):
         if name in described:
             described[name] = time_of(described[name])
     return described
+
+
+def _refuse_unknown(members, known):
+    unknown = set(members) - known
+    if unknown:
+        raise ValueError(f"unknown keys {sorted(unknown)}; there are {sorted(known)}")
