@@ -1,2 +1,57 @@
-//! .
-fn main() {}
+//! The sandbox by hand: an AWS on this machine that stays until Ctrl-C, and the
+//! demonstration of what Steward does in it.
+
+mod build;
+mod demo;
+mod show;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use show::Stage;
+
+#[derive(Parser)]
+#[command(
+    about = "An AWS on this machine, seeded with the reference system.",
+    version
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts the sandbox, prints what to export, and keeps it up until Ctrl-C.
+    Up {
+        /// Start it empty: seed and deploy nothing.
+        #[arg(long)]
+        bare: bool,
+    },
+    /// Shows image-pruning at work on the reference system, and stops.
+    Demo,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let stage = Stage::default();
+    let act = async {
+        match Arguments::parse().command {
+            Command::Up { bare } => up::up(&stage, bare).await,
+            Command::Demo => demo::demo(&stage).await,
+        }
+    };
+    // Dropping what was being done stops the emulators, in either case.
+    let ended = tokio::select! {
+        ended = act => ended,
+        _ = tokio::signal::ctrl_c() => stage.say("\nStopped."),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            stage.complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,150 @@
+"""The control API: what a test arranges that AWS has no call for. JSON in, JSON out, on moto's own port.
+
+Everything is below /sandbox; the paths are in `ROUTES`. A request that makes no sense is answered 400 with the reason.
+"""
+
+import json
+from datetime import datetime, timezone
+from urllib.parse import parse_qsl
+
+from moto.core.exceptions import ServiceException
+
+import accounts
+import calls
+import ecr
+import ecs
+import faults
+import settings
+
+PREFIX = "/sandbox/"
+
+
+class Request:
+    """A control request: whose account and Region it is about, and the rest of its members."""
+
+    def __init__(self, environ, body):
+        members = dict(parse_qsl(environ.get("QUERY_STRING", "")))
+        members.update(_members_of(body))
+        self.names_region = "region" in members
+        self.account = members.pop("account", accounts.DEFAULT_ACCOUNT)
+        self.region = members.pop("region", accounts.DEFAULT_REGION)
+        self.members = members
+
+    def __getitem__(self, name):
+        if name not in self.members:
+            raise ValueError(f"{name!r} is missing")
+        return self.members[name]
+
+
+def time_of(text):
+    """The seconds since 1970 of an RFC 3339 time."""
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write it as 2026-01-31T12:00:00Z")
+    return moment.astimezone(timezone.utc).timestamp()
+
+
+def health(_request):
+    return {"status": "ok"}
+
+
+def seed_images(request):
+    wanted = [_seeded_image(image) for image in request["images"]]
+    digests = ecr.seed_images(request.account, request.region, request["repository"], wanted)
+    return {"images": [{"digest": digest} for digest in digests]}
+
+
+def change_settings(request):
+    return {"settings": settings.change(request.account, request.members)}
+
+
+def add_fault(request):
+    faults.add(request.account, request.members)
+    return {}
+
+
+def clear_faults(request):
+    faults.clear(request.account)
+    return {}
+
+
+def edit_task(request):
+    cluster, task = request["cluster"], request["task"]
+    changes = {name: value for name, value in request.members.items() if name not in ("cluster", "task")}
+    _refuse_unknown(changes, {"last_status", "stopped_reason", "stop_code", "stopped_at", "image_digest"})
+    if "stopped_at" in changes:
+        changes["stopped_at"] = time_of(changes["stopped_at"])
+    return {"task": ecs.edit_task(request.account, request.region, cluster, task, changes)}
+
+
+def list_calls(request):
+    return calls.of_account(request.account, request.region if request.names_region else None)
+
+
+def clear_calls(request):
+    calls.clear(request.account)
+    return {}
+
+
+ROUTES = {
+    ("GET", "health"): health,
+    ("POST", "ecr/images"): seed_images,
+    ("POST", "ecs/tasks"): edit_task,
+    ("POST", "settings"): change_settings,
+    ("POST", "faults"): add_fault,
+    ("POST", "faults/clear"): clear_faults,
+    ("GET", "calls"): list_calls,
+    ("POST", "calls/clear"): clear_calls,
+}
+
+
+def answer(environ, body):
+    """The status and JSON body that answer a control request."""
+    route = environ["REQUEST_METHOD"], environ["PATH_INFO"][len(PREFIX) :]
+    action = ROUTES.get(route)
+    if action is None:
+        known = ", ".join(f"{method} {PREFIX}{path}" for method, path in ROUTES)
+        return 404, {"error": f"no such request; there are {known}"}
+    try:
+        return 200, action(Request(environ, body))
+    except ServiceException as error:
+        return 400, {"error": f"{error.code}: {error.message}"}
+    except (ValueError, KeyError, TypeError) as error:
+        return 400, {"error": f"{type(error).__name__}: {error}"}
+
+
+def _members_of(body):
+    if not body:
+        return {}
+    members = json.loads(body)
+    if not isinstance(members, dict):
+        raise ValueError("the body must be a JSON object")
+    return members
+
+
+def _seeded_image(image):
+    """A seeded image with its times as AWS writes them."""
+    known = {
+        "tags",
+        "pushed_at",
+        "last_pull",
+        "size",
+        "manifest",
+        "digest",
+        "media_type",
+        "artifact_media_type",
+        "subject",
+        "status",
+    }
+    _refuse_unknown(image, known)
+    described = {name: value for name, value in image.items() if value is not None}
+    for name in ("pushed_at", "last_pull"):
+        if name in described:
+            described[name] = time_of(described[name])
+    return described
+
+
+def _refuse_unknown(members, known):
+    unknown = set(members) - known
+    if unknown:
+        raise ValueError(f"unknown keys {sorted(unknown)}; there are {sorted(known)}")

@@ -1,0 +1,520 @@
+"""Services, deployments, service revisions, task sets and tasks, and the scheduler that keeps them together.
+
+"Amazon ECS service deployments", "Amazon ECS service revisions" and "Container image resolution" (ECS Developer Guide)
+are the source. Nothing happens in the background: a service settles when it has been described often enough.
+"""
+
+import math
+import random
+import time
+import uuid
+
+import settings
+from ecs_references import present_digest
+
+# DescribeTasks and ListTasks (ECS API Reference): stopped tasks appear for at least one hour.
+SECONDS_A_STOPPED_TASK_IS_SEEN = 3600
+
+# API_UpdateService says of each parameter whether it starts a deployment. These do.
+REVISION_MEMBERS = (
+    "taskDefinition",
+    "networkConfiguration",
+    "platformVersion",
+    "loadBalancers",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+)
+
+# And these are part of a revision as they are when it is made.
+REVISION_MEMBERS_TAKEN_ALONG = ("capacityProviderStrategy", "launchType")
+
+
+def without_none(members):
+    """The members that are set."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def numeric_id():
+    """An id as Amazon ECS gives to deployments and service revisions."""
+    return str(random.randrange(10**18, 10**19))
+
+
+class Place:
+    """Where resources live: what their ARNs have in common."""
+
+    def __init__(self, backend, cluster):
+        self.backend = backend
+        self.account = backend.account_id
+        self.cluster_name = cluster.name
+        self.cluster_arn = cluster.arn
+        self._prefix = f"arn:{backend.partition}:ecs:{backend.region_name}:{backend.account_id}"
+
+    def arn(self, kind, *parts):
+        """The ARN of a resource in this cluster."""
+        return f"{self._prefix}:{kind}/{'/'.join((self.cluster_name,) + parts)}"
+
+    @property
+    def tasks(self):
+        """The tasks of the cluster by ARN, where moto keeps them as well."""
+        return self.backend.tasks.setdefault(self.cluster_name, {})
+
+
+class ServiceRevision:
+    """What a deployment deploys. Immutable, but for the digests that the first task fixes."""
+
+    def __init__(self, service, task_definition):
+        self.arn = service.place.arn("service-revision", service.name, numeric_id())
+        self.service_arn = service.arn
+        self.cluster_arn = service.place.cluster_arn
+        self.task_definition = task_definition
+        members = REVISION_MEMBERS + REVISION_MEMBERS_TAKEN_ALONG
+        self.configuration = {name: service.members[name] for name in members if name in service.members}
+        self.created_at = time.time()
+        #: False for one made as if before 25 October 2024, since when service revisions can be viewed.
+        self.is_visible = settings.of_account(service.place.account).ecs_service_revisions
+        self._digests = None
+
+    def digests(self):
+        """The digest of each container, fixed when the first task asks for them.
+
+        "Container image resolution": the first task that is launched resolves the tags, all others use what it found;
+        a container with versionConsistency disabled is not resolved.
+        """
+        if self._digests is None:
+            self._digests = {
+                container["name"]: present_digest(container["image"])
+                for container in self.task_definition.container_definitions
+                if container.get("versionConsistency") != "disabled"
+            }
+        return self._digests
+
+    def describe(self):
+        """API_ServiceRevision."""
+        digests = self._digests or {}
+        images = [
+            without_none(
+                {
+                    "containerName": container["name"],
+                    "image": container["image"],
+                    "imageDigest": digests.get(container["name"]),
+                }
+            )
+            for container in self.task_definition.container_definitions
+        ]
+        return {
+            **self.configuration,
+            "serviceRevisionArn": self.arn,
+            "serviceArn": self.service_arn,
+            "clusterArn": self.cluster_arn,
+            "taskDefinition": self.task_definition.arn,
+            "containerImages": images,
+            "guardDutyEnabled": False,
+            "createdAt": self.created_at,
+        }
+
+
+class Task:
+    """One task. Answers to the names by which moto finds and tags it."""
+
+    def __init__(self, place, task_definition, **members):
+        self.place = place
+        self.task_arn = place.arn("task", uuid.uuid4().hex)
+        self.task_definition = task_definition
+        self.task_definition_arn = task_definition.arn
+        self.cluster_arn = place.cluster_arn
+        self.container_instance_arn = None
+        self.resource_requirements = []
+        self.group = members.pop("group")
+        self.started_by = members.pop("startedBy", None)
+        self.tags = members.pop("tags", None) or []
+        self.members = members
+        self.revision = None
+        #: True of a task that a test has put into a state, in which it is to stay.
+        self.is_held = False
+        self.desired_status = "RUNNING"
+        self.last_status = "PENDING"
+        self.stop_code = None
+        self.stopped_reason = None
+        self.created_at = time.time()
+        self.started_at = None
+        self.stopped_at = None
+        self.containers = [
+            {
+                "containerArn": place.arn("container", self.task_arn.split("/")[-1], str(uuid.uuid4())),
+                "taskArn": self.task_arn,
+                "name": container["name"],
+                "image": container["image"],
+                "networkInterfaces": [],
+                "cpu": str(container.get("cpu", 0)),
+            }
+            for container in task_definition.container_definitions
+        ]
+        place.tasks[self.task_arn] = self
+
+    @property
+    def is_live(self):
+        return self.last_status != "STOPPED"
+
+    @property
+    def is_seen(self):
+        """False once a stopped task is forgotten."""
+        return self.is_live or time.time() - self.stopped_at < SECONDS_A_STOPPED_TASK_IS_SEEN
+
+    def resolve(self):
+        """Fix the digests of the service revision, as the launch of a task does, before anything is pulled."""
+        if self.revision is not None:
+            self.revision.digests()
+
+    def run(self):
+        """The images are pulled and the containers run; only now is it known which images they are."""
+        fixed = self.revision.digests() if self.revision is not None else {}
+        for container in self.containers:
+            if container["name"] in fixed:
+                self.set_digest(container, fixed[container["name"]])
+            else:
+                self.set_digest(container, present_digest(container["image"]))
+        self.last_status, self.started_at = "RUNNING", time.time()
+
+    def pend(self):
+        """Back to before anything was pulled."""
+        self.last_status, self.started_at = "PENDING", None
+        for container in self.containers:
+            container.pop("imageDigest", None)
+
+    def stop(self, code, reason):
+        """Stop the task."""
+        self.desired_status = self.last_status = "STOPPED"
+        self.stop_code, self.stopped_reason = code, reason
+        self.stopped_at = time.time()
+
+    @staticmethod
+    def set_digest(container, digest):
+        """Set the digest of a container, or take it away."""
+        if digest is None:
+            container.pop("imageDigest", None)
+        else:
+            container["imageDigest"] = digest
+
+    def describe(self, with_tags):
+        """API_Task."""
+        described = {
+            **self.members,
+            "taskArn": self.task_arn,
+            "clusterArn": self.cluster_arn,
+            "taskDefinitionArn": self.task_definition_arn,
+            "containers": [{**container, "lastStatus": self.last_status} for container in self.containers],
+            "group": self.group,
+            "startedBy": self.started_by,
+            "desiredStatus": self.desired_status,
+            "lastStatus": self.last_status,
+            "stopCode": self.stop_code,
+            "stoppedReason": self.stopped_reason,
+            "createdAt": self.created_at,
+            "startedAt": self.started_at,
+            "stoppedAt": self.stopped_at,
+            "stoppingAt": self.stopped_at,
+            "cpu": self.task_definition.cpu,
+            "memory": self.task_definition.memory,
+            "containerInstanceArn": self.container_instance_arn,
+            "attachments": [],
+            "version": 1,
+            "tags": self.tags if with_tags else [],
+        }
+        return without_none(described)
+
+
+class Deployment:
+    """A deployment of a service: an entry of `deployments`, and the service deployment of the same id."""
+
+    def __init__(self, service, revision, sources):
+        number = numeric_id()
+        self.service = service
+        self.id = f"ecs-svc/{number}"
+        self.arn = service.place.arn("service-deployment", service.name, number)
+        self.revision = revision
+        self.sources = sources
+        self.status = "PRIMARY"
+        self.rollout_state = "IN_PROGRESS"
+        self.service_deployment_status = "IN_PROGRESS"
+        self.created_at = self.updated_at = time.time()
+        self.finished_at = None
+
+    def live_tasks(self):
+        return [task for task in self.service.live_tasks() if task.started_by == self.id]
+
+    def count(self, status):
+        return sum(task.last_status == status for task in self.live_tasks())
+
+    @property
+    def desired_count(self):
+        """Of the newest deployment the service's count; an older one wants what it still has."""
+        return self.service.desired_count if self.status == "PRIMARY" else len(self.live_tasks())
+
+    def finish(self, status):
+        """The service deployment has come to an end."""
+        self.service_deployment_status = status
+        self.finished_at = self.updated_at = time.time()
+
+    def describe(self):
+        """API_Deployment."""
+        state = {"IN_PROGRESS": "in progress", "COMPLETED": "completed"}[self.rollout_state]
+        taken = ("networkConfiguration", "platformVersion", "capacityProviderStrategy", "launchType")
+        configuration = self.revision.configuration
+        return {
+            **{name: configuration[name] for name in taken if name in configuration},
+            "id": self.id,
+            "status": self.status,
+            "taskDefinition": self.revision.task_definition.arn,
+            "desiredCount": self.desired_count,
+            "runningCount": self.count("RUNNING"),
+            "pendingCount": self.count("PENDING"),
+            "failedTasks": 0,
+            "createdAt": self.created_at,
+            "updatedAt": self.updated_at,
+            "rolloutState": self.rollout_state,
+            "rolloutStateReason": f"ECS deployment {self.id} {state}.",
+        }
+
+    def revision_summary(self, arn_member="arn"):
+        """The revision with the tasks it has."""
+        return {
+            arn_member: self.revision.arn,
+            "requestedTaskCount": self.desired_count,
+            "runningTaskCount": self.count("RUNNING"),
+            "pendingTaskCount": self.count("PENDING"),
+        }
+
+    def brief(self):
+        """API_ServiceDeploymentBrief."""
+        return without_none(
+            {
+                "serviceDeploymentArn": self.arn,
+                "serviceArn": self.service.arn,
+                "clusterArn": self.service.place.cluster_arn,
+                "createdAt": self.created_at,
+                "startedAt": self.created_at,
+                "finishedAt": self.finished_at,
+                "targetServiceRevisionArn": self.revision.arn,
+                "status": self.service_deployment_status,
+            }
+        )
+
+    def describe_service_deployment(self):
+        """API_ServiceDeployment."""
+        described = {
+            **self.brief(),
+            "updatedAt": self.updated_at,
+            "sourceServiceRevisions": [source.revision_summary() for source in self.sources],
+            "targetServiceRevision": self.revision_summary(),
+            "deploymentConfiguration": self.service.members["deploymentConfiguration"],
+        }
+        del described["targetServiceRevisionArn"]
+        return described
+
+
+class TaskSet:
+    """A set of tasks of a service whose deployments somebody else controls."""
+
+    def __init__(self, service, task_definition, members, tags):
+        self.id = f"ecs-svc/{numeric_id()}"
+        self.task_set_arn = service.place.arn("task-set", service.name, self.id)
+        self.service = service
+        self.task_definition = task_definition
+        self.status = "ACTIVE"
+        self.scale = members.pop("scale", {"value": 100.0, "unit": "PERCENT"})
+        self.members = members
+        self.tags = tags
+        self.created_at = self.updated_at = time.time()
+
+    @property
+    def computed_desired_count(self):
+        """API_TaskSet: the service's desired count multiplied by the scale, rounded up."""
+        return math.ceil(self.service.desired_count * self.scale["value"] / 100)
+
+    def live_tasks(self):
+        return [task for task in self.service.live_tasks() if task.started_by == self.id]
+
+    def describe(self, with_tags):
+        """API_TaskSet."""
+        statuses = [task.last_status for task in self.live_tasks()]
+        return {
+            **self.members,
+            "id": self.id,
+            "taskSetArn": self.task_set_arn,
+            "serviceArn": self.service.arn,
+            "clusterArn": self.service.place.cluster_arn,
+            "status": self.status,
+            "taskDefinition": self.task_definition.arn,
+            "scale": self.scale,
+            "computedDesiredCount": self.computed_desired_count,
+            "runningCount": statuses.count("RUNNING"),
+            "pendingCount": statuses.count("PENDING"),
+            "stabilityStatus": "STABILIZING" if "PENDING" in statuses else "STEADY_STATE",
+            "stabilityStatusAt": self.updated_at,
+            "createdAt": self.created_at,
+            "updatedAt": self.updated_at,
+            "tags": self.tags if with_tags else [],
+        }
+
+
+class Service:
+    """A service and its scheduler. Answers to the names by which moto finds and tags it."""
+
+    def __init__(self, place, name, members, tags):
+        self.place = place
+        self.name = name
+        self.cluster_name = place.cluster_name
+        self.arn = place.arn("service", name)
+        self.physical_resource_id = self.arn
+        self.status = "ACTIVE"
+        self.tags = tags
+        self.desired_count = members.pop("desiredCount", 0)
+        #: What was said of the service and is only given back.
+        self.members = members
+        self.deployments = []
+        self.history = []
+        self.revisions = {}
+        self.task_sets = []
+        self.events = []
+        self.created_at = time.time()
+        self._tasks = []
+        self._polls_left = 0
+
+    @property
+    def scheduling_strategy(self):
+        return self.members["schedulingStrategy"]
+
+    @property
+    def launch_type(self):
+        return self.members.get("launchType")
+
+    @property
+    def controller(self):
+        return self.members["deploymentController"]["type"]
+
+    @property
+    def primary(self):
+        """The newest deployment; None with a controller other than ECS."""
+        return self.deployments[0] if self.deployments else None
+
+    def live_tasks(self):
+        return [task for task in self._tasks if task.is_live]
+
+    def deploy(self, task_definition):
+        """Start a deployment of the service as it is now."""
+        revision = ServiceRevision(self, task_definition)
+        self.revisions[revision.arn] = revision
+        sources = list(self.deployments)
+        for former in sources:
+            if former.service_deployment_status == "IN_PROGRESS":
+                former.finish("STOPPED")
+            former.status = "ACTIVE"
+        deployment = Deployment(self, revision, sources)
+        self.deployments.insert(0, deployment)
+        self.history.insert(0, deployment)
+        self.schedule()
+
+    def scale(self, desired_count):
+        """Change the number of tasks, which starts no deployment (API_UpdateService, desiredCount)."""
+        self.desired_count = desired_count
+        self.schedule()
+
+    def schedule(self):
+        """Start and stop tasks until there are as many as are wanted, and wait for what takes time."""
+        for task_set in self.task_sets:
+            self._schedule(
+                task_set.live_tasks(), task_set.computed_desired_count, task_set.id, task_set.task_definition, None
+            )
+        if self.primary:
+            revision = self.primary.revision
+            self._schedule(
+                self.primary.live_tasks(), self.desired_count, self.primary.id, revision.task_definition, revision
+            )
+        self._polls_left = settings.of_account(self.place.account).ecs_polls
+        if self._polls_left == 0:
+            self._settle()
+
+    def look(self):
+        """Somebody describes the service: time passes."""
+        if self._polls_left == 0:
+            self._settle()
+        else:
+            self._polls_left -= 1
+
+    def delete(self):
+        """Stop everything. API_DeleteService: the service stays visible as INACTIVE; its revisions are deleted."""
+        self.status = "INACTIVE"
+        self.desired_count = 0
+        for task in self.live_tasks():
+            task.stop("ServiceSchedulerInitiated", "Scaling activity initiated by (service deletion)")
+        self.deployments, self.history, self.task_sets, self.revisions = [], [], [], {}
+
+    def describe(self, with_tags):
+        """API_Service."""
+        statuses = [task.last_status for task in self.live_tasks()]
+        described = {
+            **self.members,
+            "serviceArn": self.arn,
+            "serviceName": self.name,
+            "clusterArn": self.place.cluster_arn,
+            "status": self.status,
+            "desiredCount": self.desired_count,
+            "runningCount": statuses.count("RUNNING"),
+            "pendingCount": statuses.count("PENDING"),
+            "deployments": [deployment.describe() for deployment in self.deployments],
+            "taskSets": [task_set.describe(with_tags) for task_set in self.task_sets],
+            "events": self.events[:100],
+            "createdAt": self.created_at,
+            "tags": self.tags if with_tags else [],
+        }
+        visible = [deployment for deployment in self.deployments if deployment.revision.is_visible]
+        if visible:
+            described["currentServiceRevisions"] = [deployment.revision_summary() for deployment in visible]
+        if self.primary in visible:
+            described["currentServiceDeployment"] = self.primary.arn
+        return described
+
+    def _schedule(self, live, wanted, started_by, task_definition, revision):
+        for _ in range(wanted - len(live)):
+            self._start_task(started_by, task_definition, revision)
+        for task in live[wanted:]:
+            task.stop("ServiceSchedulerInitiated", f"Scaling activity initiated by (deployment {started_by})")
+
+    def _start_task(self, started_by, task_definition, revision):
+        configuration = revision.configuration if revision else self.members
+        members = without_none(
+            {
+                "launchType": configuration.get("launchType"),
+                "capacityProviderName": _first_provider(configuration.get("capacityProviderStrategy")),
+            }
+        )
+        task = Task(self.place, task_definition, group=f"service:{self.name}", startedBy=started_by, **members)
+        task.revision = revision
+        task.resolve()
+        self._tasks = [known for known in self._tasks if known.is_seen] + [task]
+
+    def _settle(self):
+        """What was under way is done: new tasks run, tasks of older deployments are gone, and so are these."""
+        for task in self.live_tasks():
+            if task.last_status == "PENDING" and not task.is_held:
+                task.run()
+        former = self.deployments[1:]
+        for deployment in former:
+            for task in deployment.live_tasks():
+                task.stop("ServiceSchedulerInitiated", f"Scaling activity initiated by (deployment {self.primary.id})")
+            deployment.status = "INACTIVE"
+        self.deployments = self.deployments[:1]
+        if self.primary and self.primary.rollout_state == "IN_PROGRESS":
+            self.primary.rollout_state = "COMPLETED"
+            self.primary.finish("SUCCESSFUL")
+            self._note(f"(service {self.name}) has reached a steady state.")
+
+    def _note(self, message):
+        self.events.insert(0, {"id": str(uuid.uuid4()), "createdAt": time.time(), "message": message})
+
+
+def _first_provider(strategy):
+    return strategy[0]["capacityProvider"] if strategy else None
+

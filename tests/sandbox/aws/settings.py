@@ -1,0 +1,42 @@
+"""How an account behaves where AWS leaves room: how long states take, and how old its deployments are."""
+
+import threading
+
+
+class Settings:
+    """The settings of one account. The defaults are the fastest AWS there could be."""
+
+    def __init__(self):
+        #: DescribeDBInstances or DescribeDBSnapshots calls that a state lasts.
+        self.rds_polls = 0
+        #: DescribeServices calls that a rollout lasts.
+        self.ecs_polls = 0
+        #: DescribeImages calls that an image is ACTIVATING after it was restored from the archive.
+        self.ecr_polls = 0
+        #: False for deployments as they were made before Amazon ECS had service revisions.
+        self.ecs_service_revisions = True
+
+
+_settings = {}
+_lock = threading.Lock()
+
+
+def of_account(account):
+    """The settings of an account."""
+    with _lock:
+        return _settings.setdefault(account, Settings())
+
+
+def change(account, changes):
+    """Change some settings of an account. Raises ValueError for a name or value that makes no sense."""
+    current = of_account(account)
+    for name, value in changes.items():
+        if not hasattr(current, name):
+            raise ValueError(f"there is no setting {name!r}; there are {', '.join(sorted(vars(current)))}")
+        expected = type(getattr(current, name))
+        if type(value) is not expected:
+            raise ValueError(f"setting {name!r} takes {expected.__name__}, not {value!r}")
+        if expected is int and value < 0:
+            raise ValueError(f"setting {name!r} cannot be negative")
+        setattr(current, name, value)
+    return vars(current)

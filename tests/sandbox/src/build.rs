@@ -1,0 +1,75 @@
+//! Builds the binaries that the sandbox runs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// What was built, in Cargo's target directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Binaries {
+    /// The function.
+    pub(crate) image_pruning: PathBuf,
+    /// The command line.
+    pub(crate) steward: PathBuf,
+}
+
+/// Builds the function and the command line. Cargo shows its own progress.
+pub(crate) fn binaries() -> Result<Binaries> {
+    // The whole workspace takes part in feature resolution: with `-p`, other
+    // features would rebuild the SDK.
+    let mut cargo = Command::new(cargo());
+    cargo
+        .args([
+            "build",
+            "--quiet",
+            "--bin",
+            "image-pruning",
+            "--bin",
+            "steward",
+        ])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .stdin(Stdio::null());
+    // Cargo describes this package to the program it runs. Build scripts of
+    // others that look at these would run again for nothing.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+        ]
+        .iter()
+        .any(|start| name.starts_with(start))
+        {
+            cargo.env_remove(&*name);
+        }
+    }
+    let status = cargo.status().context("cannot run cargo")?;
+    ensure!(status.success(), "cargo build failed ({status})");
+    let directory = std::env::current_exe()?
+        .parent()
+        .context("a program without a directory")?
+        .to_owned();
+    // Cargo put this program where it puts the others, unless it was asked for
+    // another profile.
+    let directory = if directory.ends_with("debug") {
+        directory
+    } else {
+        directory.with_file_name("debug")
+    };
+    Ok(Binaries {
+        image_pruning: directory.join("image-pruning"),
+        steward: directory.join("steward"),
+    })
+}
+
+/// The Cargo that runs this program, or the one on `PATH`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Cargo tells where it is by the environment and in no other way."
+)]
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}

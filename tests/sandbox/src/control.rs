@@ -1,0 +1,375 @@
+//! What tests and the seed need and AWS has no operation for, through the
+//! control API of our moto plugin: bulk seeding with chosen dates, network,
+//! settings, faults, task edits, and the record of calls.
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The control API for one account and Region.
+#[derive(Clone, Debug)]
+pub struct Control {
+    base: String,
+    account: String,
+    region: String,
+}
+
+/// An image to put into a repository as if it had been pushed at a moment of
+/// one's choice. Tags move as they do at a push.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Image {
+    /// Its tags; none for an untagged image.
+    pub tags: Vec<String>,
+    /// When it was pushed; now when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed_at: Option<Timestamp>,
+    /// When it was last pulled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_pull: Option<Timestamp>,
+    /// `imageSizeInBytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<i64>,
+    /// The manifest; a distinct plain one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// The digest; that of the manifest when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// `imageManifestMediaType`; the manifest's own when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// `artifactMediaType`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_media_type: Option<String>,
+    /// The digest this image refers to, as a signature does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// `ACTIVE` or `ARCHIVED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// A call that fails, on demand.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Fault {
+    /// The service, as in `ecr`.
+    pub service: String,
+    /// The operation, as in `BatchDeleteImage`.
+    pub operation: String,
+    /// The error code, as in `ThrottlingException`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The HTTP status; 400 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The error message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How many calls fail; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+    /// How many calls succeed first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip: Option<u32>,
+    /// Only calls whose body contains this.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    pub body_contains: Option<String>,
+    /// How long the call takes, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// A failure of one image inside an answer of status 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_failure: Option<ImageFailure>,
+}
+
+impl Fault {
+    /// An operation that fails with an error code until the faults are cleared.
+    pub fn of(service: &str, operation: &str, code: &str) -> Self {
+        Self {
+            service: service.to_owned(),
+            operation: operation.to_owned(),
+            code: Some(code.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+/// A failure inside the answer of `BatchDeleteImage` or `BatchGetImage`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageFailure {
+    /// Which image.
+    pub digest: String,
+    /// `failureCode`, as in `KmsError`.
+    pub code: String,
+}
+
+/// How the emulated services behave in one account.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Settings {
+    /// How many describes an RDS state takes to move on; 0 is at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rds_polls: Option<u32>,
+    /// How many describes an ECS rollout takes to move on; 0 is at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs_polls: Option<u32>,
+    /// Whether new deployments have service revisions; older ones on AWS have
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs_service_revisions: Option<bool>,
+}
+
+/// A change to one ECS task.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TaskEdit {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The task's ARN.
+    pub task: String,
+    /// `PENDING`, `RUNNING` or `STOPPED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_status: Option<String>,
+    /// Why it stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_reason: Option<String>,
+    /// The digest its containers run; `Some(None)` for a task that has not
+    /// pulled its image yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_digest: Option<Option<String>>,
+}
+
+/// The network of the reference system.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Network {
+    /// The VPC's id.
+    pub vpc: String,
+    /// Two subnets, in two availability zones.
+    pub public_subnets: Vec<String>,
+    /// Two subnets, in two availability zones.
+    pub private_subnets: Vec<String>,
+    /// The security groups.
+    pub security_groups: SecurityGroups,
+}
+
+/// The security groups of the reference system.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SecurityGroups {
+    /// Of the load balancer.
+    pub alb: String,
+    /// Of the services' tasks.
+    pub service: String,
+    /// Of the database.
+    pub database: String,
+}
+
+/// One AWS call that the emulator answered.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Call {
+    /// The service, as in `ecr`.
+    pub service: String,
+    /// The operation, as in `DescribeImages`.
+    pub operation: String,
+    /// The request: JSON, or text for services that speak otherwise.
+    #[serde(default)]
+    pub body: Value,
+    /// The HTTP status of the answer.
+    #[serde(default)]
+    pub status: u16,
+}
+
+/// The control API did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the sandbox's control API refused {method} {path}: {reason}")]
+pub struct ControlError {
+    method: &'static str,
+    path: String,
+    reason: String,
+}
+
+impl Control {
+    pub(crate) fn new(base: &str, account: &str, region: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            account: account.to_owned(),
+            region: region.to_owned(),
+        }
+    }
+
+    /// Puts images into a repository; thousands at once are fine. Answers their
+    /// digests in the same order.
+    ///
+    /// # Errors
+    /// When the repository does not exist or an image makes no sense.
+    pub async fn images(
+        &self,
+        repository: &str,
+        images: &[Image],
+    ) -> Result<Vec<String>, ControlError> {
+        #[derive(Deserialize)]
+        struct Made {
+            images: Vec<MadeImage>,
+        }
+        #[derive(Deserialize)]
+        struct MadeImage {
+            digest: String,
+        }
+        let made: Made = self
+            .post(
+                "/sandbox/ecr/images",
+                json!({"repository": repository, "images": images}),
+            )
+            .await?;
+        Ok(made.images.into_iter().map(|image| image.digest).collect())
+    }
+
+    /// Changes when a database snapshot was taken.
+    ///
+    /// # Errors
+    /// When there is no such snapshot.
+    pub async fn backdate_snapshot(
+        &self,
+        snapshot: &str,
+        created_at: Timestamp,
+    ) -> Result<(), ControlError> {
+        self.post::<Value>(
+            "/sandbox/rds/backdate",
+            json!({"snapshot": snapshot, "created_at": created_at}),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Makes the reference system's network.
+    ///
+    /// # Errors
+    /// When the emulator cannot be reached.
+    pub async fn network(&self) -> Result<Network, ControlError> {
+        self.post("/sandbox/network", json!({})).await
+    }
+
+    /// Changes how services behave in this account.
+    ///
+    /// # Errors
+    /// When the emulator cannot be reached.
+    pub async fn settings(&self, settings: &Settings) -> Result<(), ControlError> {
+        self.post::<Value>("/sandbox/settings", json!(settings))
+            .await?;
+        Ok(())
+    }
+
+    /// Adds a fault to this account.
+    ///
+    /// # Errors
+    /// When the fault makes no sense.
+    pub async fn fault(&self, fault: &Fault) -> Result<(), ControlError> {
+        self.post::<Value>("/sandbox/faults", json!(fault)).await?;
+        Ok(())
+    }
+
+    /// Ends all faults of this account.
+    ///
+    /// # Errors
+    /// When the emulator cannot be reached.
+    pub async fn clear_faults(&self) -> Result<(), ControlError> {
+        self.post::<Value>("/sandbox/faults/clear", json!({}))
+            .await?;
+        Ok(())
+    }
+
+    /// Changes a task as time or an agent would.
+    ///
+    /// # Errors
+    /// When there is no such task.
+    pub async fn edit_task(&self, edit: &TaskEdit) -> Result<(), ControlError> {
+        self.post::<Value>("/sandbox/ecs/tasks", json!(edit))
+            .await?;
+        Ok(())
+    }
+
+    /// The AWS calls of this account and Region so far, in order.
+    ///
+    /// # Errors
+    /// When the emulator cannot be reached.
+    pub async fn calls(&self) -> Result<Vec<Call>, ControlError> {
+        let path = format!(
+            "/sandbox/calls?account={}&region={}",
+            self.account, self.region
+        );
+        self.request("GET", &path, None).await
+    }
+
+    /// Forgets the calls so far.
+    ///
+    /// # Errors
+    /// When the emulator cannot be reached.
+    pub async fn clear_calls(&self) -> Result<(), ControlError> {
+        self.post::<Value>("/sandbox/calls/clear", json!({}))
+            .await?;
+        Ok(())
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: Value) -> Result<T, ControlError> {
+        let mut fields = match body {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        fields.insert("account".to_owned(), json!(self.account));
+        fields.insert("region".to_owned(), json!(self.region));
+        self.request("POST", path, Some(Value::Object(fields)))
+            .await
+    }
+
+    async fn request<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<T, ControlError> {
+        let failed = |reason: String| ControlError {
+            method,
+            path: path.to_owned(),
+            reason,
+        };
+        let mut request = HttpRequest::new(
+            body.map_or_else(SdkBody::empty, |body| SdkBody::from(body.to_string())),
+        );
+        request
+            .set_method(method)
+            .map_err(|error| failed(error.to_string()))?;
+        request
+            .set_uri(format!("{}{path}", self.base))
+            .map_err(|error| failed(error.to_string()))?;
+        request
+            .headers_mut()
+            .insert("content-type", "application/json");
+        // A connection for one call: callers may each have a runtime of their own.
+        let response = Connector::builder()
+            .build_http()
+            .call(request)
+            .await
+            .map_err(|error| failed(format!("{error:?}")))?;
+        let status = response.status().as_u16();
+        let bytes = aws_smithy_types::byte_stream::ByteStream::new(response.into_body())
+            .collect()
+            .await
+            .map_err(|error| failed(error.to_string()))?
+            .into_bytes();
+        if !(200..300).contains(&status) {
+            return Err(failed(format!(
+                "{status} {}",
+                String::from_utf8_lossy(&bytes)
+            )));
+        }
+        let bytes = if bytes.is_empty() {
+            b"null".as_slice().into()
+        } else {
+            bytes
+        };
+        serde_json::from_slice(&bytes)
+            .map_err(|error| failed(format!("{error} in {}", String::from_utf8_lossy(&bytes))))
+    }
+}

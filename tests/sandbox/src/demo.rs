@@ -1,0 +1,163 @@
+//! `cargo demo`: image-pruning at work on the reference system, from the first
+//! plan to the proof that nothing in use was lost.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use steward_sandbox::deploy::{Deployment, Run};
+use steward_sandbox::seed::{InUse, Reference};
+use steward_sandbox::{Account, Progress};
+
+use crate::show::Stage;
+use crate::up;
+
+/// What the team allows at first.
+const FIRST_POLICY: &str = include_str!("demo/first-policy.yaml");
+/// What it allows after having seen the refusal.
+const SECOND_POLICY: &str = include_str!("demo/second-policy.yaml");
+
+/// Plays the whole demonstration.
+pub(crate) async fn demo(stage: &Stage) -> Result<()> {
+    let binaries = up::build_binaries().await?;
+    let sandbox = up::start().await?;
+    let account = sandbox.default_account();
+    let reference = up::seed(&account).await?;
+    stage.title("An AWS on this machine")?;
+    up::describe(stage, &account, &reference).await?;
+
+    let function = up::deploy_image_pruning(
+        &account,
+        &binaries,
+        &[("STEWARD_MODE", "plan"), ("STEWARD_POLICY", FIRST_POLICY)],
+    )
+    .await?;
+    stage.title("1. The schedule fires, in plan mode")?;
+    stage.say(format!(
+        "The function is the real Lambda binary, run by its EventBridge schedule. Its policy:\n\n{}",
+        indented(FIRST_POLICY)
+    ))?;
+    let run = fire(&function).await?;
+    stage.report(&binaries.steward, &run.report)?;
+
+    stage.title("2. What it refuses")?;
+    refusals(stage, &run)?;
+    stage.say(format!(
+        "It deletes nothing while its own leash, {}, says plan:",
+        stage.strong("STEWARD_MODE")
+    ))?;
+    stage.say("an event that asks for more is refused, not quietly done in part.\n")?;
+    let asked = function
+        .invoke(&serde_json::json!({"operation": "prune", "mode": "apply"}))
+        .await?;
+    ensure!(
+        asked.report["status"] == "refused",
+        "asked for more than its leash, it answered {}",
+        asked.report
+    );
+    stage.report(&binaries.steward, &asked.report)?;
+
+    stage.title("3. The team agrees, and raises the leash")?;
+    stage.say(format!(
+        "STEWARD_MODE=apply, and a policy that leaves the base images alone:\n\n{}",
+        indented(SECOND_POLICY)
+    ))?;
+    function
+        .configure(&[("STEWARD_MODE", "apply"), ("STEWARD_POLICY", SECOND_POLICY)])
+        .await?;
+    let before = counts(&account, &reference).await?;
+    let run = fire(&function).await?;
+    stage.report(&binaries.steward, &run.report)?;
+    let after = counts(&account, &reference).await?;
+
+    stage.title("4. The schedule fires again")?;
+    let again = fire(&function).await?;
+    stage.report(&binaries.steward, &again.report)?;
+
+    stage.title("5. The proof, read from the registry itself")?;
+    for (repository, before) in &before {
+        let after = after.get(repository).copied().unwrap_or_default();
+        stage.say(format!(
+            "  {repository:<14} {before:>4} images before, {after:>4} now"
+        ))?;
+    }
+    stage.say("")?;
+    let lost = prove(stage, &account, &reference).await?;
+    ensure!(lost.is_empty(), "images in use are gone: {lost:?}");
+    stage.say("\nEverything that runs, is deployed, or is scaled to zero still has its image.")?;
+    stage.say("The sandbox stops now, and nothing of it is kept. `cargo sandbox` keeps one up to try more.")
+}
+
+/// Makes the schedule fire, with a word about why it takes a moment.
+async fn fire(function: &Deployment) -> Result<Run> {
+    let progress = Progress::start("Waiting for the schedule (it is looked at every ten seconds)");
+    let run = function.fire_schedule(up::now()).await;
+    progress.clear();
+    run
+}
+
+/// The guards that said no, from the report.
+fn refusals(stage: &Stage, run: &Run) -> Result<()> {
+    let refusals = run.report["refusals"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    ensure!(
+        !refusals.is_empty(),
+        "the base images should have been refused: {}",
+        run.report
+    );
+    for refusal in refusals {
+        let text = |key: &str| refusal[key].as_str().unwrap_or_default().to_owned();
+        stage.say(format!(
+            "  {} ({}): {}",
+            stage.strong(&text("unit")),
+            text("guard"),
+            text("detail")
+        ))?;
+    }
+    stage.say("")
+}
+
+async fn counts(account: &Account, reference: &Reference) -> Result<BTreeMap<String, usize>> {
+    let mut counts = BTreeMap::new();
+    for repository in reference.repositories() {
+        counts.insert(
+            repository.to_owned(),
+            account
+                .existing_repository(repository)
+                .digests()
+                .await?
+                .len(),
+        );
+    }
+    Ok(counts)
+}
+
+/// Shows who depends on which image and whether it is there; answers what is
+/// not.
+async fn prove(stage: &Stage, account: &Account, reference: &Reference) -> Result<Vec<InUse>> {
+    let mut of: BTreeMap<(String, String), Vec<InUse>> = BTreeMap::new();
+    for used in reference.in_use() {
+        of.entry((used.by.clone(), used.repository.clone()))
+            .or_default()
+            .push(used);
+    }
+    let mut lost = Vec::new();
+    for ((by, repository), images) in of {
+        let present = account.existing_repository(&repository).digests().await?;
+        let (there, gone): (Vec<_>, Vec<_>) = images
+            .into_iter()
+            .partition(|used| present.contains(&used.digest));
+        let verdict = if gone.is_empty() { "there" } else { "GONE" };
+        stage.say(format!(
+            "  {by:<48} {repository:<14} {:>2} images {verdict}",
+            there.len() + gone.len()
+        ))?;
+        lost.extend(gone);
+    }
+    Ok(lost)
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}

@@ -1,0 +1,126 @@
+//! `cargo sandbox`: keeps an AWS up to play with.
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use steward_sandbox::deploy::{self, Function};
+use steward_sandbox::seed::{self, Reference};
+use steward_sandbox::{Account, Parts, Progress, Sandbox};
+
+use crate::build::{self, Binaries};
+use crate::show::Stage;
+
+/// Starts everything, prints what to export, and waits for ever.
+pub(crate) async fn up(stage: &Stage, bare: bool) -> Result<()> {
+    let sandbox = start().await?;
+    let account = sandbox.default_account();
+    if bare {
+        stage.title("An empty AWS is up on this machine.")?;
+    } else {
+        let reference = seed(&account).await?;
+        stage.title("An AWS is up on this machine.")?;
+        describe(stage, &account, &reference).await?;
+        match build_binaries().await {
+            Ok(binaries) => {
+                deploy_image_pruning(&account, &binaries, &[]).await?;
+                stage.say(
+                    "Function steward-image-pruning is deployed, with its schedule, in plan mode.",
+                )?;
+            }
+            Err(error) => stage.say(format!("image-pruning is not deployed: {error:#}."))?,
+        }
+    }
+    stage.title("To talk to it, in another terminal:")?;
+    for (name, value) in account.env() {
+        stage.say(format!("export {name}={value}"))?;
+    }
+    if !bare {
+        stage.title("And then, for example:")?;
+        stage.say("cargo run --quiet --bin steward -- image-pruning plan")?;
+        stage.say("aws ecr describe-images --repository-name shop/web --query 'imageDetails[].imageTags[]'")?;
+        stage.say("aws ecs describe-services --cluster shop --services web worker reports")?;
+    }
+    stage.say("\nCtrl-C stops it, and nothing of it is kept.")?;
+    std::future::pending().await
+}
+
+/// Starts both emulators; installs them first if need be.
+pub(crate) async fn start() -> Result<Sandbox> {
+    tokio::task::spawn_blocking(|| -> Result<Sandbox> {
+        // The installation shows its own progress.
+        steward_sandbox::install::ensure()?;
+        let progress = Progress::start("Starting the emulators");
+        let sandbox = Sandbox::start(Parts::Both);
+        progress.clear();
+        Ok(sandbox?)
+    })
+    .await
+    .context("the start was interrupted")?
+}
+
+/// Seeds the reference system as it is now.
+pub(crate) async fn seed(account: &Account) -> Result<Reference> {
+    let progress = Progress::start("Seeding the reference system");
+    let seeded = seed::reference_system(account, now()).await;
+    progress.clear();
+    seeded.context("cannot seed the reference system")
+}
+
+/// Builds the function and the command line.
+pub(crate) async fn build_binaries() -> Result<Binaries> {
+    let progress = Progress::start("Building image-pruning and steward");
+    let built = tokio::task::spawn_blocking(build::binaries).await;
+    progress.clear();
+    built.context("the build was interrupted")?
+}
+
+/// Deploys image-pruning, in plan mode unless its environment says otherwise.
+pub(crate) async fn deploy_image_pruning(
+    account: &Account,
+    binaries: &Binaries,
+    environment: &[(&str, &str)],
+) -> Result<deploy::Deployment> {
+    let function = Function {
+        name: "image-pruning",
+        binary: &binaries.image_pruning,
+        environment,
+        schedule: "cron(0 3 * * ? *)",
+    };
+    let progress = Progress::start("Deploying the function");
+    let deployed = deploy::deploy(account, &function).await;
+    progress.clear();
+    deployed
+}
+
+/// What the account holds, in a few lines.
+pub(crate) async fn describe(
+    stage: &Stage,
+    account: &Account,
+    reference: &Reference,
+) -> Result<()> {
+    let mut images = 0;
+    for repository in reference.repositories() {
+        images += account
+            .existing_repository(repository)
+            .digests()
+            .await?
+            .len();
+    }
+    stage.say(format!(
+        "Account {} holds the reference system: a load balancer, cluster `{}` with three services (one in the middle \
+         of\na deployment, one pinned to a digest, one scaled to zero), a nightly task, a Lambda function from an \
+         image,\ndatabase `{}`, secrets and alarms. {} repositories hold {images} images, eight months of them.",
+        account.id(),
+        reference.system.cluster,
+        reference.system.database,
+        reference.repositories().len(),
+    ))
+}
+
+/// The present. Everything below takes it as a parameter.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "A person's sandbox is seeded as of today."
+)]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}

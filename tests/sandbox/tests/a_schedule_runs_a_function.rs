@@ -1,0 +1,110 @@
+//! The deployment and the schedule, with a stand-in for a function: a script
+//! that speaks Lambda's runtime API as the real binaries do.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde_json::json;
+use steward_sandbox::deploy::{self, Function};
+use steward_sandbox::{Parts, Sandbox, install};
+
+/// Answers with the event that woke it and its environment, and logs the answer.
+const STAND_IN: &str = r#"
+import json, os, sys, urllib.request
+api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+while True:
+    with urllib.request.urlopen(api + "next") as woken:
+        request, event = woken.headers["Lambda-Runtime-Aws-Request-Id"], json.load(woken)
+    report = {
+        "schema_version": 1, "status": "planned", "event": event, "account": os.environ["AWS_ACCESS_KEY_ID"],
+        "environment": {k: v for k, v in os.environ.items() if k.startswith(("AWS_ENDPOINT", "STEWARD_"))},
+    }
+    failed = isinstance(event, dict) and event.get("fail")
+    print(json.dumps({"level": "INFO", "fields": {"message": "done", "report": json.dumps(report)}}), flush=True)
+    body = {"errorType": "Failed", "errorMessage": "as told"} if failed else report
+    where = api + request + ("/error" if failed else "/response")
+    urllib.request.urlopen(urllib.request.Request(where, json.dumps(body).encode(), method="POST")).read()
+"#;
+
+fn stand_in() -> Result<PathBuf> {
+    let script = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-in");
+    fs::write(
+        &script,
+        format!(
+            "#!{}\n{STAND_IN}",
+            install::ensure()?.python().canonicalize()?.display()
+        ),
+    )?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    Ok(script)
+}
+
+#[tokio::test]
+async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<()> {
+    // Its own sandbox: the default account is everybody's.
+    let sandbox = Sandbox::start(Parts::Both)?;
+    let account = sandbox.default_account();
+    let deployed = deploy::deploy(
+        &account,
+        &Function {
+            name: "stand-in",
+            binary: &stand_in()?,
+            environment: &[("STEWARD_MODE", "plan")],
+            schedule: "cron(0 3 * * ? *)",
+        },
+    )
+    .await?;
+
+    let run = deployed.fire_schedule(Timestamp::now()).await?;
+
+    let (event, environment) = (&run.report["event"], &run.report["environment"]);
+    assert_eq!(event["source"], "aws.scheduler", "{event}");
+    assert_eq!(event["detail-type"], "Scheduled Event", "{event}");
+    assert_eq!(environment["STEWARD_MODE"], "plan");
+    let endpoints = sandbox.endpoints();
+    assert_eq!(environment["AWS_ENDPOINT_URL_ECR"], endpoints.moto());
+    assert_eq!(
+        environment["AWS_ENDPOINT_URL"].as_str(),
+        endpoints.ministack()
+    );
+    for switch in [deploy::KILL_SWITCH_ALL, "/steward/kill-switch/stand-in"] {
+        let parameter = account.ssm().get_parameter().name(switch).send().await?;
+        assert_eq!(
+            parameter.parameter().and_then(|found| found.value()),
+            Some("off"),
+            "{switch}"
+        );
+    }
+
+    // A new configuration counts from the next run on.
+    deployed.configure(&[("STEWARD_MODE", "apply")]).await?;
+    let run = deployed.invoke(&json!({"operation": "prune"})).await?;
+    assert_eq!(run.report["environment"]["STEWARD_MODE"], "apply");
+    assert_eq!(run.report["event"], json!({"operation": "prune"}));
+    let run = deployed.fire_schedule(Timestamp::now()).await?;
+    assert_eq!(run.report["environment"]["STEWARD_MODE"], "apply");
+
+    let error = deployed.invoke(&json!({"fail": true})).await.unwrap_err();
+    assert!(error.to_string().contains("as told"), "{error:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn deploying_into_another_account_is_refused() -> Result<()> {
+    let account = Sandbox::shared()?.account();
+    let nothing = Function {
+        name: "x",
+        binary: Path::new("/dev/null"),
+        environment: &[],
+        schedule: "rate(1 day)",
+    };
+    let error = deploy::deploy(&account, &nothing).await.unwrap_err();
+    assert!(
+        error.to_string().contains("cannot be deployed into"),
+        "{error:#}"
+    );
+    Ok(())
+}
