@@ -1,8 +1,8 @@
 //! What anything uses is never deleted.
 
 use aws_sdk_ecs::types::{
-    DeploymentController, DeploymentControllerType, DesiredStatus, Scale, ScaleUnit,
-    VersionConsistency,
+    AwsVpcConfiguration, DeploymentController, DeploymentControllerType, DesiredStatus,
+    NetworkConfiguration, Scale, ScaleUnit, VersionConsistency,
 };
 use steward::report::{ActionOutcome, Status};
 use steward_sandbox::{Settings, TaskEdit, container};
@@ -242,6 +242,7 @@ async fn keeps_every_untagged_image_where_a_deployment_has_no_revision() {
     let present = stage.image(&repo, "present", 30, &["stable"]).await;
     let tagged = stage.image(&repo, "tagged", 35, &["old"]).await;
     let elsewhere = stage.image(&other, "elsewhere", 35, &[]).await;
+    stage.image(&other, "newest", 30, &["v1"]).await;
 
     let report = stage.apply(STRICT).await;
 
@@ -476,6 +477,15 @@ async fn keeps_what_the_policy_names_by_tag_and_by_digest() {
     assert_eq!(going(&report), [unused]);
 }
 
+fn network() -> NetworkConfiguration {
+    let vpc = AwsVpcConfiguration::builder()
+        .subnets("subnet-0a")
+        .security_groups("sg-0a");
+    NetworkConfiguration::builder()
+        .awsvpc_configuration(vpc.build().unwrap())
+        .build()
+}
+
 #[tokio::test]
 async fn a_pending_task_keeps_what_its_tag_may_have_been() {
     let stage = Stage::new();
@@ -493,6 +503,7 @@ async fn a_pending_task_keeps_what_its_tag_may_have_been() {
         .run_task()
         .cluster("shop")
         .task_definition(&definition)
+        .network_configuration(network())
         .send()
         .await
         .unwrap();

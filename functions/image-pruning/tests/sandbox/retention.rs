@@ -90,10 +90,11 @@ async fn leaves_alone_what_the_policy_does_not_select() {
     }
     let lab = stage.account.repository("shop/lab-1").await.unwrap();
     let old = stage.image(&lab, "old", 3, &[]).await;
+    stage.image(&lab, "newest", 2, &["v1"]).await;
 
     let report = stage.apply(POLICY).await;
 
-    assert_eq!(report.summary.observed, 1);
+    assert_eq!(report.summary.observed, 2);
     assert_eq!(going(&report), [old]);
     let calls = stage.account.control().calls().await.unwrap();
     let reads = calls.iter().filter(|c| c.operation == "DescribeImages");
@@ -136,6 +137,7 @@ async fn nothing_in_a_repository_on_hold_is_touched() {
     ] {
         let repo = stage.account.repository(name).await.unwrap();
         stage.image(&repo, name, 60, &[]).await;
+        stage.image(&repo, "newest", 40, &["v1"]).await;
         let described = ecr
             .describe_repositories()
             .repository_names(name)
@@ -160,8 +162,12 @@ async fn nothing_in_a_repository_on_hold_is_touched() {
 
     assert_eq!(report.summary.done, 1, "{report:#?}");
     assert!(report.actions[0].resource.starts_with("over@"));
-    assert_eq!(report.kept[0].reason, "held");
-    assert_eq!(report.kept[0].count, 3);
+    let held = report
+        .kept
+        .iter()
+        .find(|line| line.reason == "held")
+        .unwrap();
+    assert_eq!(held.count, 6);
 }
 
 #[tokio::test]
@@ -171,6 +177,7 @@ async fn refuses_a_repository_of_which_nearly_all_would_go_and_prunes_the_others
     for n in 0..20 {
         stage.image(&base, &format!("base {n}"), 100 + n, &[]).await;
     }
+    stage.image(&base, "newest", 40, &["v9"]).await;
     let web = stage.account.repository("shop/web").await.unwrap();
     let old = stage.image(&web, "old", 60, &["v1"]).await;
     stage.image(&web, "new", 50, &["v2"]).await;
@@ -185,7 +192,7 @@ async fn refuses_a_repository_of_which_nearly_all_would_go_and_prunes_the_others
     assert_eq!(report.refusals.len(), 1);
     assert_eq!(report.refusals[0].unit, "tools/base");
     assert_eq!(report.refusals[0].guard, "max_share_percent");
-    assert_eq!(base.digests().await.unwrap().len(), 20);
+    assert_eq!(base.digests().await.unwrap().len(), 21);
     assert!(!web.has(&old).await.unwrap());
 }
 
@@ -193,15 +200,36 @@ async fn refuses_a_repository_of_which_nearly_all_would_go_and_prunes_the_others
 async fn never_empties_a_repository() {
     let stage = Stage::new();
     let repo = stage.account.repository("builds").await.unwrap();
+    let mut digests = Vec::new();
     for n in 0..3 {
-        stage
-            .image(&repo, &format!("build {n}"), 100 + n, &[])
-            .await;
+        digests.push(
+            stage
+                .image(&repo, &format!("build {n}"), 100 + n, &[])
+                .await,
+        );
     }
 
     let report = stage.apply(STRICT).await;
 
+    assert_eq!(report.status, Status::Applied);
+    assert_eq!(repo.digests().await.unwrap(), digests[..1]);
+    assert_eq!(kept_for(&report, &digests[0]), Some("last_image"));
+}
+
+#[tokio::test]
+async fn refuses_to_go_below_the_floor_of_the_policy() {
+    let stage = Stage::new();
+    let repo = stage.account.repository("builds").await.unwrap();
+    for n in 0..5 {
+        stage
+            .image(&repo, &format!("build {n}"), 100 + n, &[])
+            .await;
+    }
+    let floor = STRICT.replace("limits: {", "limits: {keep_images_at_least: 2, ");
+
+    let report = stage.apply(&floor).await;
+
     assert_eq!(report.status, Status::Refused);
     assert_eq!(report.refusals[0].guard, "keep_at_least");
-    assert_eq!(repo.digests().await.unwrap().len(), 3);
+    assert_eq!(repo.digests().await.unwrap().len(), 5);
 }
