@@ -123,6 +123,18 @@ class Faults(AwsTest):
         self.control("faults/clear")
         self.assertEqual(1, len(ecr.batch_get_image(repositoryName="app", imageIds=[{"imageTag": "a"}])["images"]))
 
+    def test_an_image_fails_in_one_operation_as_often_as_asked(self):
+        ecr = self.client("ecr")
+        ecr.create_repository(repositoryName="app")
+        manifest = image_manifest("one")
+        ecr.put_image(repositoryName="app", imageManifest=manifest)
+        ids = [{"imageDigest": digest(manifest)}]
+        failure = {"digest": digest(manifest), "code": "ImageInaccessible"}
+        self.control("faults", image_failure=failure, operation="BatchDeleteImage", times=1)
+        self.assertEqual([], ecr.batch_get_image(repositoryName="app", imageIds=ids)["failures"])
+        self.assertEqual(1, len(ecr.batch_delete_image(repositoryName="app", imageIds=ids)["failures"]))
+        self.assertEqual(ids, ecr.batch_delete_image(repositoryName="app", imageIds=ids)["imageIds"])
+
     def test_nonsense_is_refused_with_the_reason(self):
         self.assertIn("needs a code", self.control_refusal("faults", service="ecr"))
         self.assertIn("colour", self.control_refusal("faults", code="X", colour=1))
