@@ -96,7 +96,7 @@ class Faults(AwsTest):
         self.call("ecr")
 
     def test_a_fault_can_be_for_requests_that_hold_a_text(self):
-        self.control("faults", service="ecr", operation="CreateRepository", match='"bad"', code="LimitExceededException")
+        self.control("faults", service="ecr", match='"bad"', code="LimitExceededException")
         ecr = self.client("ecr")
         ecr.create_repository(repositoryName="good")
         self.assert_refused("LimitExceededException", ecr.create_repository, repositoryName="bad")
