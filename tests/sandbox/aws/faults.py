@@ -79,6 +79,7 @@ _lock = threading.Lock()
 
 def add(account, wanted):
     """Add a fault to an account. Raises ValueError or KeyError for one that cannot be understood."""
+    wanted = {name: value for name, value in wanted.items() if value is not None}
     is_image_failure = "image_failure" in wanted
     fault = ImageFailure(_image_failure_of(wanted)) if is_image_failure else Refusal(wanted)
     with _lock:
@@ -110,7 +111,8 @@ def _image_failure_of(wanted):
     """An image failure; the operation and the times may stand beside it as they do for other faults."""
     _refuse_unknown_keys(wanted, _KEYS_BESIDE_IMAGE_FAILURE)
     beside = {name: wanted[name] for name in ("operation", "times") if name in wanted}
-    return {**beside, **wanted["image_failure"]}
+    inside = {name: value for name, value in wanted["image_failure"].items() if value is not None}
+    return {**beside, **inside}
 
 
 def _refuse_unknown_keys(wanted, known):

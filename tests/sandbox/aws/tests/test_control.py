@@ -81,7 +81,7 @@ class Faults(AwsTest):
         self.assertEqual(500, self.calls()[-1]["status"])
 
     def test_a_fault_strikes_as_often_and_as_late_as_asked(self):
-        self.control("faults", service="ecr", code="ThrottlingException", skip=1, times=2)
+        self.control("faults", service="ecr", code="ThrottlingException", skip=1, times=2, status=None, match=None)
         self.call("ecr")
         for _ in range(2):
             self.assert_refused("ThrottlingException", self.call, service="ecr")
