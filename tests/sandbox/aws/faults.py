@@ -79,7 +79,7 @@ _lock = threading.Lock()
 
 def add(account, wanted):
     """Add a fault to an account. Raises ValueError or KeyError for one that cannot be understood."""
-    wanted = {name: value for name, value in wanted.items() if value is not None}
+    wanted = {name: value for name, value in wanted.items() if value not in (None, "")}
     is_image_failure = "image_failure" in wanted
     fault = ImageFailure(_image_failure_of(wanted)) if is_image_failure else Refusal(wanted)
     with _lock:

@@ -1,6 +1,7 @@
 """The control API: accounts, faults, the record of calls, settings and the network."""
 
 import json
+import threading
 import time
 import unittest
 import urllib.error
@@ -106,6 +107,17 @@ class Faults(AwsTest):
         began = time.monotonic()
         self.call("ecr")
         self.assertGreaterEqual(time.monotonic() - began, 0.3)
+
+    def test_a_delayed_call_is_on_record_before_it_is_answered(self):
+        self.control("faults", service="ecr", delay_ms=500, times=1)
+        caller = threading.Thread(target=self.call, args=("ecr",))
+        caller.start()
+        deadline = time.monotonic() + 5
+        while not self.calls() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertEqual([0], [call["status"] for call in self.calls()])
+        caller.join()
+        self.assertEqual([200], [call["status"] for call in self.calls()])
 
     def test_a_fault_is_of_one_account(self):
         self.control("faults", service="ecr", code="ThrottlingException")
