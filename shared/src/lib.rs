@@ -1,1 +1,19 @@
-//! Steward.
+//! What two or more of Steward's functions need, and nothing else.
+//!
+//! The road that every function follows is in [`engine`]: a wake-up
+//! ([`event`]) and a policy ([`policy`]) lead to an observation, a pure
+//! decision, guards ([`guard`]), an execution in lanes ([`run`]), and a report
+//! ([`report`]). [`lambda`] is the entry in AWS, the `steward` binary the entry
+//! by hand; both call [`run::run`].
+
+pub mod aws;
+pub mod engine;
+pub mod event;
+pub mod guard;
+pub mod hold;
+pub mod lambda;
+pub mod plan_file;
+pub mod policy;
+pub mod report;
+pub mod run;
+pub mod switches;

@@ -1,1 +1,128 @@
-//! image-pruning.
+//! Deletes container images in Amazon ECR that nothing runs, can roll back to
+//! or names, and tells for every image it keeps why it stays.
+//!
+//! It never deletes an image that is in use, or part of one, or about one; and
+//! where a read that could have shown a use has failed, it deletes nothing that
+//! the read could concern.
+
+mod act;
+mod action;
+mod decide;
+mod graph;
+mod in_use;
+mod observe;
+mod policy;
+mod reference;
+mod world;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use steward::engine::{ActionView, Function, PlanOf, ScopeError, Seen};
+use steward::event::Event;
+use steward::guard::{RunLimits, UnitLimits};
+
+pub use crate::action::{ACTION_KINDS, Action, DeleteImage};
+pub use crate::decide::{REASON_CODES, Reason};
+pub use crate::observe::Registry;
+pub use crate::policy::{
+    InUse, Limits, NEVER_SOONER_THAN, Override, PruningPolicy, Retention, Tags,
+};
+pub use crate::world::{Digest, Image, Pin, Repository, Use, User, UserKind, World};
+
+/// image-pruning, for the engine.
+#[derive(Debug)]
+pub struct ImagePruning;
+
+/// Which of the selected repositories a run is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// All that the policy selects.
+    Everything,
+    /// Only these, as far as the policy selects them.
+    Repositories(Vec<String>),
+}
+
+impl Function for ImagePruning {
+    const NAME: &'static str = "image-pruning";
+    const OPERATIONS: &'static [&'static str] = &["prune"];
+    /// `BatchDeleteImage` takes 100 image ids (Amazon ECR API Reference).
+    const BATCH: usize = 100;
+    type Policy = PruningPolicy;
+    type Scope = Scope;
+    type World = World;
+    type Action = Action;
+    type Reason = Reason;
+
+    fn scope(event: &Event) -> Result<Scope, ScopeError> {
+        match event {
+            Event::Schedule(_) => Ok(Scope::Everything),
+            Event::EcrImage(image) => Ok(Scope::Repositories(vec![image.repository.clone()])),
+            Event::Manual(manual) => scope_of_parameters(&manual.parameters),
+            other => Err(ScopeError(format!(
+                "image-pruning does not take {} events; allowed: schedules, ECR Image Action, and \
+                 the manual form {{\"operation\":\"prune\",\"mode\":\"plan\"}}",
+                other.kind()
+            ))),
+        }
+    }
+
+    fn decide(
+        policy: &PruningPolicy,
+        _: &Scope,
+        seen: &Seen<World>,
+        now: Timestamp,
+    ) -> PlanOf<Self> {
+        decide::decide(policy, seen, now)
+    }
+
+    fn achieved(action: &Action, world: &World) -> bool {
+        action::achieved(action, world)
+    }
+
+    fn view(action: &Action) -> ActionView {
+        action::view(action)
+    }
+
+    fn unit_limits(policy: &PruningPolicy, repository: &str) -> UnitLimits {
+        policy.limits_of(repository)
+    }
+
+    fn run_limits(policy: &PruningPolicy) -> RunLimits {
+        RunLimits {
+            max_actions: Some(policy.limits.max_deletes_per_run),
+            reviewed_plan_may_exceed: policy.limits.reviewed_plan_may_exceed.clone(),
+        }
+    }
+}
+
+fn scope_of_parameters(
+    parameters: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Scope, ScopeError> {
+    let mut scope = Scope::Everything;
+    for (key, value) in parameters {
+        if key != "repositories" {
+            return Err(ScopeError(format!(
+                "{key}: not a key of this event; allowed: operation, mode, repositories"
+            )));
+        }
+        let names: Option<Vec<String>> = value.as_array().map(|list| {
+            list.iter()
+                .map_while(|v| v.as_str().map(str::to_owned))
+                .collect()
+        });
+        let complete = names.filter(|names| {
+            !names.is_empty()
+                && value
+                    .as_array()
+                    .is_some_and(|list| list.len() == names.len())
+        });
+        scope = Scope::Repositories(complete.ok_or_else(|| {
+            ScopeError(format!(
+                "repositories: {value} is not allowed; allowed: a list of one or more repository \
+                 names"
+            ))
+        })?);
+    }
+    Ok(scope)
+}

@@ -1,0 +1,482 @@
+//! Which images go, and why every other one stays. Pure: no clock, no
+//! environment, no network, no log, no SDK types.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use steward::engine::{After, Change, Decision, Effect, Gap, Item, Plan, Seen};
+use steward::hold::Hold;
+
+use crate::action::{Action, DeleteImage, target};
+use crate::graph::{Graph, protected};
+use crate::policy::{NEVER_SOONER_THAN, PruningPolicy, Retention};
+use crate::world::{Digest, Image, Repository, Use, User, World};
+
+/// Why an image stays, waits or goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Stays: the repository is on hold.
+    Held(Hold),
+    /// Stays: somebody uses it.
+    InUse(User),
+    /// Stays: somebody uses an image whose digest is not known, and it could
+    /// be this one.
+    MayBeDeployed(User),
+    /// Stays: an index whose child is in use, or the subject of one.
+    HoldsUsed {
+        /// What is in use.
+        part: Digest,
+    },
+    /// Stays: a child of an index that stays.
+    ChildOfKept {
+        /// The index.
+        index: Digest,
+    },
+    /// Stays: a signature, attestation or SBOM of an image that stays.
+    RefersToKept {
+        /// The image.
+        subject: Digest,
+    },
+    /// Stays: archived on purpose; what becomes of it is not ours to say.
+    Archived,
+    /// Stays: ECR does not say when it was pushed.
+    PushTimeUnknown,
+    /// Stays: pushed less than a day ago, whatever the policy says.
+    JustPushed,
+    /// Stays: it has a tag that the policy keeps.
+    TagKept {
+        /// The tag.
+        tag: String,
+    },
+    /// Stays: among the newest tagged images.
+    Newest {
+        /// How many of them are kept.
+        keep_newest: u32,
+    },
+    /// Stays: pushed within the time that the policy keeps.
+    Young {
+        /// How long, as the policy writes it.
+        keep_younger_than: String,
+    },
+    /// Stays: untagged, and not for long enough.
+    UntaggedYoung {
+        /// How long, as the policy writes it.
+        remove_untagged_after: String,
+    },
+    /// Waits: a read failed that could have shown that it is in use.
+    Unseen {
+        /// The read.
+        read: String,
+    },
+    /// Goes: tagged, old, and not among the newest.
+    Superseded {
+        /// How many newer ones are kept.
+        keep_newest: u32,
+        /// The time after which tagged images go.
+        keep_younger_than: String,
+    },
+    /// Goes: untagged for long enough.
+    Untagged {
+        /// The time after which untagged images go.
+        remove_untagged_after: String,
+    },
+    /// Goes: with the index that lists it.
+    ChildOfDeleted {
+        /// The index.
+        index: Digest,
+    },
+    /// Goes: with the image that it is about.
+    RefersToDeleted {
+        /// The image.
+        subject: Digest,
+    },
+}
+
+impl steward::engine::Reason for Reason {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Held(_) => "held",
+            Self::InUse(user) => user.kind.code(),
+            Self::MayBeDeployed(_) => "may_be_deployed",
+            Self::HoldsUsed { .. } => "holds_used_image",
+            Self::ChildOfKept { .. } => "child_of_kept_index",
+            Self::RefersToKept { .. } => "refers_to_kept_image",
+            Self::Archived => "archived",
+            Self::PushTimeUnknown => "push_time_unknown",
+            Self::JustPushed => "just_pushed",
+            Self::TagKept { .. } => "tag_kept",
+            Self::Newest { .. } => "newest",
+            Self::Young { .. } => "young",
+            Self::UntaggedYoung { .. } => "untagged_young",
+            Self::Unseen { .. } => "unseen",
+            Self::Superseded { .. } => "superseded",
+            Self::Untagged { .. } => "untagged",
+            Self::ChildOfDeleted { .. } => "child_of_deleted_index",
+            Self::RefersToDeleted { .. } => "refers_to_deleted_image",
+        }
+    }
+}
+
+/// Every reason code, for the contract section of the README.
+pub const REASON_CODES: &[&str] = &[
+    "held",
+    "in_use_by_task",
+    "in_use_by_stopped_task",
+    "in_use_by_deployment",
+    "rollback_target",
+    "in_use_by_task_set",
+    "in_task_definition",
+    "in_use_by_lambda_function",
+    "referenced_by_policy",
+    "may_be_deployed",
+    "holds_used_image",
+    "child_of_kept_index",
+    "refers_to_kept_image",
+    "archived",
+    "push_time_unknown",
+    "just_pushed",
+    "tag_kept",
+    "newest",
+    "young",
+    "untagged_young",
+    "unseen",
+    "superseded",
+    "untagged",
+    "child_of_deleted_index",
+    "refers_to_deleted_image",
+];
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(hold) => write!(f, "its repository is on hold by {hold}"),
+            Self::InUse(user) => write!(f, "{user}"),
+            Self::MayBeDeployed(user) => {
+                write!(
+                    f,
+                    "untagged, and may be what is {user}, whose digest is not recorded"
+                )
+            }
+            Self::HoldsUsed { part } => write!(f, "{part}, which is in use, is part of it"),
+            Self::ChildOfKept { index } => write!(f, "part of index {index}, which stays"),
+            Self::RefersToKept { subject } => write!(f, "about {subject}, which stays"),
+            Self::Archived => f.write_str("in the archive storage class"),
+            Self::PushTimeUnknown => f.write_str("ECR does not say when it was pushed"),
+            Self::JustPushed => {
+                write!(
+                    f,
+                    "pushed less than {NEVER_SOONER_THAN} ago, which no policy can change"
+                )
+            }
+            Self::TagKept { tag } => write!(f, "the policy keeps tag {tag}"),
+            Self::Newest { keep_newest } => write!(f, "among the newest {keep_newest} tagged"),
+            Self::Young { keep_younger_than } => {
+                write!(f, "tagged and pushed within {keep_younger_than}")
+            }
+            Self::UntaggedYoung {
+                remove_untagged_after,
+            } => {
+                write!(f, "untagged, but pushed within {remove_untagged_after}")
+            }
+            Self::Unseen { read } => write!(f, "may be in use, because this failed: {read}"),
+            Self::Superseded {
+                keep_newest,
+                keep_younger_than,
+            } => write!(
+                f,
+                "unused, older than {keep_younger_than} and not among the newest {keep_newest}"
+            ),
+            Self::Untagged {
+                remove_untagged_after,
+            } => {
+                write!(f, "unused, untagged and older than {remove_untagged_after}")
+            }
+            Self::ChildOfDeleted { index } => write!(f, "part of index {index}, which goes"),
+            Self::RefersToDeleted { subject } => write!(f, "about {subject}, which goes"),
+        }
+    }
+}
+
+/// The whole plan: every image of every selected repository in exactly one of
+/// keep, act, defer.
+pub(crate) fn decide(
+    policy: &PruningPolicy,
+    seen: &Seen<World>,
+    now: Timestamp,
+) -> Plan<Action, Reason> {
+    let mut uses: BTreeMap<&str, Vec<&Use>> = BTreeMap::new();
+    for used in &seen.world.uses {
+        uses.entry(&used.repository).or_default().push(used);
+    }
+    let mut items = Vec::new();
+    for (name, repository) in &seen.world.repositories {
+        let uses = uses
+            .get(name.as_str())
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let gap = seen.gaps.iter().find(|gap| gap.hides.covers(name));
+        judge(policy, name, repository, uses, gap, now, &mut items);
+    }
+    Plan { items, wait: None }
+}
+
+/// What becomes of one image.
+#[derive(Clone, Debug)]
+enum Verdict {
+    Keep(Reason),
+    Go {
+        reason: Reason,
+        after: Vec<Digest>,
+        pass: u8,
+        since: Option<Timestamp>,
+    },
+}
+
+fn judge(
+    policy: &PruningPolicy,
+    name: &str,
+    repository: &Repository,
+    uses: &[&Use],
+    gap: Option<&Gap>,
+    now: Timestamp,
+    items: &mut Vec<Item<Action, Reason>>,
+) {
+    let graph = Graph::of(repository);
+    let court = Court {
+        repository,
+        retention: policy.retention_of(name),
+        protected: protected(repository, &graph, uses),
+        newest: newest_named(repository, &graph, policy.retention_of(name).keep_newest),
+        graph,
+        now,
+    };
+    let mut verdicts = HashMap::new();
+    for digest in repository.images.keys() {
+        court.verdict(digest, &mut verdicts);
+    }
+    for (digest, image) in &repository.images {
+        let verdict = match (&repository.hold, verdicts.remove(digest)) {
+            (Some(hold), _) => Verdict::Keep(Reason::Held(hold.clone())),
+            (None, Some(Some(verdict))) => verdict,
+            // Digests are hashes, so that no cycle can exist; if one is
+            // claimed all the same, it is kept.
+            (None, _) => Verdict::Keep(Reason::ChildOfKept {
+                index: digest.clone(),
+            }),
+        };
+        let (reason, decision, since) = match (verdict, gap) {
+            (Verdict::Keep(reason), _) => (reason, Decision::Keep, image.pushed_at),
+            (Verdict::Go { since, .. }, Some(gap)) => (
+                Reason::Unseen {
+                    read: gap.read.clone(),
+                },
+                Decision::Defer,
+                since,
+            ),
+            (
+                Verdict::Go {
+                    reason,
+                    after,
+                    pass,
+                    since,
+                },
+                None,
+            ) => {
+                let change = Change {
+                    lane: name.to_owned(),
+                    pass,
+                    after: After::Targets(after.iter().map(|d| target(name, d)).collect()),
+                    effect: Effect::Destroy,
+                    action: Action::DeleteImage(DeleteImage {
+                        repository: name.to_owned(),
+                        digest: digest.clone(),
+                        tags: image.tags.clone(),
+                        pushed_at: image.pushed_at,
+                        size_bytes: image.size_bytes,
+                    }),
+                };
+                (reason, Decision::Act(change), since)
+            }
+        };
+        items.push(Item {
+            unit: name.to_owned(),
+            target: target(name, digest),
+            since,
+            reason,
+            decision,
+        });
+    }
+}
+
+/// The newest named images that are nobody's child, as a set.
+fn newest_named<'a>(
+    repository: &'a Repository,
+    graph: &Graph<'a>,
+    keep: u32,
+) -> HashSet<&'a Digest> {
+    let mut named: Vec<(&Digest, &Image)> = repository
+        .images
+        .iter()
+        .filter(|(digest, image)| image.named() && !graph.parents.contains_key(digest))
+        .collect();
+    named.sort_by(|(a, x), (b, y)| y.pushed_at.cmp(&x.pushed_at).then(a.cmp(b)));
+    named
+        .into_iter()
+        .take(keep as usize)
+        .map(|(digest, _)| digest)
+        .collect()
+}
+
+struct Court<'a> {
+    repository: &'a Repository,
+    retention: &'a Retention,
+    protected: BTreeMap<&'a Digest, Reason>,
+    newest: HashSet<&'a Digest>,
+    graph: Graph<'a>,
+    now: Timestamp,
+}
+
+/// `None` while the verdict is being found, so that a cycle is noticed.
+type Verdicts<'a> = HashMap<&'a Digest, Option<Verdict>>;
+
+impl<'a> Court<'a> {
+    /// The verdict on an image, found once.
+    fn verdict(&self, digest: &'a Digest, found: &mut Verdicts<'a>) -> Option<Verdict> {
+        if let Some(known) = found.get(digest) {
+            return known.clone();
+        }
+        found.insert(digest, None);
+        let verdict = self.find(digest, found);
+        found.insert(digest, verdict.clone());
+        verdict
+    }
+
+    fn find(&self, digest: &'a Digest, found: &mut Verdicts<'a>) -> Option<Verdict> {
+        if let Some(reason) = self.protected.get(digest) {
+            return Some(Verdict::Keep(reason.clone()));
+        }
+        let image = self.repository.images.get(digest)?;
+
+        // What hangs on something else is never judged alone.
+        let mut above = Vec::new();
+        for parent in self.graph.parents.get(digest).into_iter().flatten() {
+            match self.verdict(parent, found)? {
+                Verdict::Keep(_) => {
+                    return Some(Verdict::Keep(Reason::ChildOfKept {
+                        index: (*parent).clone(),
+                    }));
+                }
+                Verdict::Go { pass, since, .. } => above.push((*parent, pass, since)),
+            }
+        }
+        let subject = self.graph.subject.get(digest).copied();
+        if let Some(subject) = subject {
+            match self.verdict(subject, found)? {
+                Verdict::Keep(_) => {
+                    return Some(Verdict::Keep(Reason::RefersToKept {
+                        subject: subject.clone(),
+                    }));
+                }
+                Verdict::Go { pass, since, .. } => above.push((subject, pass, since)),
+            }
+        }
+
+        // A name of its own can keep it all the same.
+        let own = self.on_its_own(digest, image);
+        let attached = !above.is_empty();
+        let reason = match own {
+            Verdict::Keep(
+                reason @ (Reason::Archived | Reason::PushTimeUnknown | Reason::JustPushed),
+            ) => {
+                return Some(Verdict::Keep(reason));
+            }
+            Verdict::Keep(reason) if !attached || image.named() => {
+                return Some(Verdict::Keep(reason));
+            }
+            Verdict::Go { reason, .. } if !attached => reason,
+            Verdict::Keep(_) | Verdict::Go { .. } => match subject {
+                Some(subject) => Reason::RefersToDeleted {
+                    subject: subject.clone(),
+                },
+                None => Reason::ChildOfDeleted {
+                    index: above.first()?.0.clone(),
+                },
+            },
+        };
+        // It comes after all that it hangs on, and is as old as the oldest of
+        // it, so that a limit takes the whole before the parts of another.
+        let pass = above
+            .iter()
+            .map(|(_, pass, _)| pass.saturating_add(1))
+            .max()
+            .unwrap_or(0);
+        let since = above
+            .iter()
+            .map(|(_, _, since)| *since)
+            .min()
+            .unwrap_or(image.pushed_at);
+        let after = above
+            .into_iter()
+            .map(|(digest, ..)| digest.clone())
+            .collect();
+        Some(Verdict::Go {
+            reason,
+            after,
+            pass,
+            since,
+        })
+    }
+
+    /// The verdict on an image that hangs on nothing.
+    fn on_its_own(&self, digest: &Digest, image: &Image) -> Verdict {
+        let retention = self.retention;
+        if image.archived {
+            return Verdict::Keep(Reason::Archived);
+        }
+        let Some(pushed_at) = image.pushed_at else {
+            return Verdict::Keep(Reason::PushTimeUnknown);
+        };
+        if pushed_at > NEVER_SOONER_THAN.before(self.now) {
+            return Verdict::Keep(Reason::JustPushed);
+        }
+        let go = |reason| Verdict::Go {
+            reason,
+            after: vec![],
+            pass: 0,
+            since: Some(pushed_at),
+        };
+        if !image.named() {
+            let after = retention.remove_untagged_after;
+            let remove_untagged_after = after.to_string();
+            return if pushed_at > after.before(self.now) {
+                Verdict::Keep(Reason::UntaggedYoung {
+                    remove_untagged_after,
+                })
+            } else {
+                go(Reason::Untagged {
+                    remove_untagged_after,
+                })
+            };
+        }
+        if let Some(tag) = image
+            .tags
+            .iter()
+            .find(|tag| retention.keep_tags.selects(tag))
+        {
+            return Verdict::Keep(Reason::TagKept { tag: tag.clone() });
+        }
+        let keep_newest = retention.keep_newest;
+        if self.newest.contains(digest) {
+            return Verdict::Keep(Reason::Newest { keep_newest });
+        }
+        let keep_younger_than = retention.keep_younger_than.to_string();
+        if pushed_at > retention.keep_younger_than.before(self.now) {
+            return Verdict::Keep(Reason::Young { keep_younger_than });
+        }
+        go(Reason::Superseded {
+            keep_newest,
+            keep_younger_than,
+        })
+    }
+}

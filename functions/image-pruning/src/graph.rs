@@ -1,0 +1,156 @@
+//! How the images of one repository hang together, and what a use of one means
+//! for the others.
+//!
+//! An index lists children; a referrer (signature, attestation, SBOM) is about
+//! a subject. Whoever uses a child needs its index, whoever uses an index needs
+//! every child, and what is kept keeps what refers to it.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use crate::decide::Reason;
+use crate::world::{Digest, Pin, Repository, Use};
+
+/// The edges of a repository, both ways.
+#[derive(Debug, Default)]
+pub(crate) struct Graph<'a> {
+    /// Child to the indexes that list it.
+    pub(crate) parents: HashMap<&'a Digest, Vec<&'a Digest>>,
+    /// Subject to its referrers.
+    pub(crate) referrers: HashMap<&'a Digest, Vec<&'a Digest>>,
+    /// Referrer to its subject, where that exists.
+    pub(crate) subject: HashMap<&'a Digest, &'a Digest>,
+}
+
+impl<'a> Graph<'a> {
+    pub(crate) fn of(repository: &'a Repository) -> Self {
+        let mut graph = Self::default();
+        for (digest, image) in &repository.images {
+            for child in &image.children {
+                if let Some((child, _)) = repository.images.get_key_value(child) {
+                    graph.parents.entry(child).or_default().push(digest);
+                }
+            }
+            // A thing that is about itself is about nothing.
+            let subject = image.refers_to().filter(|subject| subject != digest);
+            if let Some((subject, _)) = subject.and_then(|s| repository.images.get_key_value(&s)) {
+                graph.referrers.entry(subject).or_default().push(digest);
+                graph.subject.insert(digest, subject);
+            }
+        }
+        graph
+    }
+
+    /// Everything that must stay when `kept` stays, itself excluded: the
+    /// children of indexes and the referrers of all, however deep.
+    fn drags_along(
+        &self,
+        repository: &'a Repository,
+        kept: &'a Digest,
+        mut visit: impl FnMut(&'a Digest, Reason) -> bool,
+    ) {
+        let mut queue = VecDeque::from([kept]);
+        while let Some(digest) = queue.pop_front() {
+            let children = repository
+                .images
+                .get(digest)
+                .into_iter()
+                .flat_map(|i| &i.children);
+            for child in children {
+                let Some((child, _)) = repository.images.get_key_value(child) else {
+                    continue;
+                };
+                if visit(
+                    child,
+                    Reason::ChildOfKept {
+                        index: digest.clone(),
+                    },
+                ) {
+                    queue.push_back(child);
+                }
+            }
+            for referrer in self.referrers.get(digest).into_iter().flatten() {
+                if visit(
+                    referrer,
+                    Reason::RefersToKept {
+                        subject: digest.clone(),
+                    },
+                ) {
+                    queue.push_back(referrer);
+                }
+            }
+        }
+    }
+}
+
+/// Everything that stays because somebody uses it, with the reason.
+pub(crate) fn protected<'a>(
+    repository: &'a Repository,
+    graph: &Graph<'a>,
+    uses: &[&Use],
+) -> BTreeMap<&'a Digest, Reason> {
+    let mut reasons: BTreeMap<&'a Digest, Reason> = BTreeMap::new();
+    let mut by_tag: HashMap<&str, &'a Digest> = HashMap::new();
+    for (digest, image) in &repository.images {
+        for tag in &image.tags {
+            by_tag.insert(tag, digest);
+        }
+    }
+    let untagged = || {
+        repository
+            .images
+            .iter()
+            .filter(|(_, image)| image.tags.is_empty())
+    };
+
+    let mut uses: Vec<&Use> = uses.to_vec();
+    uses.sort();
+    let mut unresolved = None;
+    for used in uses {
+        let digest = match &used.pin {
+            Pin::Digest(digest) => repository.images.get_key_value(digest).map(|(d, _)| d),
+            Pin::Tag(tag) | Pin::WasTag(tag) => by_tag.get(tag.as_str()).copied(),
+        };
+        if let Pin::WasTag(_) = used.pin {
+            unresolved.get_or_insert(used);
+        }
+        if let Some(digest) = digest {
+            reasons
+                .entry(digest)
+                .or_insert_with(|| Reason::InUse(used.by.clone()));
+        }
+    }
+    if let Some(used) = unresolved {
+        for (digest, _) in untagged() {
+            reasons
+                .entry(digest)
+                .or_insert_with(|| Reason::MayBeDeployed(used.by.clone()));
+        }
+    }
+
+    // Up first: a platform's digest in use needs its index, and so on.
+    let mut up: VecDeque<&'a Digest> = reasons.keys().copied().collect();
+    let mut seen: HashSet<&'a Digest> = up.iter().copied().collect();
+    while let Some(digest) = up.pop_front() {
+        let parents = graph.parents.get(digest).into_iter().flatten();
+        let subject = graph.subject.get(digest);
+        for above in parents.chain(subject) {
+            if seen.insert(above) {
+                up.push_back(above);
+                reasons.entry(above).or_insert_with(|| Reason::HoldsUsed {
+                    part: digest.clone(),
+                });
+            }
+        }
+    }
+    let roots: Vec<&'a Digest> = reasons.keys().copied().collect();
+    for root in roots {
+        graph.drags_along(repository, root, |digest, reason| {
+            if reasons.contains_key(digest) {
+                return false;
+            }
+            reasons.insert(digest, reason);
+            true
+        });
+    }
+    reasons
+}

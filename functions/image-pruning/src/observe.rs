@@ -1,0 +1,453 @@
+//! What is true: the selected repositories with their images, and who uses
+//! which. It only reads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::SdkConfig;
+use aws_sdk_ecr as ecr;
+use aws_sdk_ecr::types::{
+    DescribeImagesFilter, ImageDetail, ImageFailureCode, ImageIdentifier, ImageStatus,
+    ImageStatusFilter,
+};
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use serde::Deserialize;
+use steward::aws::{self, ErrorKind};
+use steward::engine::{Clock, Gap, Hides, Observe, Seen};
+use steward::hold;
+use tokio::time::Instant;
+
+use crate::in_use::{Reading, Users};
+use crate::policy::PruningPolicy;
+use crate::world::{Digest, Image, Repository, World};
+use crate::{ImagePruning, Scope};
+
+/// Repositories that are read side by side.
+const REPOSITORIES_AT_ONCE: usize = 8;
+
+/// The media types of things that list children.
+const INDEX_MEDIA_TYPES: [&str; 2] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
+
+/// Everything that can be a manifest, for images whose media type ECR does not
+/// tell.
+const ALL_MEDIA_TYPES: [&str; 5] = [
+    INDEX_MEDIA_TYPES[0],
+    INDEX_MEDIA_TYPES[1],
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+];
+
+/// The registry of one account and Region, as seen and changed through AWS.
+#[derive(Debug)]
+pub struct Registry {
+    pub(crate) ecr: ecr::Client,
+    pub(crate) users: Users,
+    pub(crate) clock: Clock,
+    /// What the last observation saw, for the re-check before deleting.
+    pub(crate) last: Mutex<Last>,
+    /// The last reading of users for that check, and when it began.
+    pub(crate) rechecked: tokio::sync::Mutex<Option<(Instant, Arc<Reading>)>>,
+}
+
+/// What the re-check before deleting needs to know.
+#[derive(Debug, Default)]
+pub(crate) struct Last {
+    pub(crate) account: String,
+    pub(crate) region: String,
+    pub(crate) repositories: BTreeMap<String, (String, Repository)>,
+}
+
+/// A repository as it is listed.
+struct Listed {
+    name: String,
+    arn: String,
+    account: String,
+}
+
+/// A repository as it was read; `None` when it has gone since it was listed.
+struct Read {
+    listed: Listed,
+    repository: Option<Repository>,
+    gaps: Vec<Gap>,
+}
+
+/// Whether an image lists others, as far as its media type tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manifest {
+    Index,
+    Single,
+    Unknown,
+}
+
+impl Registry {
+    /// Clients for the registry and its users.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self::at(config, Clock::System)
+    }
+
+    /// The same with another clock, by which holds expire.
+    pub fn at(config: &SdkConfig, clock: Clock) -> Self {
+        Self {
+            ecr: ecr::Client::new(config),
+            users: Users::new(config),
+            clock,
+            last: Mutex::default(),
+            rechecked: tokio::sync::Mutex::default(),
+        }
+    }
+
+    async fn repositories(
+        &self,
+        policy: &PruningPolicy,
+        scope: &Scope,
+    ) -> Seen<BTreeMap<String, (Listed, Repository)>> {
+        let mut seen: Seen<BTreeMap<String, (Listed, Repository)>> = Seen::default();
+        let mut listed = Vec::new();
+        let mut pages = self
+            .ecr
+            .describe_repositories()
+            .into_paginator()
+            .page_size(1000)
+            .items()
+            .send();
+        while let Some(repository) = pages.next().await {
+            let repository = match repository {
+                Ok(repository) => repository,
+                Err(error) => {
+                    seen.gaps.push(Gap {
+                        read: format!("ecr:DescribeRepositories: {}", aws::chain(&error)),
+                        hides: Hides::Everything,
+                        grant: "ecr:DescribeRepositories".to_owned(),
+                    });
+                    break;
+                }
+            };
+            let (Some(name), Some(arn), Some(account)) = (
+                repository.repository_name,
+                repository.repository_arn,
+                repository.registry_id,
+            ) else {
+                seen.warnings
+                    .push("ECR lists a repository without name, ARN or registry".to_owned());
+                continue;
+            };
+            listed.push(Listed { name, arn, account });
+        }
+        if let Scope::Repositories(names) = scope {
+            for name in names {
+                if !listed.iter().any(|l| l.name == *name) {
+                    seen.warnings
+                        .push(format!("repository {name} does not exist here"));
+                } else if !policy.selects(name) {
+                    seen.warnings
+                        .push(format!("the policy does not select repository {name}"));
+                }
+            }
+            listed.retain(|l| names.contains(&l.name));
+        }
+        listed.retain(|l| policy.selects(&l.name));
+
+        let mut reads = stream::iter(listed)
+            .map(|listed| self.repository(listed))
+            .buffer_unordered(REPOSITORIES_AT_ONCE);
+        while let Some(read) = reads.next().await {
+            seen.gaps.extend(read.gaps);
+            if let Some(repository) = read.repository {
+                seen.world
+                    .insert(read.listed.name.clone(), (read.listed, repository));
+            }
+        }
+        seen
+    }
+
+    async fn repository(&self, listed: Listed) -> Read {
+        let mut gaps = Vec::new();
+        let mut gap = |read: String, operation: &str| {
+            gaps.push(Gap {
+                read: format!("{operation} of repository {}: {read}", listed.name),
+                hides: Hides::unit(&listed.name),
+                grant: operation.to_owned(),
+            });
+        };
+        let (hold, images) = futures::join!(self.hold_of(&listed.arn), self.images(&listed.name));
+        let mut repository = Repository {
+            complete: true,
+            ..Repository::default()
+        };
+        match hold {
+            Ok(hold) => repository.hold = hold,
+            Err(HoldError::Gone) => {
+                return Read {
+                    listed,
+                    repository: None,
+                    gaps,
+                };
+            }
+            Err(HoldError::Unreadable(why)) => gap(why, "ecr:ListTagsForResource"),
+        }
+        let Some((images, incomplete)) = images else {
+            return Read {
+                listed,
+                repository: None,
+                gaps,
+            };
+        };
+        if let Some(why) = incomplete {
+            repository.complete = false;
+            gap(why, "ecr:DescribeImages");
+        }
+        let mut unread = Vec::new();
+        for (digest, (image, manifest)) in images {
+            if manifest != Manifest::Single {
+                unread.push(digest.clone());
+            }
+            repository.images.insert(digest, image);
+        }
+        let chunks: Vec<Vec<Digest>> = unread.chunks(100).map(<[Digest]>::to_vec).collect();
+        let answers: Vec<Vec<(Digest, Children)>> = stream::iter(chunks)
+            .map(|chunk| self.children(&listed.name, chunk))
+            .buffer_unordered(REPOSITORIES_AT_ONCE)
+            .collect()
+            .await;
+        for (digest, children) in answers.into_iter().flatten() {
+            match children {
+                Children::Are(children) => {
+                    if let Some(image) = repository.images.get_mut(&digest) {
+                        image.children = children;
+                    }
+                }
+                // Deleted since it was listed.
+                Children::Gone => {
+                    repository.images.remove(&digest);
+                }
+                Children::Unknown(why) => gap(why, "ecr:BatchGetImage"),
+            }
+        }
+        Read {
+            listed,
+            repository: Some(repository),
+            gaps,
+        }
+    }
+
+    /// The hold on a repository.
+    pub(crate) async fn hold_of(&self, arn: &str) -> Result<Option<hold::Hold>, HoldError> {
+        let answer = self
+            .ecr
+            .list_tags_for_resource()
+            .resource_arn(arn)
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => {
+                let tags = answer.tags().iter().map(|tag| (tag.key(), tag.value()));
+                Ok(hold::hold_of(tags, self.clock.now()))
+            }
+            Err(error) if aws::kind(&error) == ErrorKind::NotFound => Err(HoldError::Gone),
+            Err(error) => Err(HoldError::Unreadable(aws::chain(&error))),
+        }
+    }
+
+    /// Every image of a repository, and why they may not be all; `None` when
+    /// the repository is gone.
+    async fn images(&self, repository: &str) -> Option<(Listing, Option<String>)> {
+        // Archived images are left out unless they are asked for (Amazon ECR
+        // API Reference, `DescribeImagesFilter`).
+        let filter = DescribeImagesFilter::builder()
+            .image_status(ImageStatusFilter::Any)
+            .build();
+        let mut pages = self
+            .ecr
+            .describe_images()
+            .repository_name(repository)
+            .filter(filter)
+            .into_paginator()
+            .page_size(1000)
+            .items()
+            .send();
+        let mut images = Listing::new();
+        let mut incomplete = None;
+        while let Some(detail) = pages.next().await {
+            match detail {
+                Ok(detail) => match image_of(detail) {
+                    Some((digest, image, manifest)) => {
+                        images.insert(digest, (image, manifest));
+                    }
+                    None => incomplete = Some("an image has no digest".to_owned()),
+                },
+                Err(error) if aws::kind(&error) == ErrorKind::NotFound => return None,
+                Err(error) => {
+                    incomplete = Some(aws::chain(&error));
+                    break;
+                }
+            }
+        }
+        Some((images, incomplete))
+    }
+
+    /// What the indexes among `digests` list; at most 100 of them.
+    async fn children(&self, repository: &str, digests: Vec<Digest>) -> Vec<(Digest, Children)> {
+        let ids = digests
+            .iter()
+            .map(|d| ImageIdentifier::builder().image_digest(d.as_str()).build());
+        let answer = self
+            .ecr
+            .batch_get_image()
+            .repository_name(repository)
+            .set_image_ids(Some(ids.collect()))
+            .set_accepted_media_types(Some(ALL_MEDIA_TYPES.map(str::to_owned).to_vec()))
+            .send()
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let why = aws::chain(&error);
+                return digests
+                    .into_iter()
+                    .take(1)
+                    .map(|digest| (digest, Children::Unknown(why.clone())))
+                    .collect();
+            }
+        };
+        let mut found: BTreeMap<Digest, Children> = digests
+            .into_iter()
+            .map(|digest| {
+                let why = format!("index {digest} is missing from the answer");
+                (digest, Children::Unknown(why))
+            })
+            .collect();
+        for failure in answer.failures() {
+            let id = failure.image_id().and_then(|id| id.image_digest());
+            let Some(known) = id.and_then(|id| found.get_mut(&Digest::new(id))) else {
+                continue;
+            };
+            *known = match failure.failure_code() {
+                Some(ImageFailureCode::ImageNotFound) => Children::Gone,
+                code => Children::Unknown(format!(
+                    "index {}: {} {}",
+                    id.unwrap_or_default(),
+                    code.map_or("no failure code", |code| code.as_str()),
+                    failure.failure_reason().unwrap_or_default()
+                )),
+            };
+        }
+        for image in answer.images() {
+            let id = image.image_id().and_then(|id| id.image_digest());
+            let Some(known) = id.and_then(|id| found.get_mut(&Digest::new(id))) else {
+                continue;
+            };
+            *known = match serde_json::from_str::<IndexManifest>(
+                image.image_manifest().unwrap_or_default(),
+            ) {
+                Ok(manifest) => Children::Are(
+                    manifest
+                        .manifests
+                        .into_iter()
+                        .map(|m| Digest::new(m.digest))
+                        .collect(),
+                ),
+                Err(error) => Children::Unknown(format!(
+                    "the manifest of {} cannot be read: {error}",
+                    id.unwrap_or_default()
+                )),
+            };
+        }
+        found.into_iter().collect()
+    }
+}
+
+type Listing = BTreeMap<Digest, (Image, Manifest)>;
+
+/// Why the hold of a repository is not known.
+#[derive(Debug)]
+pub(crate) enum HoldError {
+    /// There is no such repository any more.
+    Gone,
+    /// With the whole cause chain.
+    Unreadable(String),
+}
+
+/// What an index lists.
+enum Children {
+    Are(Vec<Digest>),
+    Gone,
+    Unknown(String),
+}
+
+/// As much of a manifest as tells its children; a manifest that is no index
+/// lists none.
+#[derive(Deserialize)]
+struct IndexManifest {
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: String,
+}
+
+fn image_of(detail: ImageDetail) -> Option<(Digest, Image, Manifest)> {
+    let manifest = match detail.image_manifest_media_type() {
+        Some(media_type) if INDEX_MEDIA_TYPES.contains(&media_type) => Manifest::Index,
+        Some(_) => Manifest::Single,
+        None => Manifest::Unknown,
+    };
+    let archived = !matches!(detail.image_status(), None | Some(ImageStatus::Active));
+    let mut tags = detail.image_tags.unwrap_or_default();
+    tags.sort();
+    let pushed_at = detail
+        .image_pushed_at
+        .and_then(|at| Timestamp::new(at.secs(), at.subsec_nanos().try_into().ok()?).ok());
+    let image = Image {
+        tags,
+        pushed_at,
+        size_bytes: detail
+            .image_size_in_bytes
+            .and_then(|n| u64::try_from(n).ok()),
+        children: vec![],
+        subject: detail.subject_manifest_digest.map(Digest::new),
+        archived,
+    };
+    Some((Digest::new(detail.image_digest?), image, manifest))
+}
+
+impl Observe<ImagePruning> for Registry {
+    async fn observe(&self, policy: &PruningPolicy, scope: &Scope) -> Seen<World> {
+        // A reading from before this observation must not pass for a re-check
+        // after it.
+        *self.rechecked.lock().await = None;
+        let (repositories, users) = futures::join!(
+            self.repositories(policy, scope),
+            self.users.read(&policy.in_use)
+        );
+        let mut seen = Seen {
+            world: World::default(),
+            gaps: repositories.gaps,
+            warnings: repositories.warnings,
+        };
+        seen.gaps.extend(users.gaps.iter().cloned());
+
+        let mut last = Last::default();
+        for (name, (listed, repository)) in repositories.world {
+            // repository ARN: arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME
+            last.region = listed.arn.split(':').nth(3).unwrap_or_default().to_owned();
+            last.account = listed.account;
+            last.repositories
+                .insert(name.clone(), (listed.arn, repository.clone()));
+            seen.world.repositories.insert(name, repository);
+        }
+        let (uses, gaps) = users.uses_of(&last.account, &last.region);
+        seen.world.uses = uses.into_iter().collect();
+        seen.gaps.extend(gaps);
+        seen.gaps.sort();
+        seen.gaps.dedup();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        seen
+    }
+}

@@ -1,0 +1,154 @@
+//! What image-pruning knows about the world: repositories with their images,
+//! and who uses which. No SDK types.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+
+use jiff::Timestamp;
+use steward::hold::Hold;
+
+pub use crate::reference::Digest;
+
+/// The registry of one account and Region, and everything that uses it.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// The selected repositories by name.
+    pub repositories: BTreeMap<String, Repository>,
+    /// Who uses which image, in every repository.
+    pub uses: Vec<Use>,
+}
+
+/// One repository.
+#[derive(Clone, Debug, Default)]
+pub struct Repository {
+    /// A person's word that nothing in it is touched.
+    pub hold: Option<Hold>,
+    /// Every image by its digest.
+    pub images: BTreeMap<Digest, Image>,
+    /// Whether every page was read; when not, an absent image may exist.
+    pub complete: bool,
+}
+
+/// One image, index or other artifact.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Its tags, sorted; none for an untagged image.
+    pub tags: Vec<String>,
+    /// When it was pushed; `None` when ECR does not say.
+    pub pushed_at: Option<Timestamp>,
+    /// As ECR counts it: compressed; for an index the largest child.
+    pub size_bytes: Option<u64>,
+    /// The images that an index lists; empty for anything else.
+    pub children: Vec<Digest>,
+    /// What a referrer (signature, attestation, SBOM) is about.
+    pub subject: Option<Digest>,
+    /// Whether it is in a storage class from which nothing can be pulled.
+    pub archived: bool,
+}
+
+impl Image {
+    /// What it is about: by the OCI `subject`, or by an old-style tag.
+    pub fn refers_to(&self) -> Option<Digest> {
+        self.subject.clone().or_else(|| {
+            self.tags
+                .iter()
+                .find_map(|tag| Digest::of_attachment_tag(tag))
+        })
+    }
+
+    /// Whether a person gave it a name, as opposed to a tool that attached it
+    /// to something.
+    pub fn named(&self) -> bool {
+        self.tags
+            .iter()
+            .any(|tag| Digest::of_attachment_tag(tag).is_none())
+    }
+}
+
+/// Somebody uses an image of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Use {
+    /// The repository.
+    pub repository: String,
+    /// Which image of it.
+    pub pin: Pin,
+    /// Who uses it.
+    pub by: User,
+}
+
+/// How exactly it is known which image is used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pin {
+    /// Exactly this.
+    Digest(Digest),
+    /// Whatever the tag points to when it is needed.
+    Tag(String),
+    /// What the tag pointed to when it was deployed, and no one knows any more:
+    /// it may be the tag's present image or any untagged one.
+    WasTag(String),
+}
+
+/// What kind of thing uses an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UserKind {
+    /// A running or pending ECS task.
+    Task,
+    /// An ECS task that stopped within the last hour or so.
+    StoppedTask,
+    /// A deployment of an ECS service, also one that is scaled to zero.
+    Deployment,
+    /// A deployment of an ECS service that could be rolled back to.
+    RollbackTarget,
+    /// A task set of an ECS service with another deployment controller.
+    TaskSet,
+    /// A recent revision of an active task-definition family.
+    TaskDefinition,
+    /// A version of a Lambda function.
+    LambdaFunction,
+    /// `in_use.references` of the policy.
+    PolicyReference,
+}
+
+impl UserKind {
+    /// The reason code of what it keeps.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Task => "in_use_by_task",
+            Self::StoppedTask => "in_use_by_stopped_task",
+            Self::Deployment => "in_use_by_deployment",
+            Self::RollbackTarget => "rollback_target",
+            Self::TaskSet => "in_use_by_task_set",
+            Self::TaskDefinition => "in_task_definition",
+            Self::LambdaFunction => "in_use_by_lambda_function",
+            Self::PolicyReference => "referenced_by_policy",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Task => "runs in task",
+            Self::StoppedTask => "ran in recently stopped task",
+            Self::Deployment => "deployed by service",
+            Self::RollbackTarget => "rollback target of service",
+            Self::TaskSet => "in a task set of service",
+            Self::TaskDefinition => "named by task definition",
+            Self::LambdaFunction => "used by Lambda function",
+            Self::PolicyReference => "named by the policy as",
+        }
+    }
+}
+
+/// Who uses an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct User {
+    /// What it is.
+    pub kind: UserKind,
+    /// Its name, as a person would look for it.
+    pub name: String,
+}
+
+impl Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.words(), self.name)
+    }
+}

@@ -1,0 +1,158 @@
+//! How Steward talks to AWS: one configuration for every client, and how an
+//! SDK error is told apart and told whole.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// How often a call is tried in all. Throttles back off from one second,
+/// doubling, with jitter (AWS SDKs reference, "Retry behavior").
+const ATTEMPTS: u32 = 6;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The HTTP client of every SDK client: TLS by rustls on ring.
+///
+/// The SDK's default is aws-lc, which gathers CPU-jitter entropy at its first
+/// handshake: 0.3 s at the CPU share of a 128 MB function.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
+
+/// The loader behind [`sdk_config`], for callers that add a profile or Region.
+pub fn config_loader() -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http_client())
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(timeouts)
+}
+
+/// The one configuration that every client is built from: pinned behaviour
+/// version, standard retries with jitter, timeouts, and the usual environment
+/// and profile settings (`AWS_ENDPOINT_URL_<SERVICE>` included).
+pub async fn sdk_config() -> SdkConfig {
+    config_loader().load().await
+}
+
+/// The whole cause chain of an error in one line, without repeating a cause
+/// that its parent already quotes.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut last = text.clone();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !last.contains(&next) && !next.is_empty() {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        last = next;
+        cause = error.source();
+    }
+    text
+}
+
+/// What kind of answer an SDK error is, as far as callers branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A permission is missing.
+    Denied,
+    /// AWS asks to slow down, and went on asking through every retry.
+    Throttled,
+    /// The thing does not exist (any more).
+    NotFound,
+    /// Everything else.
+    Other,
+}
+
+/// The code that AWS gave an error, such as `RepositoryNotFoundException`.
+pub fn code(error: &impl ProvideErrorMetadata) -> Option<&str> {
+    error.code()
+}
+
+/// Tells an SDK error apart by its code.
+pub fn kind(error: &impl ProvideErrorMetadata) -> ErrorKind {
+    let Some(code) = error.code() else {
+        return ErrorKind::Other;
+    };
+    if code.contains("AccessDenied")
+        || code == "UnauthorizedOperation"
+        || code == "AuthorizationError"
+    {
+        ErrorKind::Denied
+    } else if code.contains("Throttl")
+        || code == "TooManyRequestsException"
+        || code == "RequestLimitExceeded"
+    {
+        ErrorKind::Throttled
+    } else if code.ends_with("NotFound")
+        || code.ends_with("NotFoundException")
+        || code.ends_with("NotFoundFault")
+    {
+        ErrorKind::NotFound
+    } else {
+        ErrorKind::Other
+    }
+}
+
+/// The identity behind the credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// 12 digits.
+    pub account: String,
+    /// Who is calling.
+    pub arn: String,
+}
+
+/// An account or Region that cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Neither environment nor profile names a Region.
+    #[error("no Region is set: set AWS_REGION, or `region` in the AWS profile")]
+    NoRegion,
+    /// STS did not answer.
+    #[error("sts:GetCallerIdentity failed: {0}")]
+    GetCallerIdentity(String),
+}
+
+/// Who is calling (`sts:GetCallerIdentity`, which needs no permission).
+///
+/// # Errors
+/// [`IdentityError::GetCallerIdentity`] with the whole cause chain.
+pub async fn identity(config: &SdkConfig) -> Result<Identity, IdentityError> {
+    let answer = aws_sdk_sts::Client::new(config)
+        .get_caller_identity()
+        .send()
+        .await
+        .map_err(|error| IdentityError::GetCallerIdentity(chain(&error)))?;
+    Ok(Identity {
+        account: answer.account().unwrap_or_default().to_owned(),
+        arn: answer.arn().unwrap_or_default().to_owned(),
+    })
+}
+
+/// The Region of a configuration.
+///
+/// # Errors
+/// [`IdentityError::NoRegion`].
+pub fn region(config: &SdkConfig) -> Result<String, IdentityError> {
+    config
+        .region()
+        .map(ToString::to_string)
+        .ok_or(IdentityError::NoRegion)
+}

@@ -1,0 +1,507 @@
+//! The answer of every function, and of `steward … --json`.
+//!
+//! Its shape is a contract; the JSON Schema is `shared/schema/report.schema.json`.
+//! Nothing in it may hold a secret.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::engine::{Context, Function, Gap, Mode, Outcome, Reason, Request, Trigger, Wait};
+use crate::policy::{Policy, PolicyDocument};
+use crate::run::{Entries, Held, Standing};
+
+/// The largest report that leaves a function, in bytes of JSON. Lambda takes
+/// 6 MB as an answer, but Step Functions and EventBridge take 256 KB
+/// (Step Functions service quotas, "maximum input or output size").
+pub const MAX_BYTES: usize = 200_000;
+
+/// How many examples stand for a reason to keep.
+const EXAMPLES: usize = 3;
+
+/// How many refusals, gaps, warnings or kept reasons a bounded report holds.
+const BOUNDED_LINES: usize = 50;
+
+/// How long a text in a bounded report may be, in characters.
+const BOUNDED_CHARS: usize = 600;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// A plan with changes.
+    Planned,
+    /// Everything planned is done.
+    Applied,
+    /// There was nothing to do.
+    NothingToDo,
+    /// Nothing was done because a guard, a switch or the mode forbids it.
+    Refused,
+    /// Some was done, and something failed, was refused or was not reached.
+    Partial,
+    /// The work goes on later; see `wait`.
+    Waiting,
+    /// Nothing was done because something failed.
+    Failed,
+}
+
+/// How one action ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionOutcome {
+    /// Wanted; this was a plan.
+    Planned,
+    /// Done now.
+    Done,
+    /// It was so already.
+    AlreadyDone,
+    /// Wanted, and left for later; `error` says why.
+    Deferred,
+    /// The re-check said no, or it has drifted from its plan file.
+    Skipped,
+    /// It failed.
+    Failed,
+}
+
+/// The sums of a report. `observed = kept + deferred + planned` always, and
+/// after apply `planned = done + already_done + skipped + failed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// Things seen.
+    pub observed: usize,
+    /// Things that stay as they are.
+    pub kept: usize,
+    /// Things whose change is wanted and left for later.
+    pub deferred: usize,
+    /// Changes that the guards let through.
+    pub planned: usize,
+    /// Of these, done now.
+    pub done: usize,
+    /// Of these, so already.
+    pub already_done: usize,
+    /// Of these, skipped.
+    pub skipped: usize,
+    /// Of these, failed.
+    pub failed: usize,
+}
+
+/// One wanted change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ActionLine {
+    /// What is done, such as `delete_image`; `none` for a thing that is
+    /// deferred before its change could be described.
+    pub kind: String,
+    /// ARN, or `repository@digest`.
+    pub resource: String,
+    /// Whose it is (12 digits).
+    pub account: String,
+    /// Where it is.
+    pub region: String,
+    /// The code of the reason.
+    pub reason: String,
+    /// Parameters worth showing, and the reason as a sentence in `because`.
+    pub detail: Map<String, Value>,
+    /// What became of it.
+    pub outcome: ActionOutcome,
+    /// Why it was deferred, skipped or failed.
+    pub error: Option<String>,
+}
+
+/// Things kept for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptLine {
+    /// The code of the reason.
+    pub reason: String,
+    /// How many.
+    pub count: usize,
+    /// A few of them, with the reason as a sentence.
+    pub examples: Vec<String>,
+}
+
+/// A guard that said no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// The name of the guard.
+    pub guard: String,
+    /// The unit it protects, or `run`.
+    pub unit: String,
+    /// What it saw and what it allows.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal of `guard` for `unit`.
+    pub fn new(guard: &str, unit: &str, detail: &str) -> Self {
+        Self {
+            guard: guard.to_owned(),
+            unit: unit.to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+}
+
+/// A read that failed, was denied or came back incomplete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GapLine {
+    /// The read and why it failed.
+    pub read: String,
+    /// The units it could hide, or `everything`.
+    pub hides: String,
+    /// The IAM action to grant if it was denied.
+    pub grant: String,
+}
+
+impl From<&Gap> for GapLine {
+    fn from(gap: &Gap) -> Self {
+        Self {
+            read: gap.read.clone(),
+            hides: gap.hides.to_string(),
+            grant: gap.grant.clone(),
+        }
+    }
+}
+
+/// The report of one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// Of this shape: 1.
+    pub schema_version: u32,
+    /// Which function.
+    pub function: String,
+    /// Which of its operations.
+    pub operation: String,
+    /// How it ended.
+    pub status: Status,
+    /// What it was allowed to do.
+    pub mode: Mode,
+    /// Unique per run; also in every log line of the run.
+    pub run_id: String,
+    /// What woke it.
+    pub trigger: Trigger,
+    /// Whose resources these are (12 digits).
+    pub account: String,
+    /// Where they are.
+    pub region: String,
+    /// RFC 3339.
+    #[schemars(with = "String")]
+    pub started_at: Timestamp,
+    /// RFC 3339.
+    #[schemars(with = "String")]
+    pub finished_at: Timestamp,
+    /// `sha256:` of the policy that was in force, defaults included.
+    pub policy_digest: String,
+    /// `sha256:` of what was planned; equal plans have equal digests.
+    pub plan_digest: String,
+    /// The sums.
+    pub summary: Summary,
+    /// Wanted changes and what became of them.
+    pub actions: Vec<ActionLine>,
+    /// How many there are, also when `actions` was shortened.
+    pub actions_total: usize,
+    /// Whether something was left out to stay under [`MAX_BYTES`].
+    pub truncated: bool,
+    /// Why things were kept.
+    pub kept: Vec<KeptLine>,
+    /// What guards refused.
+    pub refusals: Vec<Refusal>,
+    /// What could not be read.
+    pub gaps: Vec<GapLine>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// What is waited for, if the work goes on later.
+    pub wait: Option<Wait>,
+}
+
+impl Report {
+    pub(crate) fn begin<F: Function>(
+        context: &Context<'_>,
+        policy: &PolicyDocument<impl Policy>,
+        request: &Request<F>,
+        mode: Mode,
+    ) -> Self {
+        let now = context.clock.now();
+        let warnings = policy
+            .warnings()
+            .iter()
+            .chain(&request.warnings)
+            .cloned()
+            .collect();
+        Self {
+            schema_version: 1,
+            function: F::NAME.to_owned(),
+            operation: request.operation.to_owned(),
+            status: Status::Failed,
+            mode,
+            run_id: context.run_id.clone(),
+            trigger: request.trigger,
+            account: context.account.clone(),
+            region: context.region.clone(),
+            started_at: now,
+            finished_at: now,
+            policy_digest: policy.digest().to_owned(),
+            plan_digest: crate::plan_file::digest::<F>(
+                request.operation,
+                &context.account,
+                &context.region,
+                &request.scope,
+                &[],
+            ),
+            summary: Summary::default(),
+            actions: vec![],
+            actions_total: 0,
+            truncated: false,
+            kept: vec![],
+            refusals: vec![],
+            gaps: vec![],
+            warnings,
+            wait: None,
+        }
+    }
+
+    /// Writes down what became of every entry, and what that adds up to.
+    pub(crate) fn tell<F: Function>(&mut self, entries: &Entries<F>) -> Status {
+        let mut kept: BTreeMap<&'static str, KeptLine> = BTreeMap::new();
+        self.summary = Summary {
+            observed: entries.len(),
+            ..Summary::default()
+        };
+        let sums = &mut self.summary;
+        for entry in entries {
+            let code = entry
+                .reason
+                .as_ref()
+                .map_or("not_in_todays_plan", Reason::code);
+            let because = entry.reason.as_ref().map(ToString::to_string);
+            let (outcome, error, change) = match &entry.standing {
+                Standing::Kept => {
+                    sums.kept += 1;
+                    let line = kept.entry(code).or_insert_with(|| KeptLine {
+                        reason: code.to_owned(),
+                        count: 0,
+                        examples: vec![],
+                    });
+                    line.count += 1;
+                    if line.examples.len() < EXAMPLES {
+                        line.examples.push(match because {
+                            Some(because) => format!("{}: {because}", entry.target),
+                            None => entry.target.clone(),
+                        });
+                    }
+                    continue;
+                }
+                Standing::Deferred => {
+                    sums.deferred += 1;
+                    (ActionOutcome::Deferred, because.clone(), None)
+                }
+                Standing::Held(change, held) => {
+                    sums.deferred += 1;
+                    (ActionOutcome::Deferred, Some(held.sentence()), Some(change))
+                }
+                Standing::Wanted(change) => {
+                    sums.planned += 1;
+                    (ActionOutcome::Planned, None, Some(change))
+                }
+                Standing::Ended(change, outcome) => {
+                    sums.planned += 1;
+                    let (outcome, error) = match outcome {
+                        Outcome::Done => {
+                            sums.done += 1;
+                            (ActionOutcome::Done, None)
+                        }
+                        Outcome::AlreadyDone => {
+                            sums.already_done += 1;
+                            (ActionOutcome::AlreadyDone, None)
+                        }
+                        Outcome::Skipped(why) => {
+                            sums.skipped += 1;
+                            (ActionOutcome::Skipped, Some(why.clone()))
+                        }
+                        Outcome::Failed(error) => {
+                            sums.failed += 1;
+                            (ActionOutcome::Failed, Some(error.clone()))
+                        }
+                    };
+                    (outcome, error, Some(change))
+                }
+            };
+            let view = change.map(|change| F::view(&change.action));
+            let (kind, resource, mut detail) = match view {
+                Some(view) => (view.kind, view.resource, view.detail),
+                None => ("none", entry.target.clone(), Map::new()),
+            };
+            if let Some(because) = because {
+                detail.insert("because".to_owned(), Value::String(because));
+            }
+            self.actions.push(ActionLine {
+                kind: kind.to_owned(),
+                resource,
+                account: self.account.clone(),
+                region: self.region.clone(),
+                reason: code.to_owned(),
+                detail,
+                outcome,
+                error,
+            });
+        }
+        self.actions_total = self.actions.len();
+        self.kept = kept.into_values().collect();
+        let unreached = entries
+            .iter()
+            .any(|e| matches!(e.standing, Standing::Held(_, Held::NotReached(_))));
+        self.status(unreached)
+    }
+
+    /// The status that the sums, refusals and the wait add up to.
+    fn status(&self, unreached: bool) -> Status {
+        let sums = &self.summary;
+        let refused = !self.refusals.is_empty();
+        match self.mode {
+            Mode::Plan if sums.planned > 0 => Status::Planned,
+            Mode::Plan if refused => Status::Refused,
+            Mode::Plan if self.wait.is_some() => Status::Waiting,
+            Mode::Plan => Status::NothingToDo,
+            Mode::Apply => {
+                let good = sums.done + sums.already_done;
+                if sums.failed > 0 {
+                    if good + sums.skipped > 0 {
+                        Status::Partial
+                    } else {
+                        Status::Failed
+                    }
+                } else if refused || unreached {
+                    if good > 0 {
+                        Status::Partial
+                    } else if refused {
+                        Status::Refused
+                    } else {
+                        Status::Failed
+                    }
+                } else if self.wait.is_some() {
+                    Status::Waiting
+                } else if sums.skipped > 0 {
+                    Status::Partial
+                } else if sums.planned > 0 {
+                    Status::Applied
+                } else {
+                    Status::NothingToDo
+                }
+            }
+        }
+    }
+
+    /// Ends the report and writes the one summary line of the run.
+    pub(crate) fn finish(mut self, context: &Context<'_>, status: Status) -> Self {
+        self.status = status;
+        self.finished_at = context.clock.now();
+        let sums = &self.summary;
+        tracing::info!(
+            run.id = %self.run_id,
+            run.status = ?status,
+            run.mode = ?self.mode,
+            run.observed = sums.observed,
+            run.kept = sums.kept,
+            run.deferred = sums.deferred,
+            run.planned = sums.planned,
+            run.done = sums.done,
+            run.already_done = sums.already_done,
+            run.skipped = sums.skipped,
+            run.failed = sums.failed,
+            run.refusals = self.refusals.len(),
+            run.gaps = self.gaps.len(),
+            plan.digest = %self.plan_digest,
+            policy.digest = %self.policy_digest,
+            "{} {}: {status:?}, {} observed, {} kept, {} deferred, {} planned, {} done, {} failed",
+            self.function,
+            self.operation,
+            sums.observed,
+            sums.kept,
+            sums.deferred,
+            sums.planned,
+            sums.done,
+            sums.failed,
+        );
+        self
+    }
+
+    /// The report under [`MAX_BYTES`]: failures are kept before successes, and
+    /// long lists and texts are cut.
+    pub fn bounded(&self) -> Self {
+        if self.bytes() <= MAX_BYTES {
+            return self.clone();
+        }
+        let mut small = self.clone();
+        small.truncated = true;
+        cut_lines(&mut small.warnings);
+        small.refusals.truncate(BOUNDED_LINES);
+        small.gaps.truncate(BOUNDED_LINES);
+        small.kept.truncate(BOUNDED_LINES);
+        small.warnings.iter_mut().for_each(cut);
+        for refusal in &mut small.refusals {
+            [&mut refusal.guard, &mut refusal.unit, &mut refusal.detail]
+                .into_iter()
+                .for_each(cut);
+        }
+        for gap in &mut small.gaps {
+            [&mut gap.read, &mut gap.hides, &mut gap.grant]
+                .into_iter()
+                .for_each(cut);
+        }
+        for line in &mut small.kept {
+            line.examples.iter_mut().for_each(cut);
+        }
+        let mut lines = std::mem::take(&mut small.actions);
+        for line in &mut lines {
+            line.error.iter_mut().for_each(cut);
+        }
+        lines.sort_by_key(|line| match line.outcome {
+            ActionOutcome::Failed => 0,
+            ActionOutcome::Skipped => 1,
+            ActionOutcome::Done | ActionOutcome::AlreadyDone | ActionOutcome::Planned => 2,
+            ActionOutcome::Deferred => 3,
+        });
+        let mut room = MAX_BYTES.saturating_sub(small.bytes());
+        for line in lines {
+            // One more for the comma between lines.
+            let size = serde_json::to_vec(&line).map_or(usize::MAX, |json| json.len() + 1);
+            if size > room {
+                break;
+            }
+            room -= size;
+            small.actions.push(line);
+        }
+        small
+    }
+
+    fn bytes(&self) -> usize {
+        serde_json::to_vec(self).map_or(usize::MAX, |json| json.len())
+    }
+
+    /// Whether the sums add up as the contract says.
+    pub fn sums_hold(&self) -> bool {
+        let sums = &self.summary;
+        let ended = sums.done + sums.already_done + sums.skipped + sums.failed;
+        sums.observed == sums.kept + sums.deferred + sums.planned
+            && (self.mode == Mode::Plan || sums.planned == ended)
+    }
+}
+
+fn cut(text: &mut String) {
+    if text.chars().count() > BOUNDED_CHARS {
+        *text = text
+            .chars()
+            .take(BOUNDED_CHARS)
+            .chain("…".chars())
+            .collect();
+    }
+}
+
+fn cut_lines(lines: &mut Vec<String>) {
+    if lines.len() > BOUNDED_LINES {
+        let more = lines.len() - BOUNDED_LINES;
+        lines.truncate(BOUNDED_LINES);
+        lines.push(format!("and {more} more"));
+    }
+}

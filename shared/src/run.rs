@@ -1,0 +1,501 @@
+//! The cycle: gate, observe, decide, judge, act, report. The same for every
+//! function.
+//!
+//! It must never decide *what* to do, and it must never let through what a
+//! gap, a guard, a switch or the mode forbids.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures::{StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
+
+use crate::engine::{
+    Act, After, Change, Context, Decision, Function, Item, Mode, Observe, Outcome, Reason, Request,
+    Run,
+};
+use crate::guard;
+use crate::plan_file::{self, PlanFile};
+use crate::policy::{Policy, PolicyDocument};
+use crate::report::{Refusal, Report, Status};
+use crate::switches::Position;
+
+/// How many lanes run side by side.
+pub const LANES_AT_ONCE: usize = 8;
+
+/// Why the engine, not the function, holds an action back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// A guard of this name.
+    Guard(&'static str),
+    /// A change that it must come after is not made.
+    After(String),
+    /// The plan file that is applied does not hold it.
+    NotInPlanFile,
+    /// It was never reached, and why.
+    NotReached(String),
+}
+
+impl Held {
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Guard(guard) => format!("held back by {guard}"),
+            Self::After(target) => format!("must come after {target}, which stays"),
+            Self::NotInPlanFile => "not in the plan file".to_owned(),
+            Self::NotReached(why) => format!("not reached: {why}"),
+        }
+    }
+}
+
+/// Where one observed thing stands on its way through the run.
+#[derive(Clone, Debug)]
+pub(crate) enum Standing<A> {
+    Kept,
+    Deferred,
+    Wanted(Change<A>),
+    Held(Change<A>, Held),
+    Ended(Change<A>, Outcome),
+}
+
+/// One observed thing, or one line of a plan file whose thing is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<A, R> {
+    pub(crate) unit: String,
+    pub(crate) target: String,
+    pub(crate) since: Option<jiff::Timestamp>,
+    /// `None` only for a line of a plan file that today's decision knows
+    /// nothing of.
+    pub(crate) reason: Option<R>,
+    pub(crate) standing: Standing<A>,
+}
+
+impl<A: Clone, R: Reason> Entry<A, R> {
+    fn of(item: Item<A, R>) -> Self {
+        let Item {
+            unit,
+            target,
+            since,
+            reason,
+            decision,
+        } = item;
+        let standing = match decision {
+            Decision::Keep => Standing::Kept,
+            Decision::Defer => Standing::Deferred,
+            Decision::Act(change) => Standing::Wanted(change),
+        };
+        Self {
+            unit,
+            target,
+            since,
+            reason: Some(reason),
+            standing,
+        }
+    }
+
+    /// The change that is wanted and that nothing holds back so far.
+    pub(crate) fn wanted(&self) -> Option<&Change<A>> {
+        match &self.standing {
+            Standing::Wanted(change) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// Holds the change back, unless something else does already.
+    pub(crate) fn hold(&mut self, held: Held) {
+        if let Standing::Wanted(change) = &self.standing {
+            self.standing = Standing::Held(change.clone(), held);
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Standing::Wanted(change) = &self.standing {
+            self.standing = Standing::Ended(change.clone(), outcome);
+        }
+    }
+}
+
+/// The entries of a function's run.
+pub(crate) type Entries<F> = Vec<Entry<<F as Function>::Action, <F as Function>::Reason>>;
+
+/// One run of a function, from gate to report.
+///
+/// Dropping the future at any await is the same as being killed there; a later
+/// run finishes the work.
+pub async fn run<F: Function>(
+    hands: &(impl Observe<F> + Act<F>),
+    context: &Context<'_>,
+    policy: &PolicyDocument<F::Policy>,
+    request: Request<F>,
+) -> Run<F> {
+    let mode = request.mode.unwrap_or(context.leash.0);
+    let mut report = Report::begin::<F>(context, policy, &request, mode);
+    let ended = |report: Report| Run {
+        report,
+        planned: vec![],
+        scope: request.scope.clone(),
+    };
+
+    if let Some(refusal) = gate(context, policy, mode).await {
+        report.refusals.push(refusal);
+        return ended(report.finish(context, Status::Refused));
+    }
+
+    let now = context.clock.now();
+    let observing = hands.observe(policy.policy(), &request.scope);
+    let Some(seen) = until(context.deadline.map(|d| d.last_start), observing).await else {
+        report.warnings.push(
+            "time ran out while reading, and nothing was changed: give the function a longer \
+             timeout, or select less in its policy"
+                .to_owned(),
+        );
+        return ended(report.finish(context, Status::Failed));
+    };
+    report.gaps = seen.gaps.iter().map(Into::into).collect();
+    report.warnings.extend(seen.warnings.iter().cloned());
+
+    let plan = F::decide(policy.policy(), &request.scope, &seen, now);
+    report.wait = plan.wait;
+    let mut entries: Entries<F> = plan.items.into_iter().map(Entry::of).collect();
+    let limits = F::run_limits(policy.policy());
+    let of_unit = |unit: &str| F::unit_limits(policy.policy(), unit);
+
+    report
+        .refusals
+        .extend(guard::refuse_hidden(&mut entries, &seen.gaps));
+    let exceeding = match &request.plan_file {
+        Some(file) => {
+            reconcile::<F>(file, &seen.world, &mut entries);
+            limits.reviewed_plan_may_exceed.clone()
+        }
+        None => Default::default(),
+    };
+    report
+        .refusals
+        .extend(guard::limit(&mut entries, &limits, of_unit, &exceeding));
+    hold_dependants(&mut entries);
+
+    let planned: Vec<F::Action> = entries
+        .iter()
+        .filter_map(Entry::wanted)
+        .map(|change| change.action.clone())
+        .collect();
+    report.plan_digest = plan_file::digest::<F>(
+        request.operation,
+        &context.account,
+        &context.region,
+        &request.scope,
+        &planned,
+    );
+
+    if mode == Mode::Apply {
+        let stopped = execute::<F>(hands, context, policy.policy(), &mut entries).await;
+        report.refusals.extend(stopped);
+    }
+    let status = report.tell::<F>(&entries);
+    Run {
+        report: report.finish(context, status),
+        planned,
+        scope: request.scope,
+    }
+}
+
+/// The one gate for the mode, the explicit policy and the kill switches.
+async fn gate<P: Policy>(
+    context: &Context<'_>,
+    policy: &PolicyDocument<P>,
+    mode: Mode,
+) -> Option<Refusal> {
+    if mode == Mode::Plan {
+        return None;
+    }
+    if context.leash.0 == Mode::Plan {
+        return Some(Refusal::new(
+            "mode",
+            "run",
+            "the event asks for apply, but this function's leash is plan; set STEWARD_MODE=apply \
+             on the function to let it act",
+        ));
+    }
+    if !policy.selects_targets() {
+        return Some(Refusal::new(
+            "explicit_policy",
+            "run",
+            "apply needs a policy that selects its targets (\"*\" is an explicit choice), and \
+             none was given",
+        ));
+    }
+    match context.switches.read().await {
+        Position::Run => None,
+        Position::Stop(why) => Some(Refusal::new("kill_switch", "run", &why)),
+    }
+}
+
+/// The future's answer, or `None` when it is not there in time.
+async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+/// Holds the lines of a plan file against today's plan: what is wanted word
+/// for word stands, what is achieved is done, everything else has drifted and
+/// is skipped, and what only today's plan wants is left alone.
+fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut Entries<F>) {
+    let mut by_target: HashMap<String, Vec<usize>> = HashMap::new();
+    for (n, entry) in entries.iter().enumerate() {
+        by_target.entry(entry.target.clone()).or_default().push(n);
+    }
+    let mut listed = HashSet::new();
+    for action in &file.actions {
+        let view = F::view(action);
+        let here = by_target
+            .get(&view.target)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let same = here.iter().copied().find(|n| match &entries[*n].standing {
+            Standing::Wanted(change) | Standing::Held(change, _) => change.action == *action,
+            _ => false,
+        });
+        if let Some(n) = same {
+            listed.insert(n);
+            continue;
+        }
+        let outcome = if F::achieved(action, world) {
+            Outcome::AlreadyDone
+        } else {
+            let now = here.first().and_then(|n| entries[*n].reason.as_ref());
+            Outcome::Skipped(match now {
+                Some(reason) => format!("drifted since the plan was made: {reason}"),
+                None => "drifted since the plan was made: no longer there".to_owned(),
+            })
+        };
+        let standing = Standing::Ended(Change::bare(action.clone()), outcome);
+        match here.iter().copied().find(|n| !listed.contains(n)) {
+            Some(n) => {
+                listed.insert(n);
+                entries[n].standing = standing;
+            }
+            None => entries.push(Entry {
+                unit: view.unit,
+                target: view.target,
+                since: None,
+                reason: None,
+                standing,
+            }),
+        }
+    }
+    for (n, entry) in entries.iter_mut().enumerate() {
+        if !listed.contains(&n) {
+            entry.hold(Held::NotInPlanFile);
+        }
+    }
+}
+
+/// A change waits when one that it must come after is not made.
+fn hold_dependants<A: Clone, R: Reason>(entries: &mut [Entry<A, R>]) {
+    let mut staying: HashSet<String> = entries
+        .iter()
+        .filter(|e| e.wanted().is_none())
+        .filter(|e| !matches!(e.standing, Standing::Ended(_, Outcome::AlreadyDone)))
+        .map(|e| e.target.clone())
+        .collect();
+    // What must come after something is in a later pass than it, so that one
+    // sweep in the order of passes finds every consequence.
+    let mut order: Vec<usize> = (0..entries.len())
+        .filter(|n| entries[*n].wanted().is_some())
+        .collect();
+    order.sort_by_key(|n| entries[*n].wanted().map(|change| change.pass));
+    for n in order {
+        let Some(Change {
+            after: After::Targets(before),
+            ..
+        }) = entries[n].wanted()
+        else {
+            continue;
+        };
+        if let Some(target) = before.iter().find(|t| staying.contains(*t)).cloned() {
+            staying.insert(entries[n].target.clone());
+            entries[n].hold(Held::After(target));
+        }
+    }
+}
+
+/// Why a lane stops.
+enum Halt {
+    /// The whole run stops: deadline or kill switch.
+    Run(String, Option<Refusal>),
+    /// A whole batch failed, so the rest of the lane would as well.
+    Lane(String),
+}
+
+/// Does what is wanted, lanes side by side and the passes of a lane in order.
+/// Returns the refusal of a kill switch that was thrown on the way.
+async fn execute<F: Function>(
+    hands: &impl Act<F>,
+    context: &Context<'_>,
+    policy: &F::Policy,
+    entries: &mut Entries<F>,
+) -> Option<Refusal> {
+    let mut lanes: BTreeMap<String, BTreeMap<u8, Vec<usize>>> = BTreeMap::new();
+    for (n, entry) in entries.iter().enumerate() {
+        if let Some(change) = entry.wanted() {
+            lanes
+                .entry(change.lane.clone())
+                .or_default()
+                .entry(change.pass)
+                .or_default()
+                .push(n);
+        }
+    }
+    let plan = &*entries;
+    let results: Vec<LaneResult> = stream::iter(lanes.into_values())
+        .map(|passes| run_lane::<F, _>(hands, context, policy, plan, passes))
+        .buffer_unordered(LANES_AT_ONCE)
+        .collect()
+        .await;
+
+    let mut refusal = None;
+    for result in results {
+        for (n, outcome) in result.ended {
+            entries[n].end(outcome);
+        }
+        for (n, held) in result.held {
+            entries[n].hold(held);
+        }
+        refusal = refusal.or(result.refusal);
+    }
+    refusal
+}
+
+#[derive(Default)]
+struct LaneResult {
+    ended: Vec<(usize, Outcome)>,
+    held: Vec<(usize, Held)>,
+    refusal: Option<Refusal>,
+}
+
+async fn run_lane<F: Function, H: Act<F>>(
+    hands: &H,
+    context: &Context<'_>,
+    policy: &F::Policy,
+    entries: &Entries<F>,
+    passes: BTreeMap<u8, Vec<usize>>,
+) -> LaneResult {
+    let mut result = LaneResult::default();
+    let mut lost: HashSet<&str> = HashSet::new();
+    let mut broken_pass = false;
+    let mut halt = None;
+    let last_answer = context.deadline.map(|d| d.last_answer);
+    for members in passes.into_values() {
+        let pass_was_broken = broken_pass;
+        let mut ready = Vec::new();
+        for n in members {
+            let Some(change) = entries[n].wanted() else {
+                continue;
+            };
+            let obstacle = match &change.after {
+                After::EarlierPasses if pass_was_broken => {
+                    Some("an earlier step failed".to_owned())
+                }
+                After::EarlierPasses => None,
+                After::Targets(before) => before
+                    .iter()
+                    .find(|t| lost.contains(t.as_str()))
+                    .map(|t| format!("it must come after {t}, which was not done")),
+            };
+            match obstacle {
+                Some(why) => {
+                    lost.insert(&entries[n].target);
+                    broken_pass = true;
+                    result.held.push((n, Held::NotReached(why)));
+                }
+                None => ready.push(n),
+            }
+        }
+        for batch in ready.chunks(F::BATCH) {
+            if halt.is_none() {
+                halt = may_go_on(context).await.err();
+            }
+            if let Some(Halt::Run(why, _) | Halt::Lane(why)) = &halt {
+                result
+                    .held
+                    .extend(batch.iter().map(|n| (*n, Held::NotReached(why.clone()))));
+                continue;
+            }
+            let actions: Vec<F::Action> = batch
+                .iter()
+                .filter_map(|n| entries[*n].wanted())
+                .map(|change| change.action.clone())
+                .collect();
+            let outcomes = match until(last_answer, hands.act(policy, &actions)).await {
+                Some(outcomes) => outcomes,
+                None => vec![
+                    Outcome::Failed(
+                        "no answer before the deadline; the next run finds out what became of it"
+                            .to_owned()
+                    );
+                    batch.len()
+                ],
+            };
+            if !outcomes.is_empty() && outcomes.iter().all(|o| matches!(o, Outcome::Failed(_))) {
+                halt = Some(Halt::Lane(
+                    "the batch before it failed as a whole".to_owned(),
+                ));
+            }
+            let missing = Outcome::Failed("the adapter gave no outcome for it".to_owned());
+            let outcomes = outcomes.into_iter().chain(std::iter::repeat(missing));
+            for (n, outcome) in batch.iter().copied().zip(outcomes) {
+                log_change::<F>(entries, n, &outcome);
+                if matches!(outcome, Outcome::Failed(_) | Outcome::Skipped(_)) {
+                    lost.insert(&entries[n].target);
+                    broken_pass = true;
+                }
+                result.ended.push((n, outcome));
+            }
+        }
+    }
+    if let Some(Halt::Run(_, refusal)) = halt {
+        result.refusal = refusal;
+    }
+    result
+}
+
+/// Deadline and kill switch, asked before every batch of writes.
+async fn may_go_on(context: &Context<'_>) -> Result<(), Halt> {
+    if let Some(deadline) = context.deadline
+        && Instant::now() >= deadline.last_start
+    {
+        let why = "the function's time is nearly up; the next run goes on".to_owned();
+        return Err(Halt::Run(why, None));
+    }
+    match context.switches.read().await {
+        Position::Run => Ok(()),
+        Position::Stop(why) => {
+            let refusal = Refusal::new("kill_switch", "run", &why);
+            Err(Halt::Run(why, Some(refusal)))
+        }
+    }
+}
+
+/// One line per change, with the identifier in the message and as a field.
+fn log_change<F: Function>(entries: &Entries<F>, n: usize, outcome: &Outcome) {
+    let entry = &entries[n];
+    let Some(change) = entry.wanted() else { return };
+    let view = F::view(&change.action);
+    let reason = entry.reason.as_ref().map(Reason::code).unwrap_or_default();
+    let (kind, resource) = (view.kind, view.resource);
+    match outcome {
+        Outcome::Done => {
+            tracing::info!(action.kind = kind, action.resource = %resource, action.reason = reason, "{kind} {resource}: done");
+        }
+        Outcome::AlreadyDone => {
+            tracing::info!(action.kind = kind, action.resource = %resource, action.reason = reason, "{kind} {resource}: was so already");
+        }
+        Outcome::Skipped(why) => {
+            tracing::warn!(action.kind = kind, action.resource = %resource, action.reason = reason, why, "{kind} {resource}: skipped");
+        }
+        Outcome::Failed(error) => {
+            tracing::error!(action.kind = kind, action.resource = %resource, action.reason = reason, error, "{kind} {resource}: failed");
+        }
+    }
+}
