@@ -201,25 +201,15 @@ impl Users {
 
     async fn clusters(&self, settings: &InUse) -> Reading {
         let mut all = Reading::default();
-        let mut clusters = Vec::new();
-        let mut pages = self
+        let pages = self
             .ecs
             .list_clusters()
             .into_paginator()
             .page_size(100)
-            .items()
             .send();
-        while let Some(cluster) = pages.next().await {
-            match cluster {
-                Ok(cluster) => clusters.push(cluster),
-                Err(error) => {
-                    all.gap(
-                        format!("ecs:ListClusters: {}", aws::chain(&error)),
-                        "ecs:ListClusters",
-                    );
-                    break;
-                }
-            }
+        let (clusters, incomplete) = aws::read_pages(pages, |page| page.cluster_arns).await;
+        if let Some(why) = incomplete {
+            all.gap(format!("ecs:ListClusters: {why}"), "ecs:ListClusters");
         }
         let readings: Vec<Reading> = stream::iter(clusters)
             .map(|cluster| async move {
@@ -241,31 +231,24 @@ impl Users {
     /// at least (Amazon ECS API Reference, `ListTasks`).
     async fn tasks(&self, cluster: &str, status: DesiredStatus) -> Reading {
         let mut all = Reading::default();
-        let mut arns = Vec::new();
-        let mut pages = self
+        let tasks = self
             .ecs
             .list_tasks()
             .cluster(cluster)
-            .desired_status(status.clone())
-            .into_paginator()
-            .page_size(100)
-            .items()
-            .send();
-        while let Some(arn) = pages.next().await {
-            match arn {
-                Ok(arn) => arns.push(arn),
-                // Deleted since it was listed: nothing runs there.
-                Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => break,
-                Err(error) => {
-                    let read = format!(
-                        "ecs:ListTasks ({status}) in cluster {}: {}",
-                        short(cluster),
-                        aws::chain(&error)
-                    );
-                    all.gap(read, "ecs:ListTasks");
-                    break;
-                }
+            .desired_status(status.clone());
+        let pages = tasks.into_paginator().page_size(100).send();
+        let (arns, incomplete) = aws::read_pages(pages, |page| page.task_arns).await;
+        match incomplete {
+            // Deleted since it was listed: nothing runs there.
+            Some(why) if why.code() == Some("ClusterNotFoundException") => {}
+            Some(why) => {
+                let read = format!(
+                    "ecs:ListTasks ({status}) in cluster {}: {why}",
+                    short(cluster)
+                );
+                all.gap(read, "ecs:ListTasks");
             }
+            None => {}
         }
         let stopped = status == DesiredStatus::Stopped;
         let chunks: Vec<Vec<String>> = arns.chunks(100).map(<[String]>::to_vec).collect();
@@ -343,29 +326,16 @@ impl Users {
 
     async fn services(&self, cluster: &str, settings: &InUse) -> Reading {
         let mut all = Reading::default();
-        let mut arns = Vec::new();
-        let mut pages = self
-            .ecs
-            .list_services()
-            .cluster(cluster)
-            .into_paginator()
-            .page_size(100)
-            .items()
-            .send();
-        while let Some(arn) = pages.next().await {
-            match arn {
-                Ok(arn) => arns.push(arn),
-                Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => break,
-                Err(error) => {
-                    let read = format!(
-                        "ecs:ListServices in cluster {}: {}",
-                        short(cluster),
-                        aws::chain(&error)
-                    );
-                    all.gap(read, "ecs:ListServices");
-                    break;
-                }
+        let services = self.ecs.list_services().cluster(cluster);
+        let pages = services.into_paginator().page_size(100).send();
+        let (arns, incomplete) = aws::read_pages(pages, |page| page.service_arns).await;
+        match incomplete {
+            Some(why) if why.code() == Some("ClusterNotFoundException") => {}
+            Some(why) => {
+                let read = format!("ecs:ListServices in cluster {}: {why}", short(cluster));
+                all.gap(read, "ecs:ListServices");
             }
+            None => {}
         }
         let chunks: Vec<Vec<String>> = arns.chunks(10).map(<[String]>::to_vec).collect();
         let readings: Vec<Reading> = stream::iter(chunks)
@@ -555,11 +525,14 @@ impl Users {
                 }
                 Err(error) => return failed(aws::chain(&error)),
             };
-            for brief in answer.service_deployments() {
+            let Some(briefs) = answer.service_deployments else {
+                return failed("the answer has no list in it".to_owned());
+            };
+            for brief in briefs {
                 let at = brief.created_at().map(|at| at.as_nanos());
-                deployments.push((at, brief.target_service_revision_arn().map(str::to_owned)));
+                deployments.push((at, brief.target_service_revision_arn));
             }
-            token = answer.next_token().map(str::to_owned);
+            token = answer.next_token;
             if token.is_none() {
                 break;
             }
@@ -676,31 +649,26 @@ impl Users {
         let mut newest: BTreeMap<String, Vec<String>> = BTreeMap::new();
         // Descending order lists the newest revisions of a family first
         // (Amazon ECS API Reference, `ListTaskDefinitions`).
-        let mut pages = self
+        let definitions = self
             .ecs
             .list_task_definitions()
             .status(TaskDefinitionStatus::Active)
-            .sort(SortOrder::Desc)
-            .into_paginator()
-            .page_size(100)
-            .items()
-            .send();
-        while let Some(arn) = pages.next().await {
-            match arn {
-                Ok(arn) => {
-                    let family = arn
-                        .rsplit_once(':')
-                        .map_or(arn.as_str(), |(family, _)| family);
-                    let of_family = newest.entry(family.to_owned()).or_default();
-                    if of_family.len() < revisions {
-                        of_family.push(arn);
-                    }
-                }
-                Err(error) => {
-                    let read = format!("ecs:ListTaskDefinitions: {}", aws::chain(&error));
-                    all.gap(read, "ecs:ListTaskDefinitions");
-                    break;
-                }
+            .sort(SortOrder::Desc);
+        let pages = definitions.into_paginator().page_size(100).send();
+        let (arns, incomplete) = aws::read_pages(pages, |page| page.task_definition_arns).await;
+        if let Some(why) = incomplete {
+            all.gap(
+                format!("ecs:ListTaskDefinitions: {why}"),
+                "ecs:ListTaskDefinitions",
+            );
+        }
+        for arn in arns {
+            let family = arn
+                .rsplit_once(':')
+                .map_or(arn.as_str(), |(family, _)| family);
+            let of_family = newest.entry(family.to_owned()).or_default();
+            if of_family.len() < revisions {
+                of_family.push(arn);
             }
         }
         let described: Vec<Result<Arc<Containers>, String>> =
@@ -774,26 +742,19 @@ impl Users {
     /// Every published version of every Lambda function made from an image.
     async fn functions(&self) -> Reading {
         let mut all = Reading::default();
-        let mut functions = Vec::new();
-        let mut pages = self
+        let versions = self
             .lambda
             .list_functions()
-            .function_version(FunctionVersion::All)
-            .into_paginator()
-            .page_size(50)
-            .items()
-            .send();
-        while let Some(function) = pages.next().await {
-            match function {
-                Ok(function) if function.package_type() == Some(&PackageType::Zip) => {}
-                Ok(function) => functions.push(function),
-                Err(error) => {
-                    let read = format!("lambda:ListFunctions: {}", aws::chain(&error));
-                    all.gap(read, "lambda:ListFunctions");
-                    break;
-                }
-            }
+            .function_version(FunctionVersion::All);
+        let pages = versions.into_paginator().page_size(50).send();
+        let (mut functions, incomplete) = aws::read_pages(pages, |page| page.functions).await;
+        if let Some(why) = incomplete {
+            all.gap(
+                format!("lambda:ListFunctions: {why}"),
+                "lambda:ListFunctions",
+            );
         }
+        functions.retain(|function| function.package_type() != Some(&PackageType::Zip));
         let readings: Vec<Reading> = stream::iter(functions)
             .map(|function| self.function(function))
             .buffer_unordered(AT_ONCE)
