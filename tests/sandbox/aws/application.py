@@ -76,7 +76,8 @@ class Application:
                 return [b"".join(self._moto(environ, start))]
         except NotImplementedError as error:
             # Not a server's fault, which an SDK would try again.
-            return _refused(call, "UnknownOperationException", f"The sandbox has no {error}", 400, entry, start_response)
+            message = f"The sandbox cannot do this: {error}"
+            return _refused(call, "UnknownOperationException", message, 400, entry, start_response)
         except Exception as error:
             traceback.print_exc()
             message = f"The sandbox failed: {type(error).__name__}: {error}"

@@ -57,7 +57,8 @@ def seed_images(request):
 
 
 def change_settings(request):
-    return {"settings": settings.change(request.account, request.members)}
+    changes = {name: value for name, value in request.members.items() if value is not None}
+    return {"settings": settings.change(request.account, changes)}
 
 
 def add_fault(request):
@@ -81,7 +82,12 @@ def lay_out_network(request):
 
 def edit_task(request):
     cluster, task = request["cluster"], request["task"]
-    changes = {name: value for name, value in request.members.items() if name not in ("cluster", "task")}
+    changes = {
+        name: value
+        for name, value in request.members.items()
+        # Only of the digest does null say something: that it is not known yet.
+        if name not in ("cluster", "task") and (value is not None or name == "image_digest")
+    }
     _refuse_unknown(changes, {"last_status", "stopped_reason", "stop_code", "stopped_at", "image_digest"})
     if "stopped_at" in changes:
         changes["stopped_at"] = time_of(changes["stopped_at"])

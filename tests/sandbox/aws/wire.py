@@ -51,7 +51,7 @@ class Call:
         self.signed = credential is not None
         self.account = credential.account if credential else accounts.DEFAULT_ACCOUNT
         self.region = credential.region if credential else accounts.DEFAULT_REGION
-        self.service = _service_of(credential) if credential else ""
+        self.service = service_of(credential) if credential else ""
         self.content_type = environ.get("CONTENT_TYPE", "")
         self.text = body.decode("utf-8", "replace")
         self.form = dict(parse_qsl(self.text)) if self.content_type.startswith(FORM_TYPE) else {}
@@ -104,7 +104,8 @@ def error_answer(call, code, message, status):
     return status, dict(answer["headers"]), _as_bytes(answer["body"])
 
 
-def _service_of(credential):
+def service_of(credential):
+    """The name under which the SDKs know the service that a request was signed for."""
     return SERVICE_OF_SIGNING_NAME.get(credential.signing_name, credential.signing_name)
 
 

@@ -1,6 +1,7 @@
 """The control API: accounts, faults, the record of calls, settings and the network."""
 
 import json
+import threading
 import time
 import unittest
 import urllib.error
@@ -81,7 +82,7 @@ class Faults(AwsTest):
         self.assertEqual(500, self.calls()[-1]["status"])
 
     def test_a_fault_strikes_as_often_and_as_late_as_asked(self):
-        self.control("faults", service="ecr", code="ThrottlingException", skip=1, times=2)
+        self.control("faults", service="ecr", code="ThrottlingException", skip=1, times=2, status=None, match=None)
         self.call("ecr")
         for _ in range(2):
             self.assert_refused("ThrottlingException", self.call, service="ecr")
@@ -96,7 +97,7 @@ class Faults(AwsTest):
         self.call("ecr")
 
     def test_a_fault_can_be_for_requests_that_hold_a_text(self):
-        self.control("faults", service="ecr", operation="CreateRepository", match='"bad"', code="LimitExceededException")
+        self.control("faults", service="ecr", match='"bad"', code="LimitExceededException")
         ecr = self.client("ecr")
         ecr.create_repository(repositoryName="good")
         self.assert_refused("LimitExceededException", ecr.create_repository, repositoryName="bad")
@@ -106,6 +107,17 @@ class Faults(AwsTest):
         began = time.monotonic()
         self.call("ecr")
         self.assertGreaterEqual(time.monotonic() - began, 0.3)
+
+    def test_a_delayed_call_is_on_record_before_it_is_answered(self):
+        self.control("faults", service="ecr", delay_ms=500, times=1)
+        caller = threading.Thread(target=self.call, args=("ecr",))
+        caller.start()
+        deadline = time.monotonic() + 5
+        while not self.calls() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertEqual([0], [call["status"] for call in self.calls()])
+        caller.join()
+        self.assertEqual([200], [call["status"] for call in self.calls()])
 
     def test_a_fault_is_of_one_account(self):
         self.control("faults", service="ecr", code="ThrottlingException")
@@ -122,6 +134,18 @@ class Faults(AwsTest):
             self.assertEqual(["KmsError"], [failure["failureCode"] for failure in answer["failures"]])
         self.control("faults/clear")
         self.assertEqual(1, len(ecr.batch_get_image(repositoryName="app", imageIds=[{"imageTag": "a"}])["images"]))
+
+    def test_an_image_fails_in_one_operation_as_often_as_asked(self):
+        ecr = self.client("ecr")
+        ecr.create_repository(repositoryName="app")
+        manifest = image_manifest("one")
+        ecr.put_image(repositoryName="app", imageManifest=manifest)
+        ids = [{"imageDigest": digest(manifest)}]
+        failure = {"digest": digest(manifest), "code": "ImageInaccessible"}
+        self.control("faults", image_failure=failure, operation="BatchDeleteImage", times=1)
+        self.assertEqual([], ecr.batch_get_image(repositoryName="app", imageIds=ids)["failures"])
+        self.assertEqual(1, len(ecr.batch_delete_image(repositoryName="app", imageIds=ids)["failures"]))
+        self.assertEqual(ids, ecr.batch_delete_image(repositoryName="app", imageIds=ids)["imageIds"])
 
     def test_nonsense_is_refused_with_the_reason(self):
         self.assertIn("needs a code", self.control_refusal("faults", service="ecr"))

@@ -459,7 +459,8 @@ class Seeding(EcrTest):
     def test_nonsense_is_refused_with_the_reason(self):
         self.assertIn("RepositoryNotFound", self.control_refusal("ecr/images", repository="nowhere", images=[{}]))
         self.assertIn("colour", self.control_refusal("ecr/images", repository=REPOSITORY, images=[{"colour": 1}]))
-        self.assertIn("time zone", self.control_refusal("ecr/images", repository=REPOSITORY, images=[{"pushed_at": "2026-01-01T00:00:00"}]))
+        without_zone = {"pushed_at": "2026-01-01T00:00:00"}
+        self.assertIn("time zone", self.control_refusal("ecr/images", repository=REPOSITORY, images=[without_zone]))
 
 
 if __name__ == "__main__":
