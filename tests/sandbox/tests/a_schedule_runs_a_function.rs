@@ -42,6 +42,14 @@ fn stand_in() -> Result<PathBuf> {
     Ok(script)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "ministack fires schedules by the clock on the wall."
+)]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
 #[tokio::test]
 async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<()> {
     // Its own sandbox: the default account is everybody's.
@@ -58,7 +66,7 @@ async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<
     )
     .await?;
 
-    let run = deployed.fire_schedule(Timestamp::now()).await?;
+    let run = deployed.fire_schedule(now()).await?;
 
     let (event, environment) = (&run.report["event"], &run.report["environment"]);
     assert_eq!(event["source"], "aws.scheduler", "{event}");
@@ -84,7 +92,7 @@ async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<
     let run = deployed.invoke(&json!({"operation": "prune"})).await?;
     assert_eq!(run.report["environment"]["STEWARD_MODE"], "apply");
     assert_eq!(run.report["event"], json!({"operation": "prune"}));
-    let run = deployed.fire_schedule(Timestamp::now()).await?;
+    let run = deployed.fire_schedule(now()).await?;
     assert_eq!(run.report["environment"]["STEWARD_MODE"], "apply");
 
     let error = deployed.invoke(&json!({"fail": true})).await.unwrap_err();

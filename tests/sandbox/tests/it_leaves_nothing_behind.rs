@@ -13,13 +13,20 @@ fn with_descendants(roots: &[u32]) -> Vec<u32> {
     let mut family = roots.to_vec();
     let mut next = 0;
     while next < family.len() {
-        let children = PathBuf::from(format!("/proc/{0}/task/{0}/children", family[next]));
-        let children = std::fs::read_to_string(children).unwrap_or_default();
-        family.extend(
-            children
-                .split_whitespace()
-                .filter_map(|id| id.parse::<u32>().ok()),
-        );
+        // A child belongs to the thread that started it.
+        let threads = std::fs::read_dir(format!("/proc/{}/task", family[next]))
+            .into_iter()
+            .flatten()
+            .flatten();
+        for thread in threads {
+            let children =
+                std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            family.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|id| id.parse::<u32>().ok()),
+            );
+        }
         next += 1;
     }
     family
@@ -78,10 +85,9 @@ fn a_killed_sandbox_leaves_no_process_and_the_next_one_removes_its_directory() -
         .stderr(Stdio::inherit())
         .spawn()?;
     let stdout = sandbox.stdout.take().context("its standard output")?;
-    let up = BufReader::new(stdout)
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line.contains("AWS_ENDPOINT_URL="));
+    // Kept until the end: a program that nobody reads would stop of its own.
+    let mut said = BufReader::new(stdout).lines().map_while(Result::ok);
+    let up = said.any(|line| line.contains("AWS_ENDPOINT_URL="));
     ensure!(up, "the sandbox did not come up");
     let processes = with_descendants(&[sandbox.id()]);
     assert!(
