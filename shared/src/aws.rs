@@ -68,6 +68,16 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// An SDK error as a person reads it: AWS's code and message, or the whole
+/// cause chain where no answer came.
+pub fn explain(error: &(impl Error + ProvideErrorMetadata + 'static)) -> String {
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        (None, _) => chain(error),
+    }
+}
+
 /// What kind of answer an SDK error is, as far as callers branch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -139,10 +149,10 @@ impl<E: Error + ProvideErrorMetadata + 'static> Incomplete<E> {
     }
 }
 
-impl<E: Error + 'static> std::fmt::Display for Incomplete<E> {
+impl<E: Error + ProvideErrorMetadata + 'static> std::fmt::Display for Incomplete<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Failed(error) => f.write_str(&chain(error)),
+            Self::Failed(error) => f.write_str(&explain(error)),
             Self::NoList => f.write_str("the answer has no list in it"),
         }
     }
@@ -193,7 +203,7 @@ pub async fn identity(config: &SdkConfig) -> Result<Identity, IdentityError> {
         .get_caller_identity()
         .send()
         .await
-        .map_err(|error| IdentityError::GetCallerIdentity(chain(&error)))?;
+        .map_err(|error| IdentityError::GetCallerIdentity(explain(&error)))?;
     Ok(Identity {
         account: answer.account().unwrap_or_default().to_owned(),
         arn: answer.arn().unwrap_or_default().to_owned(),

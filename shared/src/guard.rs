@@ -49,12 +49,23 @@ pub struct RunLimits {
 
 /// Holds back every destruction whose target a gap could hide: the backstop
 /// behind a function's own `decide`. One refusal per unit, also for what the
-/// function itself deferred because of the gap.
+/// function itself deferred because of the gap; and one for each gap that hides
+/// nothing that was seen, because what it hides may be the work.
 pub(crate) fn refuse_hidden<A: Clone, R: Reason>(
     entries: &mut [Entry<A, R>],
     gaps: &[Gap],
 ) -> Vec<Refusal> {
-    let mut refused = BTreeMap::new();
+    let refusal = |unit: &str, gap: &Gap| {
+        Refusal::new(
+            INCOMPLETE_OBSERVATION,
+            unit,
+            &format!(
+                "nothing is destroyed here while this cannot be read: {}",
+                gap.read
+            ),
+        )
+    };
+    let mut refused: BTreeMap<String, Refusal> = BTreeMap::new();
     for entry in entries {
         let Some(gap) = gaps.iter().find(|gap| gap.hides.covers(&entry.unit)) else {
             continue;
@@ -63,22 +74,20 @@ pub(crate) fn refuse_hidden<A: Clone, R: Reason>(
             .wanted()
             .is_some_and(|change| change.effect == Effect::Destroy);
         if destroys || matches!(entry.standing, Standing::Deferred) {
-            refused.entry(entry.unit.clone()).or_insert_with(|| {
-                Refusal::new(
-                    INCOMPLETE_OBSERVATION,
-                    &entry.unit,
-                    &format!(
-                        "nothing is destroyed here while this cannot be read: {}",
-                        gap.read
-                    ),
-                )
-            });
+            refused
+                .entry(entry.unit.clone())
+                .or_insert_with(|| refusal(&entry.unit, gap));
         }
         if destroys {
             entry.hold(Held::Guard(INCOMPLETE_OBSERVATION));
         }
     }
-    refused.into_values().collect()
+    let untold: Vec<Refusal> = gaps
+        .iter()
+        .filter(|gap| !refused.keys().any(|unit| gap.hides.covers(unit)))
+        .map(|gap| refusal(&gap.hides.to_string(), gap))
+        .collect();
+    refused.into_values().chain(untold).collect()
 }
 
 /// Judges floors and shares, then counts.

@@ -163,7 +163,7 @@ impl PolicySource {
                 .with_decryption(true)
                 .send()
                 .await
-                .map_err(|error| unreadable(format!("ssm:GetParameter: {}", aws::chain(&error))))?
+                .map_err(|error| unreadable(format!("ssm:GetParameter: {}", aws::explain(&error))))?
                 .parameter
                 .and_then(|parameter| parameter.value)
                 .ok_or_else(|| unreadable("the parameter has no value".to_owned()))?,
@@ -174,7 +174,9 @@ impl PolicySource {
                     .key(key)
                     .send()
                     .await
-                    .map_err(|error| unreadable(format!("s3:GetObject: {}", aws::chain(&error))))?;
+                    .map_err(|error| {
+                        unreadable(format!("s3:GetObject: {}", aws::explain(&error)))
+                    })?;
                 let size = object
                     .content_length()
                     .and_then(|n| usize::try_from(n).ok());

@@ -249,12 +249,18 @@ fn judge(
     items: &mut Vec<Item<Action, Reason>>,
 ) {
     let graph = Graph::of(repository);
+    let retention = policy.retention_of(name);
+    let protected = protected(repository, &graph, uses);
+    let newest = newest_named(repository, &graph, retention.keep_newest);
+    let last = (newest.is_empty() && protected.is_empty())
+        .then(|| newest_of_all(repository, &graph))
+        .flatten();
     let court = Court {
         repository,
-        retention: policy.retention_of(name),
-        protected: protected(repository, &graph, uses),
-        newest: newest_named(repository, &graph, policy.retention_of(name).keep_newest),
-        last: newest_of_all(repository, &graph),
+        retention,
+        protected,
+        newest,
+        last,
         graph,
         now,
     };
@@ -353,6 +359,7 @@ struct Court<'a> {
     retention: &'a Retention,
     protected: BTreeMap<&'a Digest, Reason>,
     newest: HashSet<&'a Digest>,
+    /// What stays because nothing else would for certain.
     last: Option<&'a Digest>,
     graph: Graph<'a>,
     now: Timestamp,
@@ -470,13 +477,12 @@ impl<'a> Court<'a> {
         if !image.named() {
             let after = retention.remove_untagged_after;
             let remove_untagged_after = after.to_string();
-            if self.newest.is_empty() && self.last == Some(digest) {
-                return Verdict::Keep(Reason::LastImage);
-            }
             return if pushed_at > after.before(self.now) {
                 Verdict::Keep(Reason::UntaggedYoung {
                     remove_untagged_after,
                 })
+            } else if self.last == Some(digest) {
+                Verdict::Keep(Reason::LastImage)
             } else {
                 go(Reason::Untagged {
                     remove_untagged_after,

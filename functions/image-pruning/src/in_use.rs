@@ -278,7 +278,7 @@ impl Users {
                 let read = format!(
                     "ecs:DescribeTasks in cluster {}: {}",
                     short(cluster),
-                    aws::chain(&error)
+                    aws::explain(&error)
                 );
                 all.gap(read, "ecs:DescribeTasks");
                 return all;
@@ -370,7 +370,7 @@ impl Users {
                 let read = format!(
                     "ecs:DescribeServices in cluster {}: {}",
                     short(cluster),
-                    aws::chain(&error)
+                    aws::explain(&error)
                 );
                 all.gap(read, "ecs:DescribeServices");
                 return all;
@@ -523,7 +523,7 @@ impl Users {
                 {
                     return Ok(vec![]);
                 }
-                Err(error) => return failed(aws::chain(&error)),
+                Err(error) => return failed(aws::explain(&error)),
             };
             let Some(briefs) = answer.service_deployments else {
                 return failed("the answer has no list in it".to_owned());
@@ -565,7 +565,9 @@ impl Users {
                 .set_service_revision_arns(Some(chunk.to_vec()))
                 .send()
                 .await
-                .map_err(|error| format!("ecs:DescribeServiceRevisions: {}", aws::chain(&error)))?;
+                .map_err(|error| {
+                    format!("ecs:DescribeServiceRevisions: {}", aws::explain(&error))
+                })?;
             if let Some(failure) = answer
                 .failures()
                 .iter()
@@ -711,7 +713,7 @@ impl Users {
             .task_definition(definition)
             .send()
             .await
-            .map_err(|error| failed(aws::chain(&error)))?;
+            .map_err(|error| failed(aws::explain(&error)))?;
         let found = answer
             .task_definition()
             .ok_or_else(|| failed("no answer".to_owned()))?;
@@ -791,7 +793,7 @@ impl Users {
                 Err(error) => {
                     let read = format!(
                         "lambda:GetFunction of {name}:{version}: {}",
-                        aws::chain(&error)
+                        aws::explain(&error)
                     );
                     all.gap(read, "lambda:GetFunction");
                     return all;

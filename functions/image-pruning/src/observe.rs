@@ -248,7 +248,7 @@ impl Registry {
                 Ok(hold::hold_of(tags, self.clock.now()))
             }
             Err(error) if aws::kind(&error) == ErrorKind::NotFound => Err(HoldError::Gone),
-            Err(error) => Err(HoldError::Unreadable(aws::chain(&error))),
+            Err(error) => Err(HoldError::Unreadable(aws::explain(&error))),
         }
     }
 
@@ -300,7 +300,7 @@ impl Registry {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let why = aws::chain(&error);
+                let why = aws::explain(&error);
                 return digests
                     .into_iter()
                     .take(1)
