@@ -23,6 +23,25 @@ pub const KEEP_AT_LEAST: &str = "keep_at_least";
 /// A read that failed could hide something about the unit.
 pub const INCOMPLETE_OBSERVATION: &str = "incomplete_observation";
 
+/// The mode gate: an event asks for more than the leash.
+pub const MODE: &str = "mode";
+/// Apply without a policy that selects its targets.
+pub const EXPLICIT_POLICY: &str = "explicit_policy";
+/// A kill switch is on or cannot be read.
+pub const KILL_SWITCH: &str = "kill_switch";
+
+/// Every guard, for the contract sections of the functions.
+pub const NAMES: &[&str] = &[
+    MODE,
+    EXPLICIT_POLICY,
+    KILL_SWITCH,
+    INCOMPLETE_OBSERVATION,
+    KEEP_AT_LEAST,
+    MAX_SHARE_PERCENT,
+    MAX_ACTIONS_PER_UNIT,
+    MAX_ACTIONS_PER_RUN,
+];
+
 /// A share says little about a handful: [`MAX_SHARE_PERCENT`] judges only
 /// when more than this many things of a unit are to be changed.
 pub const SHARE_JUDGES_ABOVE: usize = 10;

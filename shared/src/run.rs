@@ -209,7 +209,7 @@ async fn gate<P: Policy>(
     }
     if context.leash.0 == Mode::Plan {
         return Some(Refusal::new(
-            "mode",
+            guard::MODE,
             "run",
             "the event asks for apply, but this function's leash is plan; set STEWARD_MODE=apply \
              on the function to let it act",
@@ -217,7 +217,7 @@ async fn gate<P: Policy>(
     }
     if !policy.selects_targets() {
         return Some(Refusal::new(
-            "explicit_policy",
+            guard::EXPLICIT_POLICY,
             "run",
             "apply needs a policy that selects its targets (\"*\" is an explicit choice), and \
              none was given",
@@ -225,7 +225,7 @@ async fn gate<P: Policy>(
     }
     match context.switches.read().await {
         Position::Run => None,
-        Position::Stop(why) => Some(Refusal::new("kill_switch", "run", &why)),
+        Position::Stop(why) => Some(Refusal::new(guard::KILL_SWITCH, "run", &why)),
     }
 }
 
@@ -471,7 +471,7 @@ async fn may_go_on(context: &Context<'_>) -> Result<(), Halt> {
     match context.switches.read().await {
         Position::Run => Ok(()),
         Position::Stop(why) => {
-            let refusal = Refusal::new("kill_switch", "run", &why);
+            let refusal = Refusal::new(guard::KILL_SWITCH, "run", &why);
             Err(Halt::Run(why, Some(refusal)))
         }
     }

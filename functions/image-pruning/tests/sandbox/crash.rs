@@ -136,6 +136,21 @@ async fn empty_or_cut_answers_at_any_call_harm_nothing() {
 }
 
 #[tokio::test]
+async fn the_readme_names_every_permission_and_none_that_is_not_needed() {
+    let calls = calls_of_a_clean_run().await;
+    let mut needed: std::collections::BTreeSet<String> = calls.iter().map(Call::action).collect();
+    // What the engine calls for every function: kill switches and policies.
+    needed.extend(["ssm:GetParameters", "ssm:GetParameter", "s3:GetObject"].map(str::to_owned));
+    let readme = include_str!("../../README.md");
+    let section = readme.split("### Permissions").nth(1).unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let told = rows
+        .filter_map(|line| line.split('`').nth(1).map(str::to_owned))
+        .collect();
+    assert_eq!(needed, told);
+}
+
+#[tokio::test]
 async fn each_operation_denied_throughout_harms_nothing() {
     let calls = calls_of_a_clean_run().await;
     let operations: std::collections::BTreeSet<String> = calls.iter().map(Call::action).collect();
