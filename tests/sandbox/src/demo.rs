@@ -87,9 +87,9 @@ pub(crate) async fn demo(stage: &Stage) -> Result<()> {
     stage.say("The sandbox stops now, and nothing of it is kept. `cargo sandbox` keeps one up to try more.")
 }
 
-/// Makes the schedule fire, with a word about why it takes a moment.
+/// Makes the schedule fire, and waits for the run's report.
 async fn fire(function: &Deployment) -> Result<Run> {
-    let progress = Progress::start("Waiting for the schedule (it is looked at every ten seconds)");
+    let progress = Progress::start("Waiting for EventBridge to fire the schedule");
     let run = function.fire_schedule(up::now()).await;
     progress.clear();
     run
