@@ -148,11 +148,12 @@ async fn prove(stage: &Stage, account: &Account, reference: &Reference) -> Resul
         let (there, gone): (Vec<_>, Vec<_>) = images
             .into_iter()
             .partition(|used| present.contains(&used.digest));
-        let verdict = if gone.is_empty() { "there" } else { "GONE" };
-        stage.say(format!(
-            "  {by:<48} {repository:<14} {:>2} images {verdict}",
-            there.len() + gone.len()
-        ))?;
+        let verdict = match (there.len(), gone.len()) {
+            (1, 0) => "image there".to_owned(),
+            (there, 0) => format!("{there} images there"),
+            (_, gone) => format!("{gone} images GONE"),
+        };
+        stage.say(format!("  {by:<48} {repository:<14} {verdict}"))?;
         lost.extend(gone);
     }
     Ok(lost)
