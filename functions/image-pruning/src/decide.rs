@@ -54,6 +54,9 @@ pub enum Reason {
         /// How many of them are kept.
         keep_newest: u32,
     },
+    /// Stays: the newest of a repository in which nothing has a tag, because a
+    /// repository is never emptied.
+    LastImage,
     /// Stays: pushed within the time that the policy keeps.
     Young {
         /// How long, as the policy writes it.
@@ -107,6 +110,7 @@ impl steward::engine::Reason for Reason {
             Self::JustPushed => "just_pushed",
             Self::TagKept { .. } => "tag_kept",
             Self::Newest { .. } => "newest",
+            Self::LastImage => "last_image",
             Self::Young { .. } => "young",
             Self::UntaggedYoung { .. } => "untagged_young",
             Self::Unseen { .. } => "unseen",
@@ -138,6 +142,7 @@ pub const REASON_CODES: &[&str] = &[
     "just_pushed",
     "tag_kept",
     "newest",
+    "last_image",
     "young",
     "untagged_young",
     "unseen",
@@ -171,6 +176,7 @@ impl fmt::Display for Reason {
             }
             Self::TagKept { tag } => write!(f, "the policy keeps tag {tag}"),
             Self::Newest { keep_newest } => write!(f, "among the newest {keep_newest} tagged"),
+            Self::LastImage => f.write_str("the newest of a repository in which nothing is tagged"),
             Self::Young { keep_younger_than } => {
                 write!(f, "tagged and pushed within {keep_younger_than}")
             }
@@ -248,6 +254,7 @@ fn judge(
         retention: policy.retention_of(name),
         protected: protected(repository, &graph, uses),
         newest: newest_named(repository, &graph, policy.retention_of(name).keep_newest),
+        last: newest_of_all(repository, &graph),
         graph,
         now,
     };
@@ -328,11 +335,25 @@ fn newest_named<'a>(
         .collect()
 }
 
+/// The newest image that hangs on nothing.
+fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'a Digest> {
+    let on_its_own = |digest: &&Digest| {
+        !graph.parents.contains_key(digest) && !graph.subject.contains_key(digest)
+    };
+    repository
+        .images
+        .iter()
+        .filter(|(digest, _)| on_its_own(digest))
+        .max_by_key(|(digest, image)| (image.pushed_at, *digest))
+        .map(|(digest, _)| digest)
+}
+
 struct Court<'a> {
     repository: &'a Repository,
     retention: &'a Retention,
     protected: BTreeMap<&'a Digest, Reason>,
     newest: HashSet<&'a Digest>,
+    last: Option<&'a Digest>,
     graph: Graph<'a>,
     now: Timestamp,
 }
@@ -449,6 +470,9 @@ impl<'a> Court<'a> {
         if !image.named() {
             let after = retention.remove_untagged_after;
             let remove_untagged_after = after.to_string();
+            if self.newest.is_empty() && self.last == Some(digest) {
+                return Verdict::Keep(Reason::LastImage);
+            }
             return if pushed_at > after.before(self.now) {
                 Verdict::Keep(Reason::UntaggedYoung {
                     remove_untagged_after,

@@ -42,7 +42,13 @@ impl Stage {
     }
 
     /// An image that is this many days old.
-    pub(crate) async fn image(&self, to: &Repository, name: &str, days: i64, tags: &[&str]) -> String {
+    pub(crate) async fn image(
+        &self,
+        to: &Repository,
+        name: &str,
+        days: i64,
+        tags: &[&str],
+    ) -> String {
         to.push_at(self.days_ago(days), &Manifest::image(name), tags)
             .await
             .unwrap()
@@ -50,7 +56,13 @@ impl Stage {
 
     /// An index over two platforms and an attestation, all of one age; its own
     /// digest first.
-    pub(crate) async fn index(&self, to: &Repository, name: &str, days: i64, tags: &[&str]) -> Vec<String> {
+    pub(crate) async fn index(
+        &self,
+        to: &Repository,
+        name: &str,
+        days: i64,
+        tags: &[&str],
+    ) -> Vec<String> {
         let amd = Manifest::image_for(name, "amd64");
         let arm = Manifest::image_for(name, "arm64");
         let attestation = Manifest::attestation_of(&amd);
@@ -81,8 +93,14 @@ impl Stage {
         mode: Mode,
         plan_file: Option<PlanFile<ImagePruning>>,
     ) -> Run<ImagePruning> {
-        self.run_as(self.account.sdk_config(), policy, mode, plan_file, json!({}))
-            .await
+        self.run_as(
+            self.account.sdk_config(),
+            policy,
+            mode,
+            plan_file,
+            json!({}),
+        )
+        .await
     }
 
     pub(crate) async fn run_as(
@@ -133,7 +151,11 @@ pub(crate) fn kept_for<'a>(report: &'a Report, digest: &str) -> Option<&'a str> 
     report
         .kept
         .iter()
-        .find(|line| line.examples.iter().any(|example| example.contains(&format!("@{digest}:"))))
+        .find(|line| {
+            line.examples
+                .iter()
+                .any(|example| example.contains(&format!("@{digest}:")))
+        })
         .map(|line| line.reason.as_str())
 }
 
@@ -152,7 +174,11 @@ pub(crate) fn going(report: &Report) -> Vec<String> {
         .actions
         .iter()
         .filter(|line| matches!(line.outcome, ActionOutcome::Planned | ActionOutcome::Done))
-        .filter_map(|line| line.resource.split_once('@').map(|(_, digest)| digest.to_owned()))
+        .filter_map(|line| {
+            line.resource
+                .split_once('@')
+                .map(|(_, digest)| digest.to_owned())
+        })
         .collect();
     digests.sort();
     digests
