@@ -165,7 +165,7 @@ impl Account {
         aws_sdk_applicationautoscaling::Client::new(&self.sdk_config())
     }
 
-    /// Alarms (ministack).
+    /// Alarms.
     pub fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {
         aws_sdk_cloudwatch::Client::new(&self.sdk_config())
     }

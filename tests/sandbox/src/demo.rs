@@ -87,9 +87,9 @@ pub(crate) async fn demo(stage: &Stage) -> Result<()> {
     stage.say("The sandbox stops now, and nothing of it is kept. `cargo sandbox` keeps one up to try more.")
 }
 
-/// Makes the schedule fire, with a word about why it takes a moment.
+/// Makes the schedule fire, and waits for the run's report.
 async fn fire(function: &Deployment) -> Result<Run> {
-    let progress = Progress::start("Waiting for the schedule (it is looked at every ten seconds)");
+    let progress = Progress::start("Waiting for EventBridge to fire the schedule");
     let run = function.fire_schedule(up::now()).await;
     progress.clear();
     run
@@ -148,11 +148,12 @@ async fn prove(stage: &Stage, account: &Account, reference: &Reference) -> Resul
         let (there, gone): (Vec<_>, Vec<_>) = images
             .into_iter()
             .partition(|used| present.contains(&used.digest));
-        let verdict = if gone.is_empty() { "there" } else { "GONE" };
-        stage.say(format!(
-            "  {by:<48} {repository:<14} {:>2} images {verdict}",
-            there.len() + gone.len()
-        ))?;
+        let verdict = match (there.len(), gone.len()) {
+            (1, 0) => "image there".to_owned(),
+            (there, 0) => format!("{there} images there"),
+            (_, gone) => format!("{gone} images GONE"),
+        };
+        stage.say(format!("  {by:<48} {repository:<14} {verdict}"))?;
         lost.extend(gone);
     }
     Ok(lost)

@@ -244,6 +244,14 @@ impl Deployment {
     /// When the run fails or does not end in time, with what it logged.
     pub async fn fire_schedule(&self, now: Timestamp) -> Result<Run> {
         let already_seen = self.ended_runs().await?.len();
+        // Answers of earlier runs that nobody has waited for.
+        self.account
+            .sqs()
+            .purge_queue()
+            .queue_url(&self.answers_url)
+            .send()
+            .await
+            .context("cannot empty the queue of answers")?;
         let at = format!("at({})", now.strftime("%Y-%m-%dT%H:%M:%S"));
         let once = format!("{}-{}", self.schedule, now.as_millisecond());
         self.create_schedule(&once, &at, ActionAfterCompletion::Delete)

@@ -6,9 +6,8 @@ use std::net::IpAddr;
 
 /// The services that moto, the account looked after, answers: the name in a
 /// `SigV4` credential scope, and the one in `AWS_ENDPOINT_URL_<NAME>`. ministack,
-/// the plumbing, answers all others. CloudWatch's alarms are there too: the SDK
-/// for Rust speaks CBOR with CloudWatch, which moto does not understand.
-const LOOKED_AFTER: [(&str, &str); 9] = [
+/// the plumbing, answers all others.
+const LOOKED_AFTER: [(&str, &str); 10] = [
     ("application-autoscaling", "APPLICATION_AUTO_SCALING"),
     ("autoscaling", "AUTO_SCALING"),
     ("ec2", "EC2"),
@@ -16,6 +15,7 @@ const LOOKED_AFTER: [(&str, &str); 9] = [
     ("ecs", "ECS"),
     ("elasticloadbalancing", "ELASTIC_LOAD_BALANCING_V2"),
     ("lambda", "LAMBDA"),
+    ("monitoring", "CLOUDWATCH"),
     ("rds", "RDS"),
     ("secretsmanager", "SECRETS_MANAGER"),
 ];
@@ -71,15 +71,14 @@ impl Endpoints {
 
     /// The SDK's own endpoint variables, for a process outside this one.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
-        let plumbing = self.ministack().unwrap_or(self.moto());
-        // CloudWatch is named although it is where all others are: ministack
-        // passes variables of its own to functions, and these win.
-        let general = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_CLOUDWATCH"]
-            .map(|name| (name.to_owned(), plumbing.to_owned()));
+        let general = (
+            "AWS_ENDPOINT_URL".to_owned(),
+            self.ministack().unwrap_or(self.moto()).to_owned(),
+        );
         let named = LOOKED_AFTER
             .iter()
             .map(|(_, name)| (format!("AWS_ENDPOINT_URL_{name}"), self.moto.clone()));
-        general.into_iter().chain(named).collect()
+        std::iter::once(general).chain(named).collect()
     }
 }
 

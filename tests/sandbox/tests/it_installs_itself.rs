@@ -114,3 +114,21 @@ fn a_failed_installation_shows_what_pip_said_and_leaves_none() -> Result<()> {
     assert!(!root.join("venv").exists());
     Ok(())
 }
+
+#[test]
+fn two_at_once_install_once() -> Result<()> {
+    let root = scratch("two-at-once")?;
+    let requirements = root.join("requirements.txt");
+    fs::write(&requirements, "# nothing\n")?;
+    let path = path();
+    let stamps = std::thread::scope(|scope| {
+        let install = || -> Result<std::time::SystemTime> {
+            ensure_in(&root, &requirements, &path)?;
+            Ok(fs::metadata(root.join("venv/installed-from"))?.modified()?)
+        };
+        [scope.spawn(install), scope.spawn(install)].map(|thread| thread.join().expect("no panic"))
+    });
+    let [one, other] = stamps;
+    assert_eq!(one?, other?);
+    Ok(())
+}

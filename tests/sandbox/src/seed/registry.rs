@@ -258,8 +258,8 @@ pub(super) async fn web(account: &Account, system: &System, now: Timestamp) -> R
     })
 }
 
-/// Starts the deployment that stays on its way: the new tasks wait but for
-/// one, the old ones run on.
+/// Starts the deployment that stays on its way: old and new tasks run side by
+/// side.
 async fn deploy_web(account: &Account, system: &System, task_definition: &str) -> Result<()> {
     let settings = |ecs_polls| Settings {
         ecs_polls: Some(ecs_polls),
@@ -291,21 +291,19 @@ async fn deploy_web(account: &Account, system: &System, task_definition: &str) -
         .set_tasks(listed.task_arns)
         .send()
         .await?;
-    let mut new = tasks
+    let new = tasks
         .tasks()
         .iter()
         .filter(|task| task.task_definition_arn() == Some(task_definition));
-    let first = new
-        .next()
-        .and_then(|task| task.task_arn())
-        .context("no task of the new deployment of web")?;
-    let running = TaskEdit {
-        cluster: system.cluster.clone(),
-        task: first.to_owned(),
-        last_status: Some("RUNNING".to_owned()),
-        ..TaskEdit::default()
-    };
-    account.control().edit_task(&running).await?;
+    for task in new.filter_map(|task| task.task_arn()) {
+        let running = TaskEdit {
+            cluster: system.cluster.clone(),
+            task: task.to_owned(),
+            last_status: Some("RUNNING".to_owned()),
+            ..TaskEdit::default()
+        };
+        account.control().edit_task(&running).await?;
+    }
     Ok(())
 }
 
