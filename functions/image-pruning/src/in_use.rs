@@ -294,10 +294,10 @@ impl Users {
                 "ecs:DescribeTasks",
             );
         }
-        let (kind, by_tag) = if stopped {
-            (UserKind::StoppedTask, ByTag::LooksUp)
+        let kind = if stopped {
+            UserKind::StoppedTask
         } else {
-            (UserKind::Task, ByTag::HasLookedUp)
+            UserKind::Task
         };
         for task in answer.tasks() {
             let id = task.task_arn().map_or("without ARN", short);
@@ -305,11 +305,25 @@ impl Users {
                 kind,
                 name: format!("{id} (cluster {})", short(cluster)),
             };
+            // A service's task gets the digest of its deployment, which is read
+            // with the service.
+            let of_service = task
+                .group()
+                .is_some_and(|group| group.starts_with("service:"));
+            let by_tag = if of_service {
+                ByTag::LooksUp
+            } else {
+                ByTag::HasLookedUp
+            };
             for container in task.containers() {
+                if stopped && container.image_digest().is_none() {
+                    // It stopped before it had pulled anything.
+                    continue;
+                }
                 let Some(image) = container.image() else {
                     all.gap(
                         format!("ecs:DescribeTasks: {by} has a container without image"),
-                        "",
+                        "ecs:DescribeTasks",
                     );
                     continue;
                 };

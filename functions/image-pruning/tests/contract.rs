@@ -115,9 +115,8 @@ fn the_example_has_every_key_and_the_defaults() {
 
 #[test]
 fn the_commented_override_of_the_example_parses_too() {
-    let text = EXAMPLE
-        .replace("overrides: []", "overrides:")
-        .replace("\n#  ", "\n  ");
+    let (before, after) = EXAMPLE.split_once("overrides: []").unwrap();
+    let text = format!("{before}overrides:{}", after.replace("\n#  ", "\n  "));
     let policy = PolicyDocument::<PruningPolicy>::parse(&text, "example").unwrap();
     assert_eq!(policy.policy().overrides.len(), 1);
 }
