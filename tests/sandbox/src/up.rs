@@ -111,13 +111,10 @@ pub(crate) async fn describe(
             .len();
     }
     stage.say(format!(
-        "Account {} holds the reference system: a load balancer, cluster `{}` with three services (one
-\
-         in the middle of a deployment, one pinned to a digest, one scaled to zero), a nightly task,
-\
-         a Lambda function from an image, database `{}`, secrets and alarms. Its {} repositories hold
-\
-         {images} images, eight months of them.",
+        "Account {} holds the reference system: a load balancer, cluster `{}` with three\n\
+         services (one in the middle of a deployment, one pinned to a digest, one scaled to zero),\n\
+         a nightly task, a Lambda function from an image, database `{}`, secrets and alarms.\n\
+         Its {} repositories hold {images} images, eight months of them.",
         account.id(),
         reference.system.cluster,
         reference.system.database,
