@@ -1,11 +1,11 @@
 //! What a person reads: calm text on standard output, with colours only on a
 //! terminal.
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Standard output as a person sees it.
@@ -58,59 +58,23 @@ impl Stage {
         let _ = writeln!(std::io::stderr(), "error: {error:#}");
     }
 
-    /// A function's report, in short.
-    pub(crate) fn report(&self, _steward: &Path, report: &Value) -> Result<()> {
-        let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-        let list = |key: &str| {
-            report[key]
-                .as_array()
-                .map(Vec::as_slice)
-                .unwrap_or_default()
-        };
-        let count = |key: &str| report["summary"][key].as_u64().unwrap_or_default();
-        self.say(format!(
-            "  {} ({} mode): {} images seen, {} kept, {} deferred, {} planned, {} done, {} failed",
-            self.strong(&text(report, "status")),
-            text(report, "mode"),
-            count("observed"),
-            count("kept"),
-            count("deferred"),
-            count("planned"),
-            count("done") + count("already_done"),
-            count("failed"),
-        ))?;
-        let mut by_repository: BTreeMap<String, usize> = BTreeMap::new();
-        for action in list("actions")
-            .iter()
-            .filter(|action| action["outcome"] != "deferred")
-        {
-            let repository = text(action, "resource");
-            *by_repository
-                .entry(repository.split('@').next().unwrap_or_default().to_owned())
-                .or_default() += 1;
+    /// A function's report, drawn by the command line as for anybody who runs
+    /// it.
+    pub(crate) fn report(&self, steward: &Path, report: &Value) -> Result<()> {
+        let mut cli = Command::new(steward)
+            .args(["report", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot run {}", steward.display()))?;
+        if let Some(mut input) = cli.stdin.take() {
+            input.write_all(report.to_string().as_bytes())?;
         }
-        for (repository, images) in by_repository {
-            self.say(format!("    {repository:<14} {images:>4} images to delete"))?;
-        }
-        for kept in list("kept") {
-            self.say(format!(
-                "    kept {:>4}: {}",
-                kept["count"],
-                text(kept, "reason")
-            ))?;
-        }
-        for (kind, key, name) in [
-            ("refused", "refusals", "unit"),
-            ("could not read", "gaps", "read"),
-        ] {
-            for one in list(key) {
-                self.say(format!(
-                    "    {kind}: {} {}",
-                    text(one, name),
-                    text(one, "detail")
-                ))?;
-            }
-        }
+        // Any other status is that of the run, which has been told about.
+        let status = cli.wait()?;
+        ensure!(
+            status.code() != Some(2),
+            "steward could not show the report: {report}"
+        );
         Ok(())
     }
 }
