@@ -19,16 +19,19 @@ use crate::words::{
 
 /// How many units have a row of their own, unless everything is to be shown.
 const UNITS: usize = 20;
-/// How many actions of one unit have one.
-const ROWS_PER_UNIT: usize = 5;
 /// How many actions have one in all.
 const ROWS: usize = 40;
+/// How many actions of one unit have one at least, while there is room.
+const ROWS_PER_UNIT: usize = 5;
 /// How many reasons, errors, refusals or gaps are told apart.
 const GROUPS: usize = 12;
 /// How many things are named after what they have in common.
 const NAMES: usize = 4;
 /// How long a list inside a sentence gets, in characters.
 const LIST_CHARS: usize = 240;
+
+/// The unit of a refusal that concerns the whole run.
+const RUN: &str = "run";
 
 /// How to show it.
 #[derive(Clone, Copy, Debug)]
@@ -71,10 +74,10 @@ pub(crate) fn show(report: &Report, look: &Look, given: Option<&Given>) -> Strin
     view.rows();
     view.failed();
     view.skipped();
-    view.deferred();
-    view.kept();
     view.refusals();
     view.gaps();
+    view.deferred();
+    view.kept();
     view.warnings();
     view.next(given);
     view.page.finish()
@@ -129,8 +132,7 @@ impl<'a> View<'a> {
             Trigger::Cli => "by hand",
         };
         let run = format!(
-            "{}, {trigger}, {}, took {}",
-            report.run_id,
+            "{}, {trigger}, in {}",
             report.started_at.strftime("%Y-%m-%d %H:%M:%SZ"),
             took(report.started_at, report.finished_at)
         );
@@ -141,6 +143,7 @@ impl<'a> View<'a> {
         );
         self.page.hang("policy    ", &policy);
         self.page.hang("run       ", &run);
+        self.page.hang("run id    ", &report.run_id);
         self.page.hang("observed  ", &self.sums());
         if report.truncated {
             self.page.say(&format!(
@@ -154,6 +157,9 @@ impl<'a> View<'a> {
 
     fn sums(&self) -> String {
         let sums = &self.report.summary;
+        if sums.observed == 0 {
+            return "nothing".to_owned();
+        }
         let mut parts = vec![format!("{} kept", number(sums.kept))];
         if sums.deferred > 0 {
             parts.push(format!("{} deferred", number(sums.deferred)));
@@ -190,8 +196,9 @@ impl<'a> View<'a> {
             Status::Planned if has_changes(report) => {
                 let ended = sums.already_done + sums.skipped;
                 let n = count(sums.planned.saturating_sub(ended), noun);
+                let refused = self.refused_units();
                 (
-                    format!("{} {n}; nothing was changed", self.verbs.would),
+                    format!("{} {n}{refused}; nothing was changed", self.verbs.would),
                     Tone::Look,
                 )
             }
@@ -230,6 +237,7 @@ impl<'a> View<'a> {
                         words.push_str(&format!(", {} {word}", number(n)));
                     }
                 }
+                words.push_str(&self.refused_units());
                 (words, Tone::Look)
             }
             Status::Waiting => {
@@ -241,6 +249,21 @@ impl<'a> View<'a> {
                 (words, Tone::Bad)
             }
             Status::Failed => ("failed; nothing was done".to_owned(), Tone::Bad),
+        }
+    }
+
+    /// How many units a guard refuses, as the end of a sentence.
+    fn refused_units(&self) -> String {
+        let units: BTreeSet<&str> = self
+            .report
+            .refusals
+            .iter()
+            .map(|refusal| refusal.unit.as_str())
+            .filter(|unit| *unit != RUN)
+            .collect();
+        match units.len() {
+            0 => String::new(),
+            n => format!(", {} refused", count(n, self.unit_noun())),
         }
     }
 
@@ -345,10 +368,11 @@ impl<'a> View<'a> {
         }
         let mut order: Vec<(&str, Vec<&ActionLine>)> = units.into_iter().collect();
         order.sort_by_key(|(name, lines)| (std::cmp::Reverse(lines.len()), *name));
+        let of_unit = self.most(ROWS_PER_UNIT.max(ROWS / order.len()));
         let mut shown: Vec<&ActionLine> = Vec::new();
         for (_, lines) in &order {
             let room = self.most(ROWS).saturating_sub(shown.len());
-            shown.extend(lines.iter().take(self.most(ROWS_PER_UNIT).min(room)));
+            shown.extend(lines.iter().take(of_unit.min(room)));
         }
         let mut title = capitalised(self.verbs.heading(outcome));
         title.push_str(&if shown.len() < all {
@@ -387,8 +411,10 @@ impl<'a> View<'a> {
             .heading(&format!("{title} ({})", number(all)), tone);
         let most = self.most(GROUPS);
         for found in groups.iter().take(most) {
-            self.page
-                .hang(&format!("{:>5} ", number(found.count)), &found.text);
+            self.page.hang(
+                &format!("{:>5} ", number(found.count)),
+                &self.with_gaps_named(&found.text),
+            );
             let names = self.named(&found.names);
             self.page.hang("      ", &names);
         }
@@ -407,12 +433,27 @@ impl<'a> View<'a> {
             .heading(&format!("Left for later ({})", number(all)), Tone::Strong);
         let most = self.most(GROUPS);
         for found in groups.iter().take(most) {
-            self.page
-                .hang(&format!("{:>5} ", number(found.count)), &found.text);
+            self.page.hang(
+                &format!("{:>5} ", number(found.count)),
+                &self.with_gaps_named(&found.text),
+            );
             let names = self.named(&found.names);
             self.page.hang("      ", &names);
         }
         self.more(groups.len().saturating_sub(most), "cause");
+    }
+
+    /// The text with a gap's name in place of what is told of it in full
+    /// elsewhere.
+    fn with_gaps_named(&self, text: &str) -> String {
+        let told = self.report.gaps.iter().take(self.most(GROUPS)).enumerate();
+        let longest = told
+            .filter(|(_, gap)| !gap.read.is_empty() && text.contains(&gap.read))
+            .max_by_key(|(_, gap)| gap.read.len());
+        match longest {
+            Some((n, gap)) => text.replace(&gap.read, &gap_name(n)),
+            None => text.to_owned(),
+        }
     }
 
     /// The first few names, and how many more there are.
@@ -483,9 +524,12 @@ impl<'a> View<'a> {
         }
         let most = self.most(GROUPS);
         for (guard, detail, units) in groups.iter().take(most) {
-            let units = self.named(units);
-            self.page.hang("", &format!("{units} by {guard}"));
-            self.page.hang("      ", detail);
+            let units = match units.first() {
+                Some(unit) if units.len() == 1 && unit == RUN => "the run".to_owned(),
+                _ => self.named(units),
+            };
+            self.page.say(&format!("{guard} holds back {units}"));
+            self.page.hang("      ", &self.with_gaps_named(detail));
         }
         self.more(groups.len().saturating_sub(most), "refusal");
     }
@@ -498,8 +542,8 @@ impl<'a> View<'a> {
         let title = format!("Could not be read ({})", number(gaps.len()));
         self.page.heading(&title, Tone::Bad);
         let most = self.most(GROUPS);
-        for gap in gaps.iter().take(most) {
-            self.page.hang("", &gap.read);
+        for (n, gap) in gaps.iter().take(most).enumerate() {
+            self.page.hang(&format!("{}: ", gap_name(n)), &gap.read);
             let hides = if self.all {
                 gap.hides.clone()
             } else {
@@ -559,6 +603,12 @@ impl<'a> View<'a> {
                 "Run it again once the cause is gone: what is done stays done, and the rest is \
                  decided anew.",
             )),
+            (Mode::Apply, Status::Applied)
+                if report.summary.deferred > 0
+                    && given.is_some_and(|given| given.plan.is_some()) =>
+            {
+                steps.push(Step::say("Make a new plan for what was left for later."));
+            }
             (Mode::Apply, Status::Applied) if report.summary.deferred > 0 => {
                 steps.push(Step::say("Run it again for what was left for later."))
             }
@@ -654,6 +704,11 @@ fn option(words: &mut Vec<String>, name: &str, value: &str) {
         format!("'{}'", value.replace('\'', r"'\''"))
     };
     words.push(format!("--{name} {value}"));
+}
+
+/// What a gap is called where it is not told in full.
+fn gap_name(n: usize) -> String {
+    format!("gap {}", n + 1)
 }
 
 /// In the order of columns.
