@@ -9,8 +9,8 @@ use crate::functions;
 /// What every run of every function takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArguments {
-    /// The policy: a file, ssm:NAME, or s3://bucket/key. Required for apply.
-    #[arg(long, value_name = "POLICY")]
+    /// The policy. Required for apply.
+    #[arg(long, value_name = "FILE|ssm:NAME|s3://BUCKET/KEY")]
     pub(crate) policy: Option<String>,
 
     /// The event to act on: a file with what AWS would send, or with the manual

@@ -175,7 +175,7 @@ pub(crate) async fn run<F: ByHand>(
         None => Ok(None),
     };
     let text = if given.json {
-        serde_json::to_string_pretty(&report.bounded())
+        serde_json::to_string(&report.bounded())
             .map(|json| json + "\n")
             .map_err(Failure::failed)?
     } else {
@@ -217,7 +217,7 @@ fn request<F: ByHand>(
         }
     } else if let Some(path) = &given.event {
         files::read(path)
-            .and_then(|text| Ok(serde_json::from_str::<Value>(&text).context("is not JSON")?))
+            .and_then(|text| serde_json::from_str::<Value>(&text).context("is not JSON"))
             .and_then(|payload| understood::<F>(&payload, asked))
             .with_context(|| format!("event {path}"))
             .map_err(Failure::usage)?

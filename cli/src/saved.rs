@@ -47,7 +47,7 @@ fn parse(text: &str) -> Result<Report> {
         bail!("is no report: the function ended with {kind}: {message}");
     }
     match value.get("schema_version") {
-        Some(version) if *version == Value::from(1) => {}
+        Some(version) if version.as_u64() == Some(1) => {}
         Some(version) => bail!("schema_version: {version} is not known; known is 1"),
         None => bail!(
             "is no report: expected the output of --json, the answer of a Lambda function, or the \

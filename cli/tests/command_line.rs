@@ -1,6 +1,11 @@
 //! The real binary where no AWS is needed: what it says about wrong arguments,
 //! policies, plans, events and reports, and how it ends.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be arranged has to fail"
+)]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
