@@ -124,4 +124,36 @@ mod tests {
             );
         }
     }
+
+    fn validator(name: &str) -> jsonschema::Validator {
+        jsonschema::validator_for(&serde_json::from_str(&schema(name)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_schema_of_reports_describes_them() {
+        let validator = validator("report");
+        let mut report = serde_json::to_value(crate::show::tests::planned()).unwrap();
+        let problems: Vec<String> = validator
+            .iter_errors(&report)
+            .map(|error| error.to_string())
+            .collect();
+        assert_eq!(problems, Vec::<String>::new());
+        report["status"] = json!("perfect");
+        assert!(!validator.is_valid(&report));
+    }
+
+    #[test]
+    fn the_schema_of_policies_has_their_version_and_no_unknown_keys() {
+        let validator = validator("image-pruning");
+        let policy = json!({ "version": 1, "retention": { "keep_newest": 5 } });
+        assert!(validator.is_valid(&policy));
+        for wrong in [
+            json!({ "retention": {} }),
+            json!({ "version": 2 }),
+            json!({ "version": 1, "retentions": {} }),
+            json!({ "version": 1, "retention": { "keep_newst": 5 } }),
+        ] {
+            assert!(!validator.is_valid(&wrong), "{wrong}");
+        }
+    }
 }

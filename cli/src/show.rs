@@ -366,6 +366,10 @@ impl<'a> View<'a> {
         if all == 0 {
             return;
         }
+        for lines in units.values_mut() {
+            // The oldest first, and what has no age in the order of the plan.
+            lines.sort_by_key(|line| (time_of(line).is_none(), time_of(line)));
+        }
         let mut order: Vec<(&str, Vec<&ActionLine>)> = units.into_iter().collect();
         order.sort_by_key(|(name, lines)| (std::cmp::Reverse(lines.len()), *name));
         let of_unit = self.most(ROWS_PER_UNIT.max(ROWS / order.len()));
@@ -668,7 +672,10 @@ impl<'a> View<'a> {
             "Save the plan for review:",
             command("plan", &[("plan-out", "plan.json")]),
         ));
-        steps.push(Step::run("Or do it:", command("apply", &[])));
+        // An event may itself ask for no more than a plan.
+        if !given.scope.iter().any(|(name, _)| name == "event") {
+            steps.push(Step::run("Or do it:", command("apply", &[])));
+        }
         steps
     }
 }

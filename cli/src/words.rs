@@ -127,15 +127,12 @@ pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
 
 /// A time span of a run.
 pub(crate) fn took(start: Timestamp, end: Timestamp) -> String {
-    let seconds = end.duration_since(start).as_secs_f64().max(0.0);
-    if seconds < 100.0 {
-        format!("{seconds:.1} s")
-    } else {
-        format!(
-            "{:.0} min {:.0} s",
-            (seconds / 60.0).floor(),
-            seconds % 60.0
-        )
+    let span = end.duration_since(start);
+    let seconds = span.as_secs().max(0);
+    match span.as_millis().max(0) {
+        millis @ 0..1000 => format!("{millis} ms"),
+        millis @ 1000..60_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        _ => format!("{} min {} s", seconds / 60, seconds % 60),
     }
 }
 
@@ -245,6 +242,19 @@ mod tests {
             ("2026-05-01T00:00:00Z", "205d"),
         ] {
             assert_eq!(age(then.parse().unwrap(), now), text, "{then}");
+        }
+    }
+
+    #[test]
+    fn runs_take_milliseconds_to_minutes() {
+        let start: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        for (end, text) in [
+            ("2026-11-22T11:59:59Z", "0 ms"),
+            ("2026-11-22T12:00:00.061Z", "61 ms"),
+            ("2026-11-22T12:00:03.25Z", "3.2 s"),
+            ("2026-11-22T12:14:59.9Z", "14 min 59 s"),
+        ] {
+            assert_eq!(took(start, end.parse().unwrap()), text, "{end}");
         }
     }
 

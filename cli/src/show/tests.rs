@@ -117,7 +117,8 @@ fn summed(mut report: Report) -> Report {
     report
 }
 
-fn planned() -> Report {
+/// A plan for two repositories.
+pub(crate) fn planned() -> Report {
     let mut report = report();
     report.status = Status::Planned;
     for n in 0..9 {
@@ -438,6 +439,15 @@ fn advises_how_to_go_on_from_a_plan() {
         "{saved}"
     );
     assert!(!saved.contains("--repository"), "{saved}");
+    let woken = advice(&Given {
+        scope: vec![("event".to_owned(), "event.json".to_owned())],
+        ..by_hand()
+    });
+    assert!(
+        woken.contains("plan --policy policy.yaml --event event.json"),
+        "{woken}"
+    );
+    assert!(!woken.contains("steward image-pruning apply"), "{woken}");
 }
 
 #[test]
