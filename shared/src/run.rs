@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::engine::{
     Act, After, Change, Context, Decision, Function, Item, Mode, Observe, Outcome, Reason, Request,
-    Run,
+    Run, Trigger,
 };
 use crate::guard;
 use crate::plan_file::{self, PlanFile};
@@ -134,7 +134,7 @@ pub async fn run<F: Function>(
         scope: request.scope.clone(),
     };
 
-    if let Some(refusal) = gate(context, policy, mode).await {
+    if let Some(refusal) = gate(context, policy, mode, request.trigger).await {
         report.refusals.push(refusal);
         return ended(report.finish(context, Status::Refused));
     }
@@ -203,17 +203,22 @@ async fn gate<P: Policy>(
     context: &Context<'_>,
     policy: &PolicyDocument<P>,
     mode: Mode,
+    trigger: Trigger,
 ) -> Option<Refusal> {
     if mode == Mode::Plan {
         return None;
     }
     if context.leash.0 == Mode::Plan {
-        return Some(Refusal::new(
-            guard::MODE,
-            "run",
-            "the event asks for apply, but this function's leash is plan; set STEWARD_MODE=apply \
-             on the function to let it act",
-        ));
+        let detail = match trigger {
+            Trigger::Cli => {
+                "the event asks for apply, but the subcommand is plan; use apply to let it act"
+            }
+            _ => {
+                "the event asks for apply, but this function's leash is plan; set \
+                 STEWARD_MODE=apply on the function to let it act"
+            }
+        };
+        return Some(Refusal::new(guard::MODE, "run", detail));
     }
     if !policy.selects_targets() {
         return Some(Refusal::new(

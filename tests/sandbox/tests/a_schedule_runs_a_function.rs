@@ -68,7 +68,7 @@ async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<
 
     let run = deployed.fire_schedule(now()).await?;
 
-    let (event, environment) = (&run.report["event"], &run.report["environment"]);
+    let (event, environment) = (&run["event"], &run["environment"]);
     assert_eq!(event["source"], "aws.scheduler", "{event}");
     assert_eq!(event["detail-type"], "Scheduled Event", "{event}");
     assert_eq!(environment["STEWARD_MODE"], "plan");
@@ -90,10 +90,10 @@ async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<
     // A new configuration counts from the next run on.
     deployed.configure(&[("STEWARD_MODE", "apply")]).await?;
     let run = deployed.invoke(&json!({"operation": "prune"})).await?;
-    assert_eq!(run.report["environment"]["STEWARD_MODE"], "apply");
-    assert_eq!(run.report["event"], json!({"operation": "prune"}));
+    assert_eq!(run["environment"]["STEWARD_MODE"], "apply");
+    assert_eq!(run["event"], json!({"operation": "prune"}));
     let run = deployed.fire_schedule(now()).await?;
-    assert_eq!(run.report["environment"]["STEWARD_MODE"], "apply");
+    assert_eq!(run["environment"]["STEWARD_MODE"], "apply");
 
     let error = deployed.invoke(&json!({"fail": true})).await.unwrap_err();
     assert!(error.to_string().contains("as told"), "{error:#}");
