@@ -276,7 +276,7 @@ impl<P: Policy> PolicyDocument<P> {
             )]));
         };
         match document.remove("version") {
-            Some(version) if version == Value::from(1) => {}
+            Some(version) if version == 1 => {}
             Some(version) => {
                 return Err(invalid(vec![format!(
                     "version: {version} is not allowed; allowed: 1"

@@ -130,6 +130,13 @@ struct Containers {
     images: Vec<(String, String, ByTag)>,
 }
 
+/// The image of one version of a Lambda function.
+#[derive(Debug)]
+struct FunctionImage {
+    written: String,
+    digest: Option<Digest>,
+}
+
 /// Reads users of images, and remembers what cannot change: task definitions,
 /// complete service revisions, versions of Lambda functions.
 #[derive(Debug)]
@@ -138,25 +145,17 @@ pub(crate) struct Users {
     lambda: lambda::Client,
     definitions: Mutex<HashMap<String, Arc<Containers>>>,
     revisions: Mutex<HashMap<String, Arc<ServiceRevision>>>,
-    functions: Mutex<HashMap<String, Arc<(String, Option<Digest>)>>>,
+    functions: Mutex<HashMap<String, Arc<FunctionImage>>>,
 }
 
 /// A lock's content, also after a panic elsewhere: these maps are only ever
 /// added to.
-fn known<K: std::hash::Hash + Eq, V: Clone, Q: std::hash::Hash + Eq + ?Sized>(
-    map: &Mutex<HashMap<K, V>>,
-    key: &Q,
-) -> Option<V>
-where
-    K: std::borrow::Borrow<Q>,
-{
-    map.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(key)
-        .cloned()
+fn known<V: Clone>(map: &Mutex<HashMap<String, V>>, key: &str) -> Option<V> {
+    let map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    map.get(key).cloned()
 }
 
-fn remember<K: std::hash::Hash + Eq, V>(map: &Mutex<HashMap<K, V>>, key: K, value: V) {
+fn remember<V>(map: &Mutex<HashMap<String, V>>, key: String, value: V) {
     map.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .insert(key, value);
@@ -827,7 +826,10 @@ impl Users {
             let digest = resolved
                 .and_then(|uri| uri.rsplit_once('@'))
                 .map(|(_, d)| Digest::new(d));
-            let found = Arc::new((written.to_owned(), digest));
+            let found = Arc::new(FunctionImage {
+                written: written.to_owned(),
+                digest,
+            });
             if let Some(key) = key {
                 remember(&self.functions, key, Arc::clone(&found));
             }
@@ -835,8 +837,8 @@ impl Users {
         }
         if let Some(image) = image {
             all.images.push(Used {
-                image: image.0.clone(),
-                digest: image.1.clone(),
+                image: image.written.clone(),
+                digest: image.digest.clone(),
                 by_tag: ByTag::HasLookedUp,
                 by,
             });
