@@ -4,7 +4,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
+use aws_config::identity::IdentityCache;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use clap::{Arg, ArgMatches, Args as _, Command, FromArgMatches as _};
 use serde_json::{Map, Value, json};
 use steward::aws;
@@ -263,13 +267,28 @@ async fn load<F: Function>(
 
 async fn sdk_config(given: &RunArguments) -> SdkConfig {
     let mut loader = aws::config_loader();
-    if let Some(profile) = &given.profile {
-        loader = loader.profile_name(profile);
-    }
     if let Some(region) = &given.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    loader.load().await
+    let Some(profile) = &given.profile else {
+        return loader.load().await;
+    };
+    let loader = loader.profile_name(profile);
+    let config = loader.load().await;
+    // Left to itself, the SDK prefers credentials in the environment to those
+    // of the profile: another account than the one that was asked for.
+    let provider = ProviderConfig::without_region()
+        .with_region(config.region().cloned())
+        .with_http_client(aws::http_client());
+    let credentials = ProfileFileCredentialsProvider::builder()
+        .configure(&provider)
+        .profile_name(profile)
+        .build();
+    config
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .identity_cache(IdentityCache::lazy().build())
+        .build()
 }
 
 /// Unique among the runs of everybody in the account, as far as that is needed

@@ -40,24 +40,34 @@ impl Tone {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column<'a> {
     title: &'a str,
-    numeric: bool,
+    holds: Holds,
+}
+
+/// What a column holds, which says what becomes of it when there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Text,
+    Name,
+    Number,
 }
 
 impl<'a> Column<'a> {
-    /// Text, on the left and wrapped when there is no room.
+    /// Text, which is wrapped when there is no room.
     pub(crate) fn text(title: &'a str) -> Self {
-        Self {
-            title,
-            numeric: false,
-        }
+        let holds = Holds::Text;
+        Self { title, holds }
+    }
+
+    /// Names, which are wrapped only when one is longer than half a line.
+    pub(crate) fn name(title: &'a str) -> Self {
+        let holds = Holds::Name;
+        Self { title, holds }
     }
 
     /// Numbers, on the right and never wrapped.
     pub(crate) fn number(title: &'a str) -> Self {
-        Self {
-            title,
-            numeric: true,
-        }
+        let holds = Holds::Number;
+        Self { title, holds }
     }
 }
 
@@ -166,13 +176,21 @@ impl Page {
         for row in rows {
             table.add_row(row.iter().map(|cell| Cell::new(short(cell))));
         }
-        for (at, column) in columns.iter().enumerate() {
+        let widths = table.column_max_content_widths();
+        for (at, (column, width)) in columns.iter().zip(widths).enumerate() {
             let Some(of_table) = table.column_mut(at) else {
                 continue;
             };
             of_table.set_padding((0, if at + 1 == columns.len() { 0 } else { 2 }));
-            if column.numeric {
+            if column.holds == Holds::Number {
                 of_table.set_cell_alignment(CellAlignment::Right);
+            }
+            let whole = match column.holds {
+                Holds::Text => false,
+                Holds::Name => usize::from(width) <= self.width / 2,
+                Holds::Number => true,
+            };
+            if whole {
                 of_table.set_constraint(ColumnConstraint::ContentWidth);
             }
         }

@@ -33,6 +33,9 @@ const LIST_CHARS: usize = 240;
 /// The unit of a refusal that concerns the whole run.
 const RUN: &str = "run";
 
+/// How much of a tag is shown, in characters.
+const TAG_CHARS: usize = 16;
+
 /// How to show it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
@@ -245,7 +248,11 @@ impl<'a> View<'a> {
                 (words, Tone::Look)
             }
             Status::Failed if sums.failed > 0 => {
-                let words = format!("failed, {} and nothing done", count(sums.failed, noun));
+                let words = format!(
+                    "failed; none of {} {}",
+                    count(sums.failed, noun),
+                    self.verbs.did
+                );
                 (words, Tone::Bad)
             }
             Status::Failed => ("failed; nothing was done".to_owned(), Tone::Bad),
@@ -300,7 +307,7 @@ impl<'a> View<'a> {
             Mode::Plan => "reclaimable",
             Mode::Apply => "reclaimed",
         };
-        let mut columns = vec![Column::text(noun)];
+        let mut columns = vec![Column::name(noun)];
         columns.extend(shown.iter().map(|o| Column::number(self.verbs.heading(*o))));
         if sized {
             columns.push(Column::number(size_title));
@@ -551,7 +558,7 @@ impl<'a> View<'a> {
             let hides = if self.all {
                 gap.hides.clone()
             } else {
-                shortened(&gap.hides)
+                shortened(&gap.hides, LIST_CHARS)
             };
             self.page.hang("      ", &format!("could hide: {hides}"));
             if !gap.grant.is_empty() {
@@ -785,8 +792,8 @@ fn tags_of(line: &ActionLine) -> Option<String> {
         .collect();
     Some(match tags.as_slice() {
         [] => "-".to_owned(),
-        [one] => (*one).to_owned(),
-        [one, more @ ..] => format!("{one}, +{}", more.len()),
+        [one] => shortened(one, TAG_CHARS),
+        [one, more @ ..] => format!("{}, +{}", shortened(one, TAG_CHARS), more.len()),
     })
 }
 
@@ -798,7 +805,7 @@ fn detail_table(lines: &[&ActionLine], now: Timestamp) -> (Vec<Column<'static>>,
     let tagged = any(|line| tags_of(line).is_some());
     let timed = any(|line| time_of(line).is_some());
     let sized = any(|line| size_of(line).is_some());
-    let mut columns = vec![Column::text("resource")];
+    let mut columns = vec![Column::name("resource")];
     columns.extend(kind.then(|| Column::text("what")));
     columns.extend(tagged.then(|| Column::text("tags")));
     columns.extend(timed.then(|| Column::number("age")));
@@ -886,12 +893,12 @@ fn capitalised(text: &str) -> String {
         .unwrap_or_default()
 }
 
-/// The beginning of a long list.
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= LIST_CHARS {
+/// The beginning of a long text.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
         return text.to_owned();
     }
-    text.chars().take(LIST_CHARS).chain("…".chars()).collect()
+    text.chars().take(most).chain("…".chars()).collect()
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@
     reason = "a test that cannot be arranged has to fail"
 )]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
@@ -60,6 +62,11 @@ impl Ended {
 /// Without credentials, and with a Region whose AWS cannot be reached: a test
 /// that gets as far as calling it fails.
 fn steward(arguments: &[&str], input: &str) -> Ended {
+    steward_in(&[], arguments, input)
+}
+
+/// The same with something more in the environment.
+fn steward_in(environment: &[(&str, &str)], arguments: &[&str], input: &str) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_steward"))
         .args(arguments)
         .env_clear()
@@ -67,6 +74,7 @@ fn steward(arguments: &[&str], input: &str) -> Ended {
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         .env("AWS_MAX_ATTEMPTS", "1")
+        .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -326,6 +334,60 @@ fn a_plan_is_never_saved_over_a_file() {
 #[test]
 fn an_aws_that_does_not_answer_is_a_failure_with_its_cause() {
     steward(&["image-pruning", "plan"], "").says(1, &["sts:GetCallerIdentity failed"]);
+}
+
+#[test]
+fn a_profile_goes_before_credentials_in_the_environment() {
+    let directory = Directory::new("profiles");
+    let files = [
+        directory.file("config", "[profile there]\nregion = eu-west-1\n"),
+        directory.file(
+            "credentials",
+            "[there]\naws_access_key_id = PROFILE\naws_secret_access_key = x\n",
+        ),
+    ];
+    let (endpoint, asked) = an_aws_that_denies();
+    let environment = [
+        ("AWS_CONFIG_FILE", files[0].as_str()),
+        ("AWS_SHARED_CREDENTIALS_FILE", files[1].as_str()),
+        ("AWS_ACCESS_KEY_ID", "ENVIRONMENT"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_ENDPOINT_URL", &endpoint),
+    ];
+    let run = |profile| {
+        let arguments = ["image-pruning", "plan", "--profile", profile];
+        steward_in(&environment, &arguments, "")
+    };
+    run("nowhere").says(1, &["sts:GetCallerIdentity failed", "profile `nowhere`"]);
+    run("there").says(
+        1,
+        &["sts:GetCallerIdentity failed", "AccessDenied", "not today"],
+    );
+    let request = asked.join().unwrap();
+    assert!(request.contains("Credential=PROFILE/"), "{request}");
+}
+
+/// An endpoint that denies the first request, and gives it back.
+fn an_aws_that_denies() -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        let mut lines = BufReader::new(&stream);
+        while !request.ends_with("\r\n\r\n") {
+            assert!(lines.read_line(&mut request).unwrap() > 0, "{request}");
+        }
+        let body = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not \
+                    today</Message></Error></ErrorResponse>";
+        let head = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-type: text/xml";
+        let length = body.len();
+        write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        // What is left of the request, so that closing does not reset the answer.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        request
+    });
+    (endpoint, asked)
 }
 
 #[test]
