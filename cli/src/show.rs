@@ -396,8 +396,23 @@ impl<'a> View<'a> {
             format!(" ({})", number(all))
         });
         self.page.heading(&title, Tone::Strong);
-        let (columns, rows) = detail_table(&shown, self.report.started_at);
-        self.page.table(&columns, rows);
+        let of_unit = |line: &&ActionLine| line.detail.contains_key("repository");
+        let (mut grouped, single): (Vec<&ActionLine>, Vec<&ActionLine>) =
+            shown.into_iter().partition(of_unit);
+        while let Some(first) = grouped.first() {
+            // The repository stands above its images, so that these have room.
+            let name = unit_of(first);
+            let (here, rest): (Vec<&ActionLine>, Vec<&ActionLine>) =
+                grouped.into_iter().partition(|line| unit_of(line) == name);
+            self.page.say(name);
+            let (columns, rows) = detail_table(&here, self.report.started_at);
+            self.page.table(&columns, rows);
+            grouped = rest;
+        }
+        if !single.is_empty() {
+            let (columns, rows) = detail_table(&single, self.report.started_at);
+            self.page.table(&columns, rows);
+        }
         for (code, because) in reasons(self.lines(outcome)) {
             self.page.hang(&format!("{code}: "), &because);
         }
@@ -797,6 +812,16 @@ fn tags_of(line: &ActionLine) -> Option<String> {
     })
 }
 
+/// What a resource is called where its repository has been named: its digest,
+/// as far as people read it.
+fn name_in_unit(line: &ActionLine) -> String {
+    let digest = line.detail.get("digest").and_then(Value::as_str);
+    match digest.and_then(|digest| digest.strip_prefix("sha256:")) {
+        Some(hex) if line.detail.contains_key("repository") => hex.chars().take(12).collect(),
+        _ => line.resource.clone(),
+    }
+}
+
 /// Columns for what the actions tell of themselves.
 fn detail_table(lines: &[&ActionLine], now: Timestamp) -> (Vec<Column<'static>>, Vec<Vec<String>>) {
     let any = |has: fn(&ActionLine) -> bool| lines.iter().any(|line| has(line));
@@ -813,7 +838,7 @@ fn detail_table(lines: &[&ActionLine], now: Timestamp) -> (Vec<Column<'static>>,
     columns.push(Column::text("reason"));
     let unknown = || "-".to_owned();
     let rows = lines.iter().map(|line| {
-        let mut row = vec![line.resource.clone()];
+        let mut row = vec![name_in_unit(line)];
         row.extend(kind.then(|| line.kind.clone()));
         row.extend(tagged.then(|| tags_of(line).unwrap_or_else(unknown)));
         row.extend(timed.then(|| time_of(line).map_or_else(unknown, |then| age(then, now))));
