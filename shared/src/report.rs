@@ -363,8 +363,10 @@ impl Report {
     fn status(&self, unreached: bool) -> Status {
         let sums = &self.summary;
         let refused = !self.refusals.is_empty();
+        // A plan has ended lines where a plan file's are achieved or drifted.
+        let ended = sums.done + sums.already_done + sums.skipped + sums.failed;
         match self.mode {
-            Mode::Plan if sums.planned > 0 => Status::Planned,
+            Mode::Plan if sums.planned > ended => Status::Planned,
             Mode::Plan if refused => Status::Refused,
             Mode::Plan if self.wait.is_some() => Status::Waiting,
             Mode::Plan => Status::NothingToDo,
