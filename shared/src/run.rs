@@ -223,10 +223,20 @@ async fn gate<P: Policy>(
              none was given",
         ));
     }
-    match context.switches.read().await {
+    match read_switches(context, context.deadline.map(|d| d.last_start)).await {
         Position::Run => None,
         Position::Stop(why) => Some(Refusal::new("kill_switch", "run", &why)),
     }
+}
+
+/// What the switches say; when they do not say it in time, stop, so that the
+/// report still gets out.
+async fn read_switches(context: &Context<'_>, deadline: Option<Instant>) -> Position {
+    until(deadline, context.switches.read())
+        .await
+        .unwrap_or_else(|| {
+            Position::Stop("the kill switches cannot be read in time, which means stop".to_owned())
+        })
 }
 
 /// The future's answer, or `None` when it is not there in time.
@@ -468,7 +478,7 @@ async fn may_go_on(context: &Context<'_>) -> Result<(), Halt> {
         let why = "the function's time is nearly up; the next run goes on".to_owned();
         return Err(Halt::Run(why, None));
     }
-    match context.switches.read().await {
+    match read_switches(context, context.deadline.map(|d| d.last_answer)).await {
         Position::Run => Ok(()),
         Position::Stop(why) => {
             let refusal = Refusal::new("kill_switch", "run", &why);

@@ -46,7 +46,7 @@ pub enum Switches {
     Parameters {
         /// Of the account and Region that the function runs in.
         client: Client,
-        /// Their names; at most 10, as GetParameters takes.
+        /// Their names; at most 10, as `GetParameters` takes.
         names: Vec<String>,
         /// What a missing one means.
         absent: Absent,

@@ -17,3 +17,4 @@ mod scripted;
 
 mod deadline;
 mod gate;
+mod switches;
