@@ -88,7 +88,7 @@ pub struct Seen<W> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Brings something back: waking, restoring, undoing. No limit holds it
-    /// back.
+    /// back; what it must come after still does.
     Restore,
     /// Changes something that can be changed back. Limits apply.
     Change,
@@ -101,8 +101,9 @@ pub enum Effect {
 pub enum After {
     /// Everything in the earlier passes of its lane.
     EarlierPasses,
-    /// The changes of these targets, wherever they are in the plan. A target
-    /// that no longer exists is no obstacle; one that stays is.
+    /// The changes of these targets. They are in an earlier pass of the same
+    /// lane; where one is not, the change waits for the next run. A target that
+    /// no longer exists is no obstacle; one that stays is.
     Targets(Vec<String>),
 }
 

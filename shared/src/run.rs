@@ -29,6 +29,9 @@ pub(crate) enum Held {
     Guard(&'static str),
     /// A change that it must come after is not made.
     After(String),
+    /// A change that it must come after is made in this run, at a time that
+    /// nothing orders.
+    AfterThisRun(String),
     /// The plan file that is applied does not hold it.
     NotInPlanFile,
     /// It was never reached, and why.
@@ -40,6 +43,9 @@ impl Held {
         match self {
             Self::Guard(guard) => format!("held back by {guard}"),
             Self::After(target) => format!("must come after {target}, which stays"),
+            Self::AfterThisRun(target) => {
+                format!("must come after {target}, which this run changes; the next run goes on")
+            }
             Self::NotInPlanFile => "not in the plan file".to_owned(),
             Self::NotReached(why) => format!("not reached: {why}"),
         }
@@ -168,6 +174,9 @@ pub async fn run<F: Function>(
         }
         None => Default::default(),
     };
+    // Before the limits, so that what cannot go takes no place under them, and
+    // after them, for what must come after something they hold back.
+    hold_dependants(&mut entries);
     report
         .refusals
         .extend(guard::limit(&mut entries, &limits, of_unit, &exceeding));
@@ -303,12 +312,27 @@ fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut En
 
 /// A change waits when one that it must come after is not made.
 fn hold_dependants<A: Clone, R: Reason>(entries: &mut [Entry<A, R>]) {
-    let mut staying: HashSet<String> = entries
-        .iter()
-        .filter(|e| e.wanted().is_none())
-        .filter(|e| !matches!(e.standing, Standing::Ended(_, Outcome::AlreadyDone)))
-        .map(|e| e.target.clone())
-        .collect();
+    let mut staying: HashSet<String> = HashSet::new();
+    let mut wanted: HashMap<String, Vec<(usize, String, u8)>> = HashMap::new();
+    // In each lane, the first pass with a change that is held back, and whose.
+    let mut broken: HashMap<String, (u8, String)> = HashMap::new();
+    for (n, entry) in entries.iter().enumerate() {
+        match &entry.standing {
+            Standing::Wanted(change) => wanted.entry(entry.target.clone()).or_default().push((
+                n,
+                change.lane.clone(),
+                change.pass,
+            )),
+            Standing::Held(change, _) => {
+                staying.insert(entry.target.clone());
+                break_pass(&mut broken, change, &entry.target);
+            }
+            Standing::Ended(_, Outcome::AlreadyDone | Outcome::Done) => {}
+            Standing::Kept | Standing::Deferred | Standing::Ended(..) => {
+                staying.insert(entry.target.clone());
+            }
+        }
+    }
     // What must come after something is in a later pass than it, so that one
     // sweep in the order of passes finds every consequence.
     let mut order: Vec<usize> = (0..entries.len())
@@ -316,17 +340,47 @@ fn hold_dependants<A: Clone, R: Reason>(entries: &mut [Entry<A, R>]) {
         .collect();
     order.sort_by_key(|n| entries[*n].wanted().map(|change| change.pass));
     for n in order {
-        let Some(Change {
-            after: After::Targets(before),
-            ..
-        }) = entries[n].wanted()
-        else {
+        let Some(change) = entries[n].wanted().cloned() else {
             continue;
         };
-        if let Some(target) = before.iter().find(|t| staying.contains(*t)).cloned() {
+        let held = match &change.after {
+            After::EarlierPasses => broken
+                .get(&change.lane)
+                .filter(|(pass, _)| *pass < change.pass)
+                .map(|(_, target)| Held::After(target.clone())),
+            After::Targets(before) => before.iter().find_map(|target| {
+                // Lanes run side by side and so do the changes of a pass: the
+                // order of these is only kept from one run to the next.
+                let comes_first = |(other, lane, pass): &(usize, String, u8)| {
+                    *other == n || (*lane == change.lane && *pass < change.pass)
+                };
+                if staying.contains(target) {
+                    Some(Held::After(target.clone()))
+                } else if wanted
+                    .get(target)
+                    .is_some_and(|all| !all.iter().all(comes_first))
+                {
+                    Some(Held::AfterThisRun(target.clone()))
+                } else {
+                    None
+                }
+            }),
+        };
+        if let Some(held) = held {
             staying.insert(entries[n].target.clone());
-            entries[n].hold(Held::After(target));
+            break_pass(&mut broken, &change, &entries[n].target);
+            entries[n].hold(held);
         }
+    }
+}
+
+/// Notes that a change of this lane and pass is not made.
+fn break_pass<A>(broken: &mut HashMap<String, (u8, String)>, change: &Change<A>, target: &str) {
+    let first = broken
+        .entry(change.lane.clone())
+        .or_insert_with(|| (change.pass, target.to_owned()));
+    if change.pass < first.0 {
+        *first = (change.pass, target.to_owned());
     }
 }
 

@@ -16,5 +16,8 @@ mod support;
 mod scripted;
 
 mod deadline;
+mod gaps;
 mod gate;
+mod limits;
+mod order;
 mod switches;
