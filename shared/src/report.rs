@@ -358,8 +358,10 @@ impl Report {
     fn status(&self, unreached: bool) -> Status {
         let sums = &self.summary;
         let refused = !self.refusals.is_empty();
+        // In a plan these come from a plan file that is done or has drifted.
+        let ended = sums.already_done + sums.skipped;
         match self.mode {
-            Mode::Plan if sums.planned > 0 => Status::Planned,
+            Mode::Plan if sums.planned > ended => Status::Planned,
             Mode::Plan if refused => Status::Refused,
             Mode::Plan if self.wait.is_some() => Status::Waiting,
             Mode::Plan => Status::NothingToDo,

@@ -15,7 +15,7 @@ use crate::engine::{
 };
 use crate::guard;
 use crate::plan_file::{self, PlanFile};
-use crate::policy::{Policy, PolicyDocument};
+use crate::policy::PolicyDocument;
 use crate::report::{Refusal, Report, Status};
 use crate::switches::Position;
 
@@ -105,6 +105,14 @@ impl<A: Clone, R: Reason> Entry<A, R> {
         }
     }
 
+    /// The change that is wanted, also when something holds it back.
+    fn change(&self) -> Option<&Change<A>> {
+        match &self.standing {
+            Standing::Wanted(change) | Standing::Held(change, _) => Some(change),
+            _ => None,
+        }
+    }
+
     /// Holds the change back, unless something else does already.
     pub(crate) fn hold(&mut self, held: Held) {
         if let Standing::Wanted(change) = &self.standing {
@@ -140,7 +148,7 @@ pub async fn run<F: Function>(
         scope: request.scope.clone(),
     };
 
-    if let Some(refusal) = gate(context, policy, mode).await {
+    if let Some(refusal) = gate::<F>(context, policy, &request, mode).await {
         report.refusals.push(refusal);
         return ended(report.finish(context, Status::Refused));
     }
@@ -207,12 +215,19 @@ pub async fn run<F: Function>(
     }
 }
 
-/// The one gate for the mode, the explicit policy and the kill switches.
-async fn gate<P: Policy>(
+/// The one gate for the plan file, the mode, the explicit policy and the kill
+/// switches.
+async fn gate<F: Function>(
     context: &Context<'_>,
-    policy: &PolicyDocument<P>,
+    policy: &PolicyDocument<F::Policy>,
+    request: &Request<F>,
     mode: Mode,
 ) -> Option<Refusal> {
+    if let Some(file) = &request.plan_file
+        && let Err(error) = file.fits(request.operation, context)
+    {
+        return Some(Refusal::new("plan_file", "run", &error.to_string()));
+    }
     if mode == Mode::Plan {
         return None;
     }
@@ -264,21 +279,27 @@ fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut En
     for (n, entry) in entries.iter().enumerate() {
         by_target.entry(entry.target.clone()).or_default().push(n);
     }
+    let here = |target: &str| by_target.get(target).map(Vec::as_slice).unwrap_or_default();
+
+    // What is wanted word for word comes first, so that no other line of the
+    // same target takes its place.
     let mut listed = HashSet::new();
+    let mut others = Vec::new();
     for action in &file.actions {
         let view = F::view(action);
-        let here = by_target
-            .get(&view.target)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let same = here.iter().copied().find(|n| match &entries[*n].standing {
-            Standing::Wanted(change) | Standing::Held(change, _) => change.action == *action,
-            _ => false,
+        let same = here(&view.target).iter().copied().find(|n| {
+            let wanted = entries[*n].change().map(|change| &change.action);
+            wanted == Some(action)
         });
-        if let Some(n) = same {
-            listed.insert(n);
-            continue;
+        match same {
+            Some(n) => {
+                listed.insert(n);
+            }
+            None => others.push((action, view)),
         }
+    }
+    for (action, view) in others {
+        let here = here(&view.target);
         let outcome = if F::achieved(action, world) {
             Outcome::AlreadyDone
         } else {
@@ -288,18 +309,24 @@ fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut En
                 None => "drifted since the plan was made: no longer there".to_owned(),
             })
         };
-        let standing = Standing::Ended(Change::bare(action.clone()), outcome);
-        match here.iter().copied().find(|n| !listed.contains(n)) {
+        let change = Change::bare(action.clone());
+        // It stands for the thing in the report, unless today's plan wants a
+        // change of it: that one still has its place in the order of things.
+        let free = here
+            .iter()
+            .copied()
+            .find(|n| !listed.contains(n) && entries[*n].change().is_none());
+        match free {
             Some(n) => {
                 listed.insert(n);
-                entries[n].standing = standing;
+                entries[n].standing = Standing::Ended(change, outcome);
             }
             None => entries.push(Entry {
                 unit: view.unit,
                 target: view.target,
                 since: None,
                 reason: None,
-                standing,
+                standing: Standing::Ended(change, outcome),
             }),
         }
     }

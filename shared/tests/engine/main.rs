@@ -13,6 +13,7 @@
 mod canned;
 mod support;
 
+mod pruning;
 mod scripted;
 
 mod deadline;
@@ -20,4 +21,5 @@ mod gaps;
 mod gate;
 mod limits;
 mod order;
+mod plan_files;
 mod switches;
