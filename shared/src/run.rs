@@ -518,7 +518,7 @@ async fn run_lane<F: Function, H: Act<F>>(
                 .filter_map(|n| entries[*n].wanted())
                 .map(|change| change.action.clone())
                 .collect();
-            let outcomes = match until(last_answer, hands.act(policy, &actions)).await {
+            let mut outcomes = match until(last_answer, hands.act(policy, &actions)).await {
                 Some(outcomes) => outcomes,
                 None => vec![
                     Outcome::Failed(
@@ -528,13 +528,16 @@ async fn run_lane<F: Function, H: Act<F>>(
                     batch.len()
                 ],
             };
-            if !outcomes.is_empty() && outcomes.iter().all(|o| matches!(o, Outcome::Failed(_))) {
+            let missing = Outcome::Failed("the adapter gave no outcome for it".to_owned());
+            outcomes.resize(batch.len(), missing);
+            // Where a call takes many, the failure of one alone says nothing
+            // about the others.
+            let says_something = batch.len() > 1 || F::BATCH == 1;
+            if says_something && outcomes.iter().all(|o| matches!(o, Outcome::Failed(_))) {
                 halt = Some(Halt::Lane(
                     "the batch before it failed as a whole".to_owned(),
                 ));
             }
-            let missing = Outcome::Failed("the adapter gave no outcome for it".to_owned());
-            let outcomes = outcomes.into_iter().chain(std::iter::repeat(missing));
             for (n, outcome) in batch.iter().copied().zip(outcomes) {
                 log_change::<F>(entries, n, &outcome);
                 if matches!(outcome, Outcome::Failed(_) | Outcome::Skipped(_)) {

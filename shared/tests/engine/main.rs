@@ -19,6 +19,7 @@ mod scripted;
 mod deadline;
 mod gaps;
 mod gate;
+mod lanes;
 mod limits;
 mod order;
 mod plan_files;
