@@ -23,4 +23,5 @@ mod lanes;
 mod limits;
 mod order;
 mod plan_files;
+mod reports;
 mod switches;
