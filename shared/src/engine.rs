@@ -59,7 +59,8 @@ impl Display for Hides {
     }
 }
 
-/// A read that failed, was denied or came back incomplete.
+/// A read that failed, was denied or came back incomplete, although the
+/// decision needs it. A read that it can do without is a warning.
 ///
 /// Nothing that a gap could hide is destroyed; [`crate::run::run`] checks that behind every
 /// `decide`.

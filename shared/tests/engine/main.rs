@@ -14,8 +14,11 @@ mod canned;
 mod support;
 
 mod pruning;
+mod restore;
+mod scaling;
 mod scripted;
 
+mod crashes;
 mod deadline;
 mod gaps;
 mod gate;
@@ -23,5 +26,6 @@ mod lanes;
 mod limits;
 mod order;
 mod plan_files;
+mod properties;
 mod reports;
 mod switches;
