@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_smithy_async::future::pagination_stream::PaginationStream;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -67,6 +68,16 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// An SDK error as a person reads it: AWS's code and message, or the whole
+/// cause chain where no answer came.
+pub fn explain(error: &(impl Error + ProvideErrorMetadata + 'static)) -> String {
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        (None, _) => chain(error),
+    }
+}
+
 /// What kind of answer an SDK error is, as far as callers branch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -110,6 +121,59 @@ pub fn kind(error: &impl ProvideErrorMetadata) -> ErrorKind {
     }
 }
 
+/// Why a listing may not be all there is.
+#[derive(Debug)]
+pub enum Incomplete<E> {
+    /// A page could not be read.
+    Failed(E),
+    /// A page came without its list. AWS sends an empty list when there is
+    /// nothing, so that this is no answer at all.
+    NoList,
+}
+
+impl<E: Error + ProvideErrorMetadata + 'static> Incomplete<E> {
+    /// See [`code`].
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Failed(error) => error.code(),
+            Self::NoList => None,
+        }
+    }
+
+    /// See [`kind`].
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Failed(error) => kind(error),
+            Self::NoList => ErrorKind::Other,
+        }
+    }
+}
+
+impl<E: Error + ProvideErrorMetadata + 'static> std::fmt::Display for Incomplete<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(&explain(error)),
+            Self::NoList => f.write_str("the answer has no list in it"),
+        }
+    }
+}
+
+/// Every item of every page, and why they may not be all.
+pub async fn read_pages<P, T, E>(
+    mut pages: PaginationStream<Result<P, E>>,
+    list: impl Fn(P) -> Option<Vec<T>>,
+) -> (Vec<T>, Option<Incomplete<E>>) {
+    let mut items = Vec::new();
+    while let Some(page) = pages.next().await {
+        match page.map(&list) {
+            Ok(Some(of_page)) => items.extend(of_page),
+            Ok(None) => return (items, Some(Incomplete::NoList)),
+            Err(error) => return (items, Some(Incomplete::Failed(error))),
+        }
+    }
+    (items, None)
+}
+
 /// The identity behind the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -139,7 +203,7 @@ pub async fn identity(config: &SdkConfig) -> Result<Identity, IdentityError> {
         .get_caller_identity()
         .send()
         .await
-        .map_err(|error| IdentityError::GetCallerIdentity(chain(&error)))?;
+        .map_err(|error| IdentityError::GetCallerIdentity(explain(&error)))?;
     Ok(Identity {
         account: answer.account().unwrap_or_default().to_owned(),
         arn: answer.arn().unwrap_or_default().to_owned(),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use crate::engine::{After, Effect, Gap, Hides, Reason};
+use crate::engine::{After, Effect, Gap, Reason};
 use crate::report::Refusal;
 use crate::run::{Entry, Held, Standing};
 
@@ -24,6 +24,28 @@ pub const MAX_SHARE_PERCENT: &str = "max_share_percent";
 pub const KEEP_AT_LEAST: &str = "keep_at_least";
 /// A read that failed could hide something about the unit.
 pub const INCOMPLETE_OBSERVATION: &str = "incomplete_observation";
+
+/// A plan file that was made for another operation, account or Region.
+pub const PLAN_FILE: &str = "plan_file";
+/// The mode gate: an event asks for more than the leash.
+pub const MODE: &str = "mode";
+/// Apply without a policy that selects its targets.
+pub const EXPLICIT_POLICY: &str = "explicit_policy";
+/// A kill switch is on or cannot be read.
+pub const KILL_SWITCH: &str = "kill_switch";
+
+/// Every guard, for the contract sections of the functions.
+pub const NAMES: &[&str] = &[
+    PLAN_FILE,
+    MODE,
+    EXPLICIT_POLICY,
+    KILL_SWITCH,
+    INCOMPLETE_OBSERVATION,
+    KEEP_AT_LEAST,
+    MAX_SHARE_PERCENT,
+    MAX_ACTIONS_PER_UNIT,
+    MAX_ACTIONS_PER_RUN,
+];
 
 /// A share says little about a handful: [`MAX_SHARE_PERCENT`] judges only
 /// when more than this many things of a unit are to be changed.
@@ -51,33 +73,23 @@ pub struct RunLimits {
 
 /// Holds back every destruction whose target a gap could hide: the backstop
 /// behind a function's own `decide`. One refusal per unit, also for what the
-/// function itself deferred because of the gap, and for a unit of which
-/// nothing at all could be read.
+/// function itself deferred because of the gap; and one for each gap that hides
+/// nothing that was seen, because what it hides may be the work.
 pub(crate) fn refuse_hidden<A: Clone, R: Reason>(
     entries: &mut [Entry<A, R>],
     gaps: &[Gap],
 ) -> Vec<Refusal> {
-    let mut refused = BTreeMap::new();
-    let seen: BTreeSet<&str> = entries.iter().map(|e| e.unit.as_str()).collect();
-    for gap in gaps {
-        let unknown: Vec<&str> = match &gap.hides {
-            Hides::Everything if seen.is_empty() => vec!["run"],
-            Hides::Everything => vec![],
-            Hides::Units(units) => {
-                let units = units.iter().map(String::as_str);
-                units.filter(|unit| !seen.contains(unit)).collect()
-            }
-        };
-        for unit in unknown {
-            let detail = format!(
-                "nothing is known here while this cannot be read: {}",
+    let refusal = |unit: &str, gap: &Gap| {
+        Refusal::new(
+            INCOMPLETE_OBSERVATION,
+            unit,
+            &format!(
+                "nothing is destroyed here while this cannot be read: {}",
                 gap.read
-            );
-            refused
-                .entry(unit.to_owned())
-                .or_insert_with(|| Refusal::new(INCOMPLETE_OBSERVATION, unit, &detail));
-        }
-    }
+            ),
+        )
+    };
+    let mut refused: BTreeMap<String, Refusal> = BTreeMap::new();
     for entry in entries {
         let Some(gap) = gaps.iter().find(|gap| gap.hides.covers(&entry.unit)) else {
             continue;
@@ -86,22 +98,20 @@ pub(crate) fn refuse_hidden<A: Clone, R: Reason>(
             .wanted()
             .is_some_and(|change| change.effect == Effect::Destroy);
         if destroys || matches!(entry.standing, Standing::Deferred) {
-            refused.entry(entry.unit.clone()).or_insert_with(|| {
-                Refusal::new(
-                    INCOMPLETE_OBSERVATION,
-                    &entry.unit,
-                    &format!(
-                        "nothing is destroyed here while this cannot be read: {}",
-                        gap.read
-                    ),
-                )
-            });
+            refused
+                .entry(entry.unit.clone())
+                .or_insert_with(|| refusal(&entry.unit, gap));
         }
         if destroys {
             entry.hold(Held::Guard(INCOMPLETE_OBSERVATION));
         }
     }
-    refused.into_values().collect()
+    let untold: Vec<Refusal> = gaps
+        .iter()
+        .filter(|gap| !refused.keys().any(|unit| gap.hides.covers(unit)))
+        .map(|gap| refusal(&gap.hides.to_string(), gap))
+        .collect();
+    refused.into_values().chain(untold).collect()
 }
 
 /// Judges floors and shares, then counts.

@@ -296,6 +296,7 @@ fn init_logs(level: Option<&str>) {
     let _ = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
+        .with_span_list(false)
         .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new("info")))
         .with_target(false)
         .try_init();

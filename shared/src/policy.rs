@@ -33,6 +33,18 @@ pub trait Policy: Default + DeserializeOwned + Serialize + JsonSchema {
     fn selects_targets(&self) -> bool;
 }
 
+/// The JSON Schema of a policy document: the policy's own keys, and the
+/// `version` that stands above every policy.
+pub fn schema<P: Policy>() -> Schema {
+    let mut schema = schemars::schema_for!(P);
+    if let Some(keys) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        let version = serde_json::json!({ "description": "Of this shape: 1.", "const": 1 });
+        keys.insert("version".to_owned(), version);
+    }
+    schema.insert("required".to_owned(), serde_json::json!(["version"]));
+    schema
+}
+
 /// Collects what is wrong with a policy.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<String>);
@@ -163,7 +175,7 @@ impl PolicySource {
                 .with_decryption(true)
                 .send()
                 .await
-                .map_err(|error| unreadable(format!("ssm:GetParameter: {}", aws::chain(&error))))?
+                .map_err(|error| unreadable(format!("ssm:GetParameter: {}", aws::explain(&error))))?
                 .parameter
                 .and_then(|parameter| parameter.value)
                 .ok_or_else(|| unreadable("the parameter has no value".to_owned()))?,
@@ -174,7 +186,9 @@ impl PolicySource {
                     .key(key)
                     .send()
                     .await
-                    .map_err(|error| unreadable(format!("s3:GetObject: {}", aws::chain(&error))))?;
+                    .map_err(|error| {
+                        unreadable(format!("s3:GetObject: {}", aws::explain(&error)))
+                    })?;
                 let size = object
                     .content_length()
                     .and_then(|n| usize::try_from(n).ok());

@@ -220,6 +220,11 @@ pub struct Report {
     pub wait: Option<Wait>,
 }
 
+/// The JSON Schema of a report.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Report)
+}
+
 impl Report {
     pub(crate) fn begin<F: Function>(
         context: &Context<'_>,

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::engine::{
     Act, After, Change, Context, Decision, Function, Item, Mode, Observe, Outcome, Reason, Request,
-    Run,
+    Run, Trigger,
 };
 use crate::guard;
 use crate::plan_file::{self, PlanFile};
@@ -226,22 +226,26 @@ async fn gate<F: Function>(
     if let Some(file) = &request.plan_file
         && let Err(error) = file.fits(request.operation, context)
     {
-        return Some(Refusal::new("plan_file", "run", &error.to_string()));
+        return Some(Refusal::new(guard::PLAN_FILE, "run", &error.to_string()));
     }
     if mode == Mode::Plan {
         return None;
     }
     if context.leash.0 == Mode::Plan {
-        return Some(Refusal::new(
-            "mode",
-            "run",
-            "the event asks for apply, but this function's leash is plan; set STEWARD_MODE=apply \
-             on the function to let it act",
-        ));
+        let detail = match request.trigger {
+            Trigger::Cli => {
+                "the event asks for apply, but the subcommand is plan; use apply to let it act"
+            }
+            _ => {
+                "the event asks for apply, but this function's leash is plan; set \
+                 STEWARD_MODE=apply on the function to let it act"
+            }
+        };
+        return Some(Refusal::new(guard::MODE, "run", detail));
     }
     if !policy.selects_targets() {
         return Some(Refusal::new(
-            "explicit_policy",
+            guard::EXPLICIT_POLICY,
             "run",
             "apply needs a policy that selects its targets (\"*\" is an explicit choice), and \
              none was given",
@@ -249,7 +253,7 @@ async fn gate<F: Function>(
     }
     match read_switches(context, context.deadline.map(|d| d.last_start)).await {
         Position::Run => None,
-        Position::Stop(why) => Some(Refusal::new("kill_switch", "run", &why)),
+        Position::Stop(why) => Some(Refusal::new(guard::KILL_SWITCH, "run", &why)),
     }
 }
 
@@ -565,7 +569,7 @@ async fn may_go_on(context: &Context<'_>) -> Result<(), Halt> {
     match read_switches(context, context.deadline.map(|d| d.last_answer)).await {
         Position::Run => Ok(()),
         Position::Stop(why) => {
-            let refusal = Refusal::new("kill_switch", "run", &why);
+            let refusal = Refusal::new(guard::KILL_SWITCH, "run", &why);
             Err(Halt::Run(why, Some(refusal)))
         }
     }

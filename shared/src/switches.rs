@@ -86,7 +86,7 @@ impl Switches {
                 return Position::Stop(format!(
                     "the kill switches {} cannot be read, which means stop: {}",
                     names.join(", "),
-                    aws::chain(&error),
+                    aws::explain(&error),
                 ));
             }
         };

@@ -159,7 +159,7 @@ impl Registry {
                         .collect());
                 }
                 Err(error) if aws::code(&error) == Some("ImageNotFoundException") => {
-                    let text = aws::chain(&error);
+                    let text = aws::explain(&error);
                     let before = ids.len();
                     ids.retain(|id| {
                         !id.image_digest()
@@ -172,7 +172,7 @@ impl Registry {
                 Err(error) if aws::code(&error) == Some("RepositoryNotFoundException") => {
                     return Ok(BTreeMap::new());
                 }
-                Err(error) => return Err(format!("ecr:DescribeImages: {}", aws::chain(&error))),
+                Err(error) => return Err(format!("ecr:DescribeImages: {}", aws::explain(&error))),
             }
         }
     }
@@ -196,7 +196,7 @@ impl Registry {
             }
             Err(error) => {
                 let failed =
-                    Outcome::Failed(format!("ecr:BatchDeleteImage: {}", aws::chain(&error)));
+                    Outcome::Failed(format!("ecr:BatchDeleteImage: {}", aws::explain(&error)));
                 return images
                     .iter()
                     .map(|i| (i.digest.clone(), failed.clone()))

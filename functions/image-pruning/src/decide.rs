@@ -54,6 +54,9 @@ pub enum Reason {
         /// How many of them are kept.
         keep_newest: u32,
     },
+    /// Stays: the newest of a repository in which nothing has a tag, because a
+    /// repository is never emptied.
+    LastImage,
     /// Stays: pushed within the time that the policy keeps.
     Young {
         /// How long, as the policy writes it.
@@ -107,6 +110,7 @@ impl steward::engine::Reason for Reason {
             Self::JustPushed => "just_pushed",
             Self::TagKept { .. } => "tag_kept",
             Self::Newest { .. } => "newest",
+            Self::LastImage => "last_image",
             Self::Young { .. } => "young",
             Self::UntaggedYoung { .. } => "untagged_young",
             Self::Unseen { .. } => "unseen",
@@ -138,6 +142,7 @@ pub const REASON_CODES: &[&str] = &[
     "just_pushed",
     "tag_kept",
     "newest",
+    "last_image",
     "young",
     "untagged_young",
     "unseen",
@@ -171,6 +176,7 @@ impl fmt::Display for Reason {
             }
             Self::TagKept { tag } => write!(f, "the policy keeps tag {tag}"),
             Self::Newest { keep_newest } => write!(f, "among the newest {keep_newest} tagged"),
+            Self::LastImage => f.write_str("the newest of a repository in which nothing is tagged"),
             Self::Young { keep_younger_than } => {
                 write!(f, "tagged and pushed within {keep_younger_than}")
             }
@@ -243,11 +249,18 @@ fn judge(
     items: &mut Vec<Item<Action, Reason>>,
 ) {
     let graph = Graph::of(repository);
+    let retention = policy.retention_of(name);
+    let protected = protected(repository, &graph, uses);
+    let newest = newest_named(repository, &graph, retention.keep_newest);
+    let last = (newest.is_empty() && protected.is_empty())
+        .then(|| newest_of_all(repository, &graph))
+        .flatten();
     let court = Court {
         repository,
-        retention: policy.retention_of(name),
-        protected: protected(repository, &graph, uses),
-        newest: newest_named(repository, &graph, policy.retention_of(name).keep_newest),
+        retention,
+        protected,
+        newest,
+        last,
         graph,
         now,
     };
@@ -328,11 +341,26 @@ fn newest_named<'a>(
         .collect()
 }
 
+/// The newest image that hangs on nothing.
+fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'a Digest> {
+    let on_its_own = |digest: &&Digest| {
+        !graph.parents.contains_key(digest) && !graph.subject.contains_key(digest)
+    };
+    repository
+        .images
+        .iter()
+        .filter(|(digest, _)| on_its_own(digest))
+        .max_by_key(|(digest, image)| (image.pushed_at, *digest))
+        .map(|(digest, _)| digest)
+}
+
 struct Court<'a> {
     repository: &'a Repository,
     retention: &'a Retention,
     protected: BTreeMap<&'a Digest, Reason>,
     newest: HashSet<&'a Digest>,
+    /// What stays because nothing else would for certain.
+    last: Option<&'a Digest>,
     graph: Graph<'a>,
     now: Timestamp,
 }
@@ -453,6 +481,8 @@ impl<'a> Court<'a> {
                 Verdict::Keep(Reason::UntaggedYoung {
                     remove_untagged_after,
                 })
+            } else if self.last == Some(digest) {
+                Verdict::Keep(Reason::LastImage)
             } else {
                 go(Reason::Untagged {
                     remove_untagged_after,

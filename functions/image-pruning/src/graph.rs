@@ -95,15 +95,18 @@ pub(crate) fn protected<'a>(
             by_tag.insert(tag, digest);
         }
     }
-    let untagged = || {
-        repository
-            .images
-            .iter()
-            .filter(|(_, image)| image.tags.is_empty())
+    // A tag names an index or an image, never a child or a signature.
+    let may_have_had_the_tag = || {
+        repository.images.iter().filter(|(digest, image)| {
+            let alone = !graph.parents.contains_key(digest) && !graph.subject.contains_key(digest);
+            image.tags.is_empty() && alone
+        })
     };
 
     let mut uses: Vec<&Use> = uses.to_vec();
-    uses.sort();
+    // The reason that is told is the weightiest: a running task before a task
+    // definition that also names the image.
+    uses.sort_by_key(|used| (used.by.kind, &used.by.name, &used.pin));
     let mut unresolved = None;
     for used in uses {
         let digest = match &used.pin {
@@ -120,7 +123,7 @@ pub(crate) fn protected<'a>(
         }
     }
     if let Some(used) = unresolved {
-        for (digest, _) in untagged() {
+        for (digest, _) in may_have_had_the_tag() {
             reasons
                 .entry(digest)
                 .or_insert_with(|| Reason::MayBeDeployed(used.by.clone()));

@@ -130,6 +130,13 @@ struct Containers {
     images: Vec<(String, String, ByTag)>,
 }
 
+/// The image of one version of a Lambda function.
+#[derive(Debug)]
+struct FunctionImage {
+    written: String,
+    digest: Option<Digest>,
+}
+
 /// Reads users of images, and remembers what cannot change: task definitions,
 /// complete service revisions, versions of Lambda functions.
 #[derive(Debug)]
@@ -138,25 +145,17 @@ pub(crate) struct Users {
     lambda: lambda::Client,
     definitions: Mutex<HashMap<String, Arc<Containers>>>,
     revisions: Mutex<HashMap<String, Arc<ServiceRevision>>>,
-    functions: Mutex<HashMap<String, Arc<(String, Option<Digest>)>>>,
+    functions: Mutex<HashMap<String, Arc<FunctionImage>>>,
 }
 
 /// A lock's content, also after a panic elsewhere: these maps are only ever
 /// added to.
-fn known<K: std::hash::Hash + Eq, V: Clone, Q: std::hash::Hash + Eq + ?Sized>(
-    map: &Mutex<HashMap<K, V>>,
-    key: &Q,
-) -> Option<V>
-where
-    K: std::borrow::Borrow<Q>,
-{
-    map.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(key)
-        .cloned()
+fn known<V: Clone>(map: &Mutex<HashMap<String, V>>, key: &str) -> Option<V> {
+    let map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    map.get(key).cloned()
 }
 
-fn remember<K: std::hash::Hash + Eq, V>(map: &Mutex<HashMap<K, V>>, key: K, value: V) {
+fn remember<V>(map: &Mutex<HashMap<String, V>>, key: String, value: V) {
     map.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .insert(key, value);
@@ -201,25 +200,15 @@ impl Users {
 
     async fn clusters(&self, settings: &InUse) -> Reading {
         let mut all = Reading::default();
-        let mut clusters = Vec::new();
-        let mut pages = self
+        let pages = self
             .ecs
             .list_clusters()
             .into_paginator()
             .page_size(100)
-            .items()
             .send();
-        while let Some(cluster) = pages.next().await {
-            match cluster {
-                Ok(cluster) => clusters.push(cluster),
-                Err(error) => {
-                    all.gap(
-                        format!("ecs:ListClusters: {}", aws::chain(&error)),
-                        "ecs:ListClusters",
-                    );
-                    break;
-                }
-            }
+        let (clusters, incomplete) = aws::read_pages(pages, |page| page.cluster_arns).await;
+        if let Some(why) = incomplete {
+            all.gap(format!("ecs:ListClusters: {why}"), "ecs:ListClusters");
         }
         let readings: Vec<Reading> = stream::iter(clusters)
             .map(|cluster| async move {
@@ -241,31 +230,24 @@ impl Users {
     /// at least (Amazon ECS API Reference, `ListTasks`).
     async fn tasks(&self, cluster: &str, status: DesiredStatus) -> Reading {
         let mut all = Reading::default();
-        let mut arns = Vec::new();
-        let mut pages = self
+        let tasks = self
             .ecs
             .list_tasks()
             .cluster(cluster)
-            .desired_status(status.clone())
-            .into_paginator()
-            .page_size(100)
-            .items()
-            .send();
-        while let Some(arn) = pages.next().await {
-            match arn {
-                Ok(arn) => arns.push(arn),
-                // Deleted since it was listed: nothing runs there.
-                Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => break,
-                Err(error) => {
-                    let read = format!(
-                        "ecs:ListTasks ({status}) in cluster {}: {}",
-                        short(cluster),
-                        aws::chain(&error)
-                    );
-                    all.gap(read, "ecs:ListTasks");
-                    break;
-                }
+            .desired_status(status.clone());
+        let pages = tasks.into_paginator().page_size(100).send();
+        let (arns, incomplete) = aws::read_pages(pages, |page| page.task_arns).await;
+        match incomplete {
+            // Deleted since it was listed: nothing runs there.
+            Some(why) if why.code() == Some("ClusterNotFoundException") => {}
+            Some(why) => {
+                let read = format!(
+                    "ecs:ListTasks ({status}) in cluster {}: {why}",
+                    short(cluster)
+                );
+                all.gap(read, "ecs:ListTasks");
             }
+            None => {}
         }
         let stopped = status == DesiredStatus::Stopped;
         let chunks: Vec<Vec<String>> = arns.chunks(100).map(<[String]>::to_vec).collect();
@@ -295,7 +277,7 @@ impl Users {
                 let read = format!(
                     "ecs:DescribeTasks in cluster {}: {}",
                     short(cluster),
-                    aws::chain(&error)
+                    aws::explain(&error)
                 );
                 all.gap(read, "ecs:DescribeTasks");
                 return all;
@@ -311,10 +293,10 @@ impl Users {
                 "ecs:DescribeTasks",
             );
         }
-        let (kind, by_tag) = if stopped {
-            (UserKind::StoppedTask, ByTag::LooksUp)
+        let kind = if stopped {
+            UserKind::StoppedTask
         } else {
-            (UserKind::Task, ByTag::HasLookedUp)
+            UserKind::Task
         };
         for task in answer.tasks() {
             let id = task.task_arn().map_or("without ARN", short);
@@ -322,11 +304,25 @@ impl Users {
                 kind,
                 name: format!("{id} (cluster {})", short(cluster)),
             };
+            // A service's task gets the digest of its deployment, which is read
+            // with the service.
+            let of_service = task
+                .group()
+                .is_some_and(|group| group.starts_with("service:"));
+            let by_tag = if of_service {
+                ByTag::LooksUp
+            } else {
+                ByTag::HasLookedUp
+            };
             for container in task.containers() {
+                if stopped && container.image_digest().is_none() {
+                    // It stopped before it had pulled anything.
+                    continue;
+                }
                 let Some(image) = container.image() else {
                     all.gap(
                         format!("ecs:DescribeTasks: {by} has a container without image"),
-                        "",
+                        "ecs:DescribeTasks",
                     );
                     continue;
                 };
@@ -343,29 +339,16 @@ impl Users {
 
     async fn services(&self, cluster: &str, settings: &InUse) -> Reading {
         let mut all = Reading::default();
-        let mut arns = Vec::new();
-        let mut pages = self
-            .ecs
-            .list_services()
-            .cluster(cluster)
-            .into_paginator()
-            .page_size(100)
-            .items()
-            .send();
-        while let Some(arn) = pages.next().await {
-            match arn {
-                Ok(arn) => arns.push(arn),
-                Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => break,
-                Err(error) => {
-                    let read = format!(
-                        "ecs:ListServices in cluster {}: {}",
-                        short(cluster),
-                        aws::chain(&error)
-                    );
-                    all.gap(read, "ecs:ListServices");
-                    break;
-                }
+        let services = self.ecs.list_services().cluster(cluster);
+        let pages = services.into_paginator().page_size(100).send();
+        let (arns, incomplete) = aws::read_pages(pages, |page| page.service_arns).await;
+        match incomplete {
+            Some(why) if why.code() == Some("ClusterNotFoundException") => {}
+            Some(why) => {
+                let read = format!("ecs:ListServices in cluster {}: {why}", short(cluster));
+                all.gap(read, "ecs:ListServices");
             }
+            None => {}
         }
         let chunks: Vec<Vec<String>> = arns.chunks(10).map(<[String]>::to_vec).collect();
         let readings: Vec<Reading> = stream::iter(chunks)
@@ -400,7 +383,7 @@ impl Users {
                 let read = format!(
                     "ecs:DescribeServices in cluster {}: {}",
                     short(cluster),
-                    aws::chain(&error)
+                    aws::explain(&error)
                 );
                 all.gap(read, "ecs:DescribeServices");
                 return all;
@@ -553,13 +536,16 @@ impl Users {
                 {
                     return Ok(vec![]);
                 }
-                Err(error) => return failed(aws::chain(&error)),
+                Err(error) => return failed(aws::explain(&error)),
             };
-            for brief in answer.service_deployments() {
+            let Some(briefs) = answer.service_deployments else {
+                return failed("the answer has no list in it".to_owned());
+            };
+            for brief in briefs {
                 let at = brief.created_at().map(|at| at.as_nanos());
-                deployments.push((at, brief.target_service_revision_arn().map(str::to_owned)));
+                deployments.push((at, brief.target_service_revision_arn));
             }
-            token = answer.next_token().map(str::to_owned);
+            token = answer.next_token;
             if token.is_none() {
                 break;
             }
@@ -592,7 +578,9 @@ impl Users {
                 .set_service_revision_arns(Some(chunk.to_vec()))
                 .send()
                 .await
-                .map_err(|error| format!("ecs:DescribeServiceRevisions: {}", aws::chain(&error)))?;
+                .map_err(|error| {
+                    format!("ecs:DescribeServiceRevisions: {}", aws::explain(&error))
+                })?;
             if let Some(failure) = answer
                 .failures()
                 .iter()
@@ -676,31 +664,26 @@ impl Users {
         let mut newest: BTreeMap<String, Vec<String>> = BTreeMap::new();
         // Descending order lists the newest revisions of a family first
         // (Amazon ECS API Reference, `ListTaskDefinitions`).
-        let mut pages = self
+        let definitions = self
             .ecs
             .list_task_definitions()
             .status(TaskDefinitionStatus::Active)
-            .sort(SortOrder::Desc)
-            .into_paginator()
-            .page_size(100)
-            .items()
-            .send();
-        while let Some(arn) = pages.next().await {
-            match arn {
-                Ok(arn) => {
-                    let family = arn
-                        .rsplit_once(':')
-                        .map_or(arn.as_str(), |(family, _)| family);
-                    let of_family = newest.entry(family.to_owned()).or_default();
-                    if of_family.len() < revisions {
-                        of_family.push(arn);
-                    }
-                }
-                Err(error) => {
-                    let read = format!("ecs:ListTaskDefinitions: {}", aws::chain(&error));
-                    all.gap(read, "ecs:ListTaskDefinitions");
-                    break;
-                }
+            .sort(SortOrder::Desc);
+        let pages = definitions.into_paginator().page_size(100).send();
+        let (arns, incomplete) = aws::read_pages(pages, |page| page.task_definition_arns).await;
+        if let Some(why) = incomplete {
+            all.gap(
+                format!("ecs:ListTaskDefinitions: {why}"),
+                "ecs:ListTaskDefinitions",
+            );
+        }
+        for arn in arns {
+            let family = arn
+                .rsplit_once(':')
+                .map_or(arn.as_str(), |(family, _)| family);
+            let of_family = newest.entry(family.to_owned()).or_default();
+            if of_family.len() < revisions {
+                of_family.push(arn);
             }
         }
         let described: Vec<Result<Arc<Containers>, String>> =
@@ -743,7 +726,7 @@ impl Users {
             .task_definition(definition)
             .send()
             .await
-            .map_err(|error| failed(aws::chain(&error)))?;
+            .map_err(|error| failed(aws::explain(&error)))?;
         let found = answer
             .task_definition()
             .ok_or_else(|| failed("no answer".to_owned()))?;
@@ -774,26 +757,19 @@ impl Users {
     /// Every published version of every Lambda function made from an image.
     async fn functions(&self) -> Reading {
         let mut all = Reading::default();
-        let mut functions = Vec::new();
-        let mut pages = self
+        let versions = self
             .lambda
             .list_functions()
-            .function_version(FunctionVersion::All)
-            .into_paginator()
-            .page_size(50)
-            .items()
-            .send();
-        while let Some(function) = pages.next().await {
-            match function {
-                Ok(function) if function.package_type() == Some(&PackageType::Zip) => {}
-                Ok(function) => functions.push(function),
-                Err(error) => {
-                    let read = format!("lambda:ListFunctions: {}", aws::chain(&error));
-                    all.gap(read, "lambda:ListFunctions");
-                    break;
-                }
-            }
+            .function_version(FunctionVersion::All);
+        let pages = versions.into_paginator().page_size(50).send();
+        let (mut functions, incomplete) = aws::read_pages(pages, |page| page.functions).await;
+        if let Some(why) = incomplete {
+            all.gap(
+                format!("lambda:ListFunctions: {why}"),
+                "lambda:ListFunctions",
+            );
         }
+        functions.retain(|function| function.package_type() != Some(&PackageType::Zip));
         let readings: Vec<Reading> = stream::iter(functions)
             .map(|function| self.function(function))
             .buffer_unordered(AT_ONCE)
@@ -830,7 +806,7 @@ impl Users {
                 Err(error) => {
                     let read = format!(
                         "lambda:GetFunction of {name}:{version}: {}",
-                        aws::chain(&error)
+                        aws::explain(&error)
                     );
                     all.gap(read, "lambda:GetFunction");
                     return all;
@@ -850,7 +826,10 @@ impl Users {
             let digest = resolved
                 .and_then(|uri| uri.rsplit_once('@'))
                 .map(|(_, d)| Digest::new(d));
-            let found = Arc::new((written.to_owned(), digest));
+            let found = Arc::new(FunctionImage {
+                written: written.to_owned(),
+                digest,
+            });
             if let Some(key) = key {
                 remember(&self.functions, key, Arc::clone(&found));
             }
@@ -858,8 +837,8 @@ impl Users {
         }
         if let Some(image) = image {
             all.images.push(Used {
-                image: image.0.clone(),
-                digest: image.1.clone(),
+                image: image.written.clone(),
+                digest: image.digest.clone(),
                 by_tag: ByTag::HasLookedUp,
                 by,
             });

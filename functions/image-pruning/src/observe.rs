@@ -108,25 +108,21 @@ impl Registry {
     ) -> Seen<BTreeMap<String, (Listed, Repository)>> {
         let mut seen: Seen<BTreeMap<String, (Listed, Repository)>> = Seen::default();
         let mut listed = Vec::new();
-        let mut pages = self
+        let pages = self
             .ecr
             .describe_repositories()
             .into_paginator()
             .page_size(1000)
-            .items()
             .send();
-        while let Some(repository) = pages.next().await {
-            let repository = match repository {
-                Ok(repository) => repository,
-                Err(error) => {
-                    seen.gaps.push(Gap {
-                        read: format!("ecr:DescribeRepositories: {}", aws::chain(&error)),
-                        hides: Hides::Everything,
-                        grant: "ecr:DescribeRepositories".to_owned(),
-                    });
-                    break;
-                }
-            };
+        let (repositories, incomplete) = aws::read_pages(pages, |page| page.repositories).await;
+        if let Some(why) = incomplete {
+            seen.gaps.push(Gap {
+                read: format!("ecr:DescribeRepositories: {why}"),
+                hides: Hides::Everything,
+                grant: "ecr:DescribeRepositories".to_owned(),
+            });
+        }
+        for repository in repositories {
             let (Some(name), Some(arn), Some(account)) = (
                 repository.repository_name,
                 repository.repository_arn,
@@ -245,11 +241,14 @@ impl Registry {
             .await;
         match answer {
             Ok(answer) => {
-                let tags = answer.tags().iter().map(|tag| (tag.key(), tag.value()));
+                let tags = answer.tags.ok_or_else(|| {
+                    HoldError::Unreadable("the answer has no list in it".to_owned())
+                })?;
+                let tags = tags.iter().map(|tag| (tag.key(), tag.value()));
                 Ok(hold::hold_of(tags, self.clock.now()))
             }
             Err(error) if aws::kind(&error) == ErrorKind::NotFound => Err(HoldError::Gone),
-            Err(error) => Err(HoldError::Unreadable(aws::chain(&error))),
+            Err(error) => Err(HoldError::Unreadable(aws::explain(&error))),
         }
     }
 
@@ -261,30 +260,25 @@ impl Registry {
         let filter = DescribeImagesFilter::builder()
             .image_status(ImageStatusFilter::Any)
             .build();
-        let mut pages = self
+        let listing = self
             .ecr
             .describe_images()
             .repository_name(repository)
-            .filter(filter)
-            .into_paginator()
-            .page_size(1000)
-            .items()
-            .send();
+            .filter(filter);
+        let pages = listing.into_paginator().page_size(1000).send();
+        let (details, incomplete) = aws::read_pages(pages, |page| page.image_details).await;
+        let mut incomplete = match incomplete {
+            Some(why) if why.kind() == ErrorKind::NotFound => return None,
+            Some(why) => Some(why.to_string()),
+            None => None,
+        };
         let mut images = Listing::new();
-        let mut incomplete = None;
-        while let Some(detail) = pages.next().await {
-            match detail {
-                Ok(detail) => match image_of(detail) {
-                    Some((digest, image, manifest)) => {
-                        images.insert(digest, (image, manifest));
-                    }
-                    None => incomplete = Some("an image has no digest".to_owned()),
-                },
-                Err(error) if aws::kind(&error) == ErrorKind::NotFound => return None,
-                Err(error) => {
-                    incomplete = Some(aws::chain(&error));
-                    break;
+        for detail in details {
+            match image_of(detail) {
+                Some((digest, image, manifest)) => {
+                    images.insert(digest, (image, manifest));
                 }
+                None => incomplete = Some("an image has no digest".to_owned()),
             }
         }
         Some((images, incomplete))
@@ -306,7 +300,7 @@ impl Registry {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let why = aws::chain(&error);
+                let why = aws::explain(&error);
                 return digests
                     .into_iter()
                     .take(1)

@@ -84,7 +84,7 @@ async fn a_run_that_could_see_nothing_does_not_say_that_there_is_nothing_to_do()
     let report = apply(&stage, "").await;
     assert_eq!(report.status, Status::Refused);
     assert_eq!(report.refusals[0].guard, "incomplete_observation");
-    assert_eq!(report.refusals[0].unit, "run");
+    assert_eq!(report.refusals[0].unit, "everything");
 }
 
 #[tokio::test]
@@ -98,12 +98,11 @@ async fn a_unit_that_could_not_be_listed_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_gap_over_things_that_stay_anyway_refuses_nothing() {
+async fn a_gap_over_things_that_stay_is_never_silent() {
     let stage = Stage::of([thing("a", "a1"), thing("b", "b1").destroyed()]);
-    stage.gaps.borrow_mut().push(gap(Hides::Everything));
-    stage.gaps.borrow_mut()[0].hides = Hides::unit("a");
+    stage.gaps.borrow_mut().push(gap(Hides::unit("a")));
     let report = apply(&stage, "").await;
-    assert!(report.refusals.is_empty());
-    assert_eq!(report.status, Status::Applied);
-    assert_eq!(report.gaps.len(), 1);
+    assert_eq!(report.status, Status::Partial);
+    assert_eq!(report.refusals[0].unit, "a");
+    assert_eq!(stage.left(), ["a1"]);
 }

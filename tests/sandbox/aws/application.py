@@ -8,6 +8,7 @@ step to everybody else; accounts don't wait for each other.
 import json
 import threading
 import time
+import traceback
 from http import HTTPStatus
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -18,6 +19,8 @@ import control
 import ecr
 import ecs
 import faults
+import lambda_images
+import rds
 import wire
 
 
@@ -36,7 +39,7 @@ class Application:
     """moto with the plugin, as a WSGI application."""
 
     def __init__(self):
-        for service in (ecr, ecs):
+        for service in (ecr, ecs, lambda_images, rds):
             service.install()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._account_locks = {}
@@ -55,7 +58,7 @@ class Application:
         if refusal is not None:
             time.sleep(refusal.delay_seconds)
             if refusal.code:
-                return _refused(call, refusal, entry, start_response)
+                return _refused(call, refusal.code, refusal.message, refusal.status, entry, start_response)
         return self._answered_by_moto(environ, call, entry, start_response)
 
     def _control(self, environ, body, start_response):
@@ -68,8 +71,17 @@ class Application:
             calls.end(entry, int(status.split()[0]))
             return start_response(status, headers, exc_info)
 
-        with self._lock_of(call.account):
-            return [b"".join(self._moto(environ, start))]
+        try:
+            with self._lock_of(call.account):
+                return [b"".join(self._moto(environ, start))]
+        except NotImplementedError as error:
+            # Not a server's fault, which an SDK would try again.
+            message = f"The sandbox cannot do this: {error}"
+            return _refused(call, "UnknownOperationException", message, 400, entry, start_response)
+        except Exception as error:
+            traceback.print_exc()
+            message = f"The sandbox failed: {type(error).__name__}: {error}"
+            return _refused(call, "InternalFailure", message, 500, entry, start_response)
 
     def _lock_of(self, account):
         with self._locks_lock:
@@ -83,8 +95,8 @@ def _account_of_control(environ, body):
         return accounts.DEFAULT_ACCOUNT
 
 
-def _refused(call, refusal, entry, start_response):
-    status, headers, body = wire.error_answer(call, refusal.code, refusal.message, refusal.status)
+def _refused(call, code, message, status, entry, start_response):
+    status, headers, body = wire.error_answer(call, code, message, status)
     calls.end(entry, status)
     return _send(start_response, status, list(headers.items()), body)
 

@@ -2,6 +2,9 @@
 
 import threading
 
+# The status of a call that is not answered yet. No answer has it.
+UNDER_WAY = 0
+
 _calls = {}
 _lock = threading.Lock()
 
@@ -13,7 +16,7 @@ def begin(call):
         "operation": call.operation,
         "region": call.region,
         "body": call.readable_body(),
-        "status": None,
+        "status": UNDER_WAY,
     }
     with _lock:
         _calls.setdefault(call.account, []).append(entry)
@@ -26,7 +29,7 @@ def end(entry, status):
 
 
 def of_account(account, region=None):
-    """The calls of an account in the order of their arrival; `status` is None for one that is still under way."""
+    """The calls of an account in the order of their arrival; `status` is 0 for one that is still under way."""
     with _lock:
         return [dict(entry) for entry in _calls.get(account, []) if region in (None, entry["region"])]
 

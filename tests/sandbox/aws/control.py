@@ -14,6 +14,8 @@ import calls
 import ecr
 import ecs
 import faults
+import network
+import rds
 import settings
 
 PREFIX = "/sandbox/"
@@ -55,7 +57,8 @@ def seed_images(request):
 
 
 def change_settings(request):
-    return {"settings": settings.change(request.account, request.members)}
+    changes = {name: value for name, value in request.members.items() if value is not None}
+    return {"settings": settings.change(request.account, changes)}
 
 
 def add_fault(request):
@@ -68,9 +71,23 @@ def clear_faults(request):
     return {}
 
 
+def backdate_snapshot(request):
+    rds.backdate_snapshot(request.account, request.region, request["snapshot"], time_of(request["created_at"]))
+    return {}
+
+
+def lay_out_network(request):
+    return network.lay_out(request.account, request.region)
+
+
 def edit_task(request):
     cluster, task = request["cluster"], request["task"]
-    changes = {name: value for name, value in request.members.items() if name not in ("cluster", "task")}
+    changes = {
+        name: value
+        for name, value in request.members.items()
+        # Only of the digest does null say something: that it is not known yet.
+        if name not in ("cluster", "task") and (value is not None or name == "image_digest")
+    }
     _refuse_unknown(changes, {"last_status", "stopped_reason", "stop_code", "stopped_at", "image_digest"})
     if "stopped_at" in changes:
         changes["stopped_at"] = time_of(changes["stopped_at"])
@@ -90,6 +107,8 @@ ROUTES = {
     ("GET", "health"): health,
     ("POST", "ecr/images"): seed_images,
     ("POST", "ecs/tasks"): edit_task,
+    ("POST", "rds/backdate"): backdate_snapshot,
+    ("POST", "network"): lay_out_network,
     ("POST", "settings"): change_settings,
     ("POST", "faults"): add_fault,
     ("POST", "faults/clear"): clear_faults,
@@ -109,7 +128,7 @@ def answer(environ, body):
         return 200, action(Request(environ, body))
     except ServiceException as error:
         return 400, {"error": f"{error.code}: {error.message}"}
-    except (ValueError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         return 400, {"error": f"{type(error).__name__}: {error}"}
 
 

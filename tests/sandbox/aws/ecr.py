@@ -16,7 +16,7 @@ from moto.ecr.responses import ECRResponse
 import faults
 import operations
 import settings
-from ecr_images import Image, digest_of, images_of, media_type_of
+from ecr_images import Image, digest_of, images_of
 from operations import answer, parameters_of, refuse
 
 # "Valid Range" of maxResults and imageIds in API_DescribeImages, API_ListImages, API_DescribeRepositories,
@@ -52,6 +52,7 @@ def describe_images(response):
     repository = _repository_of(response, wanted)
     images = images_of(repository)
     if wanted.get("imageIds"):
+        # The default of the status filter is about listing; an image that is asked for by id is there or it isn't.
         _refuse_paging(wanted, "imageIds")
         _check_count("imageIds", wanted["imageIds"])
         page, token = _images_named(repository, wanted["imageIds"]), None

@@ -10,7 +10,6 @@ from bisect import bisect_left, insort
 
 # "Container image manifest format support in Amazon ECR" (Amazon ECR User Guide).
 DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -50,10 +49,6 @@ class Image:
         self.last_scan = None
         self.scan_finding_results_queue = []
         self.scan_finding_results = {}
-
-    @property
-    def is_index(self):
-        return self.media_type in (DOCKER_INDEX, OCI_INDEX) or bool(self.children)
 
     @property
     def image_tags(self):

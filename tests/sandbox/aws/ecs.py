@@ -543,7 +543,10 @@ def _kept(wanted):
 
 def _members_of_new_service(place, wanted):
     if wanted.get("launchType") and wanted.get("capacityProviderStrategy"):
-        refuse("InvalidParameterException", "Specifying both a launch type and capacity provider strategy is not supported.")
+        refuse(
+            "InvalidParameterException",
+            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
+        )
     members = {**DEFAULTS, "deploymentConfiguration": dict(DEPLOYMENT_DEFAULTS), **_kept(wanted)}
     if not wanted.get("launchType") and not wanted.get("capacityProviderStrategy"):
         # API_CreateService: the cluster's default strategy is used; without one the launch type is EC2.

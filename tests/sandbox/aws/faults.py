@@ -8,6 +8,7 @@ import threading
 
 _REFUSAL_KEYS = {"service", "operation", "code", "status", "message", "times", "skip", "match", "delay_ms"}
 _IMAGE_KEYS = {"digest", "code", "message", "operation", "times"}
+_KEYS_BESIDE_IMAGE_FAILURE = {"image_failure", "service", "operation", "times"}
 
 
 class Refusal:
@@ -78,8 +79,9 @@ _lock = threading.Lock()
 
 def add(account, wanted):
     """Add a fault to an account. Raises ValueError or KeyError for one that cannot be understood."""
+    wanted = {name: value for name, value in wanted.items() if value not in (None, "")}
     is_image_failure = "image_failure" in wanted
-    fault = ImageFailure(wanted["image_failure"]) if is_image_failure else Refusal(wanted)
+    fault = ImageFailure(_image_failure_of(wanted)) if is_image_failure else Refusal(wanted)
     with _lock:
         faults = _faults.setdefault(account, _AccountFaults())
         (faults.image_failures if is_image_failure else faults.refusals).append(fault)
@@ -103,6 +105,14 @@ def image_failure_for(account, operation, digest):
     with _lock:
         failures = _faults.get(account, _AccountFaults()).image_failures
         return next((failure for failure in failures if failure.strikes(operation, digest)), None)
+
+
+def _image_failure_of(wanted):
+    """An image failure; the operation and the times may stand beside it as they do for other faults."""
+    _refuse_unknown_keys(wanted, _KEYS_BESIDE_IMAGE_FAILURE)
+    beside = {name: wanted[name] for name in ("operation", "times") if name in wanted}
+    inside = {name: value for name, value in wanted["image_failure"].items() if value is not None}
+    return {**beside, **inside}
 
 
 def _refuse_unknown_keys(wanted, known):

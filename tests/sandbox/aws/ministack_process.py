@@ -62,6 +62,9 @@ def run(listener_descriptor):
     from hypercorn.config import Config
     from ministack.app import app
 
+    import ministack_gaps
+
+    ministack_gaps.install()
     config = Config()
     config.bind = [f"fd://{listener_descriptor}"]
     config.keep_alive_timeout = 75

@@ -39,8 +39,9 @@ def serve_moto(port):
     from werkzeug.serving import make_server
 
     from application import Application, QuietRequestHandler
+    from cbor import CborToJson
 
-    server = make_server(HOST, port, Application(), threaded=True, request_handler=QuietRequestHandler)
+    server = make_server(HOST, port, CborToJson(Application()), threaded=True, request_handler=QuietRequestHandler)
     os.environ["MOTO_PORT"] = str(server.server_port)
     announce(server.server_port)
     server.serve_forever()

@@ -10,6 +10,7 @@ import warnings
 from urllib.parse import parse_qsl
 
 from botocore.exceptions import UnknownServiceError
+from moto.core.model import OperationModel
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import NotFound, get_service_router
 from moto.core.serialize import get_serializer_class
@@ -29,6 +30,16 @@ SERVICE_OF_SIGNING_NAME = {
 # moto warns of error codes that a service's model lacks; services have many, such as those for throttling.
 warnings.filterwarnings("ignore", message=".*does not match an error shape.*")
 
+# "Common Errors" of the API references: the errors that are the server's fault.
+SERVER_FAULTS = {
+    "InternalError": 500,
+    "InternalFailure": 500,
+    "ServerException": 500,
+    "ServiceException": 500,
+    "ServiceUnavailable": 503,
+    "ServiceUnavailableException": 503,
+}
+
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -40,7 +51,7 @@ class Call:
         self.signed = credential is not None
         self.account = credential.account if credential else accounts.DEFAULT_ACCOUNT
         self.region = credential.region if credential else accounts.DEFAULT_REGION
-        self.service = _service_of(credential) if credential else ""
+        self.service = service_of(credential) if credential else ""
         self.content_type = environ.get("CONTENT_TYPE", "")
         self.text = body.decode("utf-8", "replace")
         self.form = dict(parse_qsl(self.text)) if self.content_type.startswith(FORM_TYPE) else {}
@@ -82,16 +93,19 @@ def read_body(environ):
 def error_answer(call, code, message, status):
     """The status, headers and body of a refusal, in the protocol of the call's service.
 
-    `status` None means the status that the service's model gives the error, 400 for an error it doesn't know.
+    `status` None means the status that the service's model gives the error, or else 400, or 5xx for a server's fault.
     """
     model = get_service_model(call.service)
     protocol = determine_request_protocol(model, call.content_type)
-    serializer = get_serializer_class(call.service, protocol)(model.operation_model(call.operation))
+    operation = model.operation_model(call.operation) if call.operation else OperationModel({}, model)
+    serializer = get_serializer_class(call.service, protocol)(operation)
     answer = serializer.serialize(Refused(code, message))
-    return status or answer["status_code"], dict(answer["headers"]), _as_bytes(answer["body"])
+    status = status or SERVER_FAULTS.get(code) or answer["status_code"]
+    return status, dict(answer["headers"]), _as_bytes(answer["body"])
 
 
-def _service_of(credential):
+def service_of(credential):
+    """The name under which the SDKs know the service that a request was signed for."""
     return SERVICE_OF_SIGNING_NAME.get(credential.signing_name, credential.signing_name)
 
 

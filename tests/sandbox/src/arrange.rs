@@ -201,7 +201,7 @@ impl Account {
             .send()
             .await
             .with_context(|| format!("cannot create function {name}"))?;
-        Ok(made.function_arn.context("a function without an ARN")?)
+        made.function_arn.context("a function without an ARN")
     }
 }
 

@@ -20,14 +20,7 @@ pub(crate) fn binaries() -> Result<Binaries> {
     // features would rebuild the SDK.
     let mut cargo = Command::new(cargo());
     cargo
-        .args([
-            "build",
-            "--quiet",
-            "--bin",
-            "image-pruning",
-            "--bin",
-            "steward",
-        ])
+        .args(["build", "--bin", "image-pruning", "--bin", "steward"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .stdin(Stdio::null());
     // Cargo describes this package to the program it runs. Build scripts of

@@ -117,6 +117,10 @@ pub struct Settings {
     /// How many describes an ECS rollout takes to move on; 0 is at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ecs_polls: Option<u32>,
+    /// How many describes an archived image takes to be restored; 0 is at
+    /// once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecr_polls: Option<u32>,
     /// Whether new deployments have service revisions; older ones on AWS have
     /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,6 +140,12 @@ pub struct TaskEdit {
     /// Why it stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_reason: Option<String>,
+    /// What stopped it, as in `EssentialContainerExited`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_code: Option<String>,
+    /// When it stopped; tasks are forgotten an hour later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Timestamp>,
     /// The digest its containers run; `Some(None)` for a task that has not
     /// pulled its image yet.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,9 +2,11 @@
 //! plan to the proof that nothing in use was lost.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use steward_sandbox::deploy::{Deployment, Run};
+use serde_json::Value;
+use steward_sandbox::deploy::Deployment;
 use steward_sandbox::seed::{InUse, Reference};
 use steward_sandbox::{Account, Progress};
 
@@ -17,8 +19,11 @@ const FIRST_POLICY: &str = include_str!("demo/first-policy.yaml");
 const SECOND_POLICY: &str = include_str!("demo/second-policy.yaml");
 
 /// Plays the whole demonstration.
-pub(crate) async fn demo(stage: &Stage) -> Result<()> {
-    let binaries = up::build_binaries().await?;
+pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> {
+    let mut binaries = up::build_binaries().await?;
+    if let Some(package) = package {
+        binaries.image_pruning = package;
+    }
     let sandbox = up::start().await?;
     let account = sandbox.default_account();
     let reference = up::seed(&account).await?;
@@ -37,7 +42,7 @@ pub(crate) async fn demo(stage: &Stage) -> Result<()> {
         indented(FIRST_POLICY)
     ))?;
     let run = fire(&function).await?;
-    stage.report(&binaries.steward, &run.report)?;
+    stage.report(&binaries.steward, &run)?;
 
     stage.title("2. What it refuses")?;
     refusals(stage, &run)?;
@@ -50,11 +55,11 @@ pub(crate) async fn demo(stage: &Stage) -> Result<()> {
         .invoke(&serde_json::json!({"operation": "prune", "mode": "apply"}))
         .await?;
     ensure!(
-        asked.report["status"] == "refused",
+        asked["status"] == "refused",
         "asked for more than its leash, it answered {}",
-        asked.report
+        asked
     );
-    stage.report(&binaries.steward, &asked.report)?;
+    stage.report(&binaries.steward, &asked)?;
 
     stage.title("3. The team agrees, and raises the leash")?;
     stage.say(format!(
@@ -66,12 +71,12 @@ pub(crate) async fn demo(stage: &Stage) -> Result<()> {
         .await?;
     let before = counts(&account, &reference).await?;
     let run = fire(&function).await?;
-    stage.report(&binaries.steward, &run.report)?;
+    stage.report(&binaries.steward, &run)?;
     let after = counts(&account, &reference).await?;
 
     stage.title("4. The schedule fires again")?;
     let again = fire(&function).await?;
-    stage.report(&binaries.steward, &again.report)?;
+    stage.report(&binaries.steward, &again)?;
 
     stage.title("5. The proof, read from the registry itself")?;
     for (repository, before) in &before {
@@ -87,24 +92,24 @@ pub(crate) async fn demo(stage: &Stage) -> Result<()> {
     stage.say("The sandbox stops now, and nothing of it is kept. `cargo sandbox` keeps one up to try more.")
 }
 
-/// Makes the schedule fire, with a word about why it takes a moment.
-async fn fire(function: &Deployment) -> Result<Run> {
-    let progress = Progress::start("Waiting for the schedule (it is looked at every ten seconds)");
+/// Makes the schedule fire, and waits for the run's report.
+async fn fire(function: &Deployment) -> Result<Value> {
+    let progress = Progress::start("Waiting for EventBridge to fire the schedule");
     let run = function.fire_schedule(up::now()).await;
     progress.clear();
     run
 }
 
 /// The guards that said no, from the report.
-fn refusals(stage: &Stage, run: &Run) -> Result<()> {
-    let refusals = run.report["refusals"]
+fn refusals(stage: &Stage, run: &Value) -> Result<()> {
+    let refusals = run["refusals"]
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
     ensure!(
         !refusals.is_empty(),
         "the base images should have been refused: {}",
-        run.report
+        run
     );
     for refusal in refusals {
         let text = |key: &str| refusal[key].as_str().unwrap_or_default().to_owned();
@@ -148,11 +153,12 @@ async fn prove(stage: &Stage, account: &Account, reference: &Reference) -> Resul
         let (there, gone): (Vec<_>, Vec<_>) = images
             .into_iter()
             .partition(|used| present.contains(&used.digest));
-        let verdict = if gone.is_empty() { "there" } else { "GONE" };
-        stage.say(format!(
-            "  {by:<48} {repository:<14} {:>2} images {verdict}",
-            there.len() + gone.len()
-        ))?;
+        let verdict = match (there.len(), gone.len()) {
+            (1, 0) => "image there".to_owned(),
+            (there, 0) => format!("{there} images there"),
+            (_, gone) => format!("{gone} images GONE"),
+        };
+        stage.say(format!("  {by:<48} {repository:<14} {verdict}"))?;
         lost.extend(gone);
     }
     Ok(lost)

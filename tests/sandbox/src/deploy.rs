@@ -45,15 +45,6 @@ pub struct Deployment {
     schedule: String,
 }
 
-/// One run of a deployed function.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// The function's answer: its report.
-    pub report: Value,
-    /// What it logged, line by line; empty for an answer read from a queue.
-    pub log: Vec<String>,
-}
-
 /// A function's executable, and what it is to be told.
 #[derive(Clone, Debug)]
 pub struct Function<'a> {
@@ -210,7 +201,7 @@ impl Deployment {
     ///
     /// # Errors
     /// When the function fails, with what it said.
-    pub async fn invoke(&self, event: &Value) -> Result<Run> {
+    pub async fn invoke(&self, event: &Value) -> Result<Value> {
         let answer = self
             .account
             .lambda_runtime()
@@ -228,10 +219,7 @@ impl Deployment {
                 String::from_utf8_lossy(&payload)
             );
         }
-        Ok(Run {
-            report: serde_json::from_slice(&payload).context("an answer that is not JSON")?,
-            log: Vec::new(),
-        })
+        serde_json::from_slice(&payload).context("an answer that is not JSON")
     }
 
     /// Makes the schedule fire now, and waits for what the run answers.
@@ -242,8 +230,15 @@ impl Deployment {
     ///
     /// # Errors
     /// When the run fails or does not end in time, with what it logged.
-    pub async fn fire_schedule(&self, now: Timestamp) -> Result<Run> {
-        let already_seen = self.ended_runs().await?.len();
+    pub async fn fire_schedule(&self, now: Timestamp) -> Result<Value> {
+        // Answers of earlier runs that nobody has waited for.
+        self.account
+            .sqs()
+            .purge_queue()
+            .queue_url(&self.answers_url)
+            .send()
+            .await
+            .context("cannot empty the queue of answers")?;
         let at = format!("at({})", now.strftime("%Y-%m-%dT%H:%M:%S"));
         let once = format!("{}-{}", self.schedule, now.as_millisecond());
         self.create_schedule(&once, &at, ActionAfterCompletion::Delete)
@@ -253,20 +248,15 @@ impl Deployment {
         let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
             poll.tick().await;
-            if let Some(report) = self.delivered_answer().await? {
-                return Ok(Run {
-                    report,
-                    log: Vec::new(),
-                });
-            }
-            if let Some(stream) = self.ended_runs().await?.get(already_seen) {
-                return self.run_of(stream).await;
+            if let Some(answer) = self.delivered_answer().await? {
+                return Ok(answer);
             }
             if Instant::now() > deadline {
                 bail!(
-                    "the schedule {once} brought no answer of {} within {} s",
+                    "the schedule {once} brought no answer of {} within {} s; its last log says:\n{}",
                     self.name,
-                    RUN_TIMEOUT.as_secs()
+                    RUN_TIMEOUT.as_secs(),
+                    self.last_log().await?.join("\n")
                 );
             }
         }
@@ -299,56 +289,33 @@ impl Deployment {
         Ok(Some(envelope["responsePayload"].clone()))
     }
 
-    /// The log streams of runs that have ended, oldest first. ministack writes
-    /// a stream per run, whole, when the run ends.
-    async fn ended_runs(&self) -> Result<Vec<String>> {
+    /// What the last run logged. ministack writes a stream per run, whole, when
+    /// the run ends.
+    async fn last_log(&self) -> Result<Vec<String>> {
+        let logs = self.account.logs();
         let mut streams = Vec::new();
-        let mut pages = self
-            .account
-            .logs()
+        let mut pages = logs
             .describe_log_streams()
             .log_group_name(&self.log_group)
             .into_paginator()
             .send();
         while let Some(page) = pages.next().await {
-            streams.extend(
-                page.context("cannot read the function's log")?
-                    .log_streams
-                    .unwrap_or_default(),
-            );
+            let page = page.context("cannot list the function's logs")?;
+            streams.extend(page.log_streams.unwrap_or_default());
         }
-        streams.sort_by_key(|stream| stream.creation_time());
-        Ok(streams
-            .into_iter()
-            .filter_map(|stream| stream.log_stream_name)
-            .collect())
-    }
-
-    async fn run_of(&self, stream: &str) -> Result<Run> {
-        let events = self
-            .account
-            .logs()
+        let last = streams.iter().max_by_key(|stream| stream.creation_time());
+        let Some(name) = last.and_then(|stream| stream.log_stream_name()) else {
+            return Ok(vec!["nothing".to_owned()]);
+        };
+        let events = logs
             .get_log_events()
             .log_group_name(&self.log_group)
-            .log_stream_name(stream)
-            .start_from_head(true)
+            .log_stream_name(name)
             .send()
             .await
             .context("cannot read the run's log")?;
-        let log: Vec<String> = events
-            .events
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|event| event.message)
-            .collect();
-        match log.iter().rev().find_map(|line| report_in(line)) {
-            Some(report) => Ok(Run { report, log }),
-            None => bail!(
-                "{} has run, and its log has no report:\n{}",
-                self.name,
-                log.join("\n")
-            ),
-        }
+        let lines = events.events.unwrap_or_default().into_iter();
+        Ok(lines.filter_map(|event| event.message).collect())
     }
 
     async fn create_schedule(
@@ -381,28 +348,15 @@ impl Deployment {
     }
 }
 
-/// The report in a log line: the line itself, or a member of it, also as text.
-fn report_in(line: &str) -> Option<Value> {
-    fn search(value: Value) -> Option<Value> {
-        match value {
-            Value::Object(members)
-                if members.contains_key("schema_version") && members.contains_key("status") =>
-            {
-                Some(Value::Object(members))
-            }
-            Value::Object(members) => members.into_iter().find_map(|(_, member)| search(member)),
-            Value::String(text) if text.starts_with('{') => {
-                search(serde_json::from_str(&text).ok()?)
-            }
-            _ => None,
-        }
-    }
-    search(serde_json::from_str(line).ok()?)
-}
-
-/// The zip that Lambda wants: the executable, named `bootstrap` ("Deploy
+/// A zip as it is, or the one that Lambda wants: the executable, named `bootstrap` ("Deploy
 /// Lambda functions as .zip file archives", "OS-only runtimes").
 fn bundle(binary: &Path) -> Result<Vec<u8>> {
+    if binary
+        .extension()
+        .is_some_and(|extension| extension == "zip")
+    {
+        return Ok(std::fs::read(binary)?);
+    }
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     // Not compressed: it goes no further than this machine.
     let options = SimpleFileOptions::default()

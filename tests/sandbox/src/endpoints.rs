@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// The services that moto, the account looked after, answers: the name in a
-/// SigV4 credential scope, and the one in `AWS_ENDPOINT_URL_<NAME>`. ministack,
+/// `SigV4` credential scope, and the one in `AWS_ENDPOINT_URL_<NAME>`. ministack,
 /// the plumbing, answers all others.
 const LOOKED_AFTER: [(&str, &str); 10] = [
     ("application-autoscaling", "APPLICATION_AUTO_SCALING"),
@@ -60,7 +60,7 @@ impl Endpoints {
         self.ministack.as_deref()
     }
 
-    /// The address for a service, named as in a SigV4 credential scope.
+    /// The address for a service, named as in a `SigV4` credential scope.
     pub(crate) fn of_service(&self, service: &str) -> Option<&str> {
         if LOOKED_AFTER.iter().any(|(scope, _)| *scope == service) {
             Some(self.moto())

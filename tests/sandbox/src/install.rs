@@ -6,7 +6,7 @@
 //! Nothing is ever installed outside `target/`.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -128,7 +128,17 @@ pub fn ensure_in(
     fs::create_dir_all(root).map_err(io("create", root))?;
     let lock_path = root.join("install.lock");
     let lock = File::create(&lock_path).map_err(io("create", &lock_path))?;
-    lock.lock().map_err(io("lock", &lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let progress =
+                Progress::start("Waiting for another process to install the AWS emulators");
+            let locked = lock.lock();
+            progress.clear();
+            locked.map_err(io("lock", &lock_path))?;
+        }
+        Err(TryLockError::Error(error)) => return Err(io("lock", &lock_path)(error)),
+    }
     // Another process may have finished while this one waited for the lock.
     if is_complete(&venv.directory, &wanted) {
         return Ok(venv);

@@ -14,6 +14,7 @@ mod arrange;
 mod control;
 pub mod deploy;
 mod endpoints;
+pub mod faults;
 pub mod install;
 mod manifest;
 mod paths;

@@ -6,6 +6,7 @@ mod demo;
 mod show;
 mod up;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -30,7 +31,12 @@ enum Command {
         bare: bool,
     },
     /// Shows image-pruning at work on the reference system, and stops.
-    Demo,
+    Demo {
+        /// Run this instead of a binary built for it: the zip that `cargo lambda
+        /// build --release --output-format zip` makes of image-pruning.
+        #[arg(long, value_name = "ZIP")]
+        package: Option<PathBuf>,
+    },
 }
 
 #[tokio::main]
@@ -39,7 +45,7 @@ async fn main() -> ExitCode {
     let act = async {
         match Arguments::parse().command {
             Command::Up { bare } => up::up(&stage, bare).await,
-            Command::Demo => demo::demo(&stage).await,
+            Command::Demo { package } => demo::demo(&stage, package).await,
         }
     };
     // Dropping what was being done stops the emulators, in either case.

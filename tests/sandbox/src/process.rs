@@ -260,3 +260,22 @@ impl Drop for Server {
         let _ = self.child.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_start_shows_the_end_of_its_log() {
+        let venv = crate::install::ensure().unwrap();
+        let root = crate::paths::root().canonicalize().unwrap();
+        let run = RunDirectory::create(&root).unwrap();
+        let mut server = Server::spawn("no-such-emulator", &venv, &root, &run, &[]).unwrap();
+        let message = server.ready().unwrap_err().to_string();
+        assert!(
+            message.contains("no-such-emulator did not start: it ended (exit status: 2)"),
+            "{message}"
+        );
+        assert!(message.contains("invalid choice"), "{message}");
+    }
+}

@@ -12,7 +12,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// One step that takes long enough for a person to wonder.
 pub struct Progress {
     spinner: Option<ProgressBar>,
-    quiet: bool,
 }
 
 impl Progress {
@@ -25,22 +24,10 @@ impl Progress {
             spinner.enable_steady_tick(Duration::from_millis(100));
             Self {
                 spinner: Some(spinner),
-                quiet: false,
             }
         } else {
             line(&title);
-            Self {
-                spinner: None,
-                quiet: false,
-            }
-        }
-    }
-
-    /// Shows nothing: for tests of what would otherwise be shown.
-    pub fn silent() -> Self {
-        Self {
-            spinner: None,
-            quiet: true,
+            Self { spinner: None }
         }
     }
 
@@ -49,7 +36,6 @@ impl Progress {
         let what = what.into();
         match &self.spinner {
             Some(spinner) => spinner.set_message(what),
-            None if self.quiet => {}
             None => line(&what),
         }
     }
@@ -59,9 +45,7 @@ impl Progress {
         if let Some(spinner) = &self.spinner {
             spinner.finish_and_clear();
         }
-        if !self.quiet {
-            line(&what.into());
-        }
+        line(&what.into());
     }
 
     /// Takes the spinner away and leaves nothing behind.

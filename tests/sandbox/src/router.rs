@@ -111,7 +111,7 @@ impl HttpConnector for RoutedConnector {
     }
 }
 
-/// The service of a SigV4 `Authorization` header:
+/// The service of a `SigV4` `Authorization` header:
 /// `AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, …`.
 fn signed_service(authorization: &str) -> Option<&str> {
     let (_, scope) = authorization.split_once("Credential=")?;

@@ -139,7 +139,6 @@ pub async fn reference_system(account: &Account, now: Timestamp) -> Result<Refer
     let admin = registry::admin(account, now).await?;
     let base = registry::base(account, now).await?;
     system::finish(account, &system).await?;
-    registry::deploy_web(account, &system, &web).await?;
     Ok(Reference {
         system,
         web,

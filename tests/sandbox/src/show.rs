@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Standard output as a person sees it.
@@ -58,7 +58,8 @@ impl Stage {
         let _ = writeln!(std::io::stderr(), "error: {error:#}");
     }
 
-    /// A function's report, drawn by the CLI as for anybody who runs it.
+    /// A function's report, drawn by the command line as for anybody who runs
+    /// it.
     pub(crate) fn report(&self, steward: &Path, report: &Value) -> Result<()> {
         let mut cli = Command::new(steward)
             .args(["report", "-"])
@@ -68,8 +69,12 @@ impl Stage {
         if let Some(mut input) = cli.stdin.take() {
             input.write_all(report.to_string().as_bytes())?;
         }
-        // Its exit status tells what the report says, not whether it was drawn.
-        cli.wait()?;
+        // Any other status is that of the run, which has been told about.
+        let status = cli.wait()?;
+        ensure!(
+            status.code() != Some(2),
+            "steward could not show the report: {report}"
+        );
         Ok(())
     }
 }

@@ -36,8 +36,14 @@ pub(crate) async fn up(stage: &Stage, bare: bool) -> Result<()> {
     if !bare {
         stage.title("And then, for example:")?;
         stage.say("cargo run --quiet --bin steward -- image-pruning plan")?;
-        stage.say("aws ecr describe-images --repository-name shop/web --query 'imageDetails[].imageTags[]'")?;
-        stage.say("aws ecs describe-services --cluster shop --services web worker reports")?;
+        stage.say(
+            "aws ecr describe-images --repository-name shop/web --query 'imageDetails[].imageTags[]'",
+        )?;
+        // Lambda is in both emulators, and the one that runs functions is not
+        // the one that `AWS_ENDPOINT_URL_LAMBDA` names.
+        stage.say(
+            "aws lambda invoke --endpoint-url $AWS_ENDPOINT_URL --function-name steward-image-pruning /dev/stdout",
+        )?;
     }
     stage.say("\nCtrl-C stops it, and nothing of it is kept.")?;
     std::future::pending().await
@@ -65,12 +71,11 @@ pub(crate) async fn seed(account: &Account) -> Result<Reference> {
     seeded.context("cannot seed the reference system")
 }
 
-/// Builds the function and the command line.
+/// Builds the function and the command line; Cargo shows its own progress.
 pub(crate) async fn build_binaries() -> Result<Binaries> {
-    let progress = Progress::start("Building image-pruning and steward");
-    let built = tokio::task::spawn_blocking(build::binaries).await;
-    progress.clear();
-    built.context("the build was interrupted")?
+    tokio::task::spawn_blocking(build::binaries)
+        .await
+        .context("the build was interrupted")?
 }
 
 /// Deploys image-pruning, in plan mode unless its environment says otherwise.
@@ -106,9 +111,10 @@ pub(crate) async fn describe(
             .len();
     }
     stage.say(format!(
-        "Account {} holds the reference system: a load balancer, cluster `{}` with three services (one in the middle \
-         of\na deployment, one pinned to a digest, one scaled to zero), a nightly task, a Lambda function from an \
-         image,\ndatabase `{}`, secrets and alarms. {} repositories hold {images} images, eight months of them.",
+        "Account {} holds the reference system: a load balancer, cluster `{}` with three\n\
+         services (one in the middle of a deployment, one pinned to a digest, one scaled to zero),\n\
+         a nightly task, a Lambda function from an image, database `{}`, secrets and alarms.\n\
+         Its {} repositories hold {images} images, eight months of them.",
         account.id(),
         reference.system.cluster,
         reference.system.database,

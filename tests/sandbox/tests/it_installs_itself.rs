@@ -25,6 +25,14 @@ fn fake_python(directory: &Path, answer: &str) -> Result<()> {
     Ok(())
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "PATH is where this machine's Python is."
+)]
+fn path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
 #[test]
 fn without_python_the_error_names_the_packages_to_install() -> Result<()> {
     let nowhere = scratch("no-python")?;
@@ -71,7 +79,7 @@ fn a_half_finished_installation_is_made_again_and_a_finished_one_is_not() -> Res
     fs::create_dir_all(root.join("venv/bin"))?;
     fs::write(&unstamped, "not a python")?;
 
-    let path: OsString = std::env::var_os("PATH").unwrap_or_default();
+    let path = path();
     let venv = ensure_in(&root, &requirements, &path)?;
     assert!(
         std::process::Command::new(venv.python())
@@ -97,12 +105,30 @@ fn a_failed_installation_shows_what_pip_said_and_leaves_none() -> Result<()> {
     let root = scratch("failed-installation")?;
     let requirements = root.join("requirements.txt");
     fs::write(&requirements, "./there-is-no-such-directory\n")?;
-    let path: OsString = std::env::var_os("PATH").unwrap_or_default();
+    let path = path();
     let message = ensure_in(&root, &requirements, &path)
         .unwrap_err()
         .to_string();
     assert!(message.contains("pip install failed"), "{message}");
     assert!(message.contains("there-is-no-such-directory"), "{message}");
     assert!(!root.join("venv").exists());
+    Ok(())
+}
+
+#[test]
+fn two_at_once_install_once() -> Result<()> {
+    let root = scratch("two-at-once")?;
+    let requirements = root.join("requirements.txt");
+    fs::write(&requirements, "# nothing\n")?;
+    let path = path();
+    let stamps = std::thread::scope(|scope| {
+        let install = || -> Result<std::time::SystemTime> {
+            ensure_in(&root, &requirements, &path)?;
+            Ok(fs::metadata(root.join("venv/installed-from"))?.modified()?)
+        };
+        [scope.spawn(install), scope.spawn(install)].map(|thread| thread.join().expect("no panic"))
+    });
+    let [one, other] = stamps;
+    assert_eq!(one?, other?);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -13,13 +13,20 @@ fn with_descendants(roots: &[u32]) -> Vec<u32> {
     let mut family = roots.to_vec();
     let mut next = 0;
     while next < family.len() {
-        let children = PathBuf::from(format!("/proc/{0}/task/{0}/children", family[next]));
-        let children = std::fs::read_to_string(children).unwrap_or_default();
-        family.extend(
-            children
-                .split_whitespace()
-                .filter_map(|id| id.parse::<u32>().ok()),
-        );
+        // A child belongs to the thread that started it.
+        let threads = std::fs::read_dir(format!("/proc/{}/task", family[next]))
+            .into_iter()
+            .flatten()
+            .flatten();
+        for thread in threads {
+            let children =
+                std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            family.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|id| id.parse::<u32>().ok()),
+            );
+        }
         next += 1;
     }
     family
@@ -69,37 +76,72 @@ fn a_dropped_sandbox_is_gone_with_its_directory() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_killed_sandbox_leaves_no_process_and_the_next_one_removes_its_directory() -> Result<()> {
-    let mut sandbox = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+/// A `sandbox up` that has come up, all its processes, and its directory.
+struct Up {
+    program: Child,
+    processes: Vec<u32>,
+    directory: PathBuf,
+    // A program that nobody reads from would stop of its own.
+    _said: Box<dyn Iterator<Item = String>>,
+}
+
+fn up() -> Result<Up> {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_sandbox"))
         .args(["up", "--bare"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()?;
-    let stdout = sandbox.stdout.take().context("its standard output")?;
-    let up = BufReader::new(stdout)
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line.contains("AWS_ENDPOINT_URL="));
-    ensure!(up, "the sandbox did not come up");
-    let processes = with_descendants(&[sandbox.id()]);
+    let stdout = program.stdout.take().context("its standard output")?;
+    let mut said = Box::new(BufReader::new(stdout).lines().map_while(Result::ok));
+    ensure!(
+        said.any(|line| line.contains("AWS_ENDPOINT_URL=")),
+        "the sandbox did not come up"
+    );
+    let processes = with_descendants(&[program.id()]);
     assert!(
         processes.len() >= 4,
         "sandbox, moto, ministack's keeper and ministack: {processes:?}"
     );
-    let directory = run_directory_of(sandbox.id())?;
+    let directory = run_directory_of(program.id())?;
+    Ok(Up {
+        program,
+        processes,
+        directory,
+        _said: said,
+    })
+}
 
+#[test]
+fn a_killed_sandbox_leaves_no_process_and_the_next_one_removes_its_directory() -> Result<()> {
+    let mut up = up()?;
     // SIGKILL: nothing of its own code runs any more.
-    sandbox.kill()?;
-    sandbox.wait()?;
-    assert_all_end(&processes);
+    up.program.kill()?;
+    up.program.wait()?;
+    assert_all_end(&up.processes);
 
     drop(Sandbox::start(Parts::Moto)?);
     assert!(
-        !directory.exists(),
+        !up.directory.exists(),
         "{} was left behind",
-        directory.display()
+        up.directory.display()
+    );
+    Ok(())
+}
+
+#[test]
+fn an_interrupted_sandbox_stops_cleanly() -> Result<()> {
+    let mut up = up()?;
+    let interrupted = Command::new("kill")
+        .args(["-INT", &up.program.id().to_string()])
+        .status()?;
+    assert!(interrupted.success());
+    assert!(up.program.wait()?.success());
+    assert_all_end(&up.processes);
+    assert!(
+        !up.directory.exists(),
+        "{} was left behind",
+        up.directory.display()
     );
     Ok(())
 }

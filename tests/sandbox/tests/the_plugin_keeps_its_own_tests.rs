@@ -12,15 +12,7 @@ fn the_plugins_tests_pass() -> Result<()> {
     let venv = install::ensure()?;
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("aws");
     let output = Command::new(venv.python())
-        .args([
-            "-m",
-            "unittest",
-            "discover",
-            "--start-directory",
-            "tests",
-            "--top-level-directory",
-            ".",
-        ])
+        .args(["-m", "unittest", "discover", "--start-directory", "tests"])
         .current_dir(&package)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()?;

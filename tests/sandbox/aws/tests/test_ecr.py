@@ -135,7 +135,8 @@ class Listing(EcrTest):
         self.assertEqual(10_000, len(set(digests)))
         began = time.monotonic()
         details = self.details(PaginationConfig={"PageSize": 1000})
-        self.assertLess(time.monotonic() - began, 2)
+        # Half a second on an idle machine, and minutes if anything were quadratic; the bound allows for a busy one.
+        self.assertLess(time.monotonic() - began, 5)
         self.assertEqual(set(digests), set(details))
 
     def test_a_page_has_a_hundred_images_unless_asked_for_more(self):
@@ -437,11 +438,12 @@ class Seeding(EcrTest):
         self.assertEqual("artifact/type", detail["artifactMediaType"])
         self.assertEqual(digest("subject"), detail["subjectManifestDigest"])
 
-    def test_five_thousand_images_are_seeded_in_less_than_a_second(self):
+    def test_five_thousand_images_are_seeded_quickly(self):
         images = [{"tags": [str(number)], "pushed_at": "2026-01-31T12:00:00Z"} for number in range(5_000)]
         began = time.monotonic()
         self.assertEqual(5_000, len(set(self.seed(*images))))
-        self.assertLess(time.monotonic() - began, 1)
+        # A quarter of a second on an idle machine; the bound allows for a busy one.
+        self.assertLess(time.monotonic() - began, 3)
 
     def test_seeded_tags_move_as_pushed_ones_do(self):
         old, new = self.seed({"tags": ["latest"]}, {"tags": ["latest"]})
@@ -459,7 +461,8 @@ class Seeding(EcrTest):
     def test_nonsense_is_refused_with_the_reason(self):
         self.assertIn("RepositoryNotFound", self.control_refusal("ecr/images", repository="nowhere", images=[{}]))
         self.assertIn("colour", self.control_refusal("ecr/images", repository=REPOSITORY, images=[{"colour": 1}]))
-        self.assertIn("time zone", self.control_refusal("ecr/images", repository=REPOSITORY, images=[{"pushed_at": "2026-01-01T00:00:00"}]))
+        without_zone = {"pushed_at": "2026-01-01T00:00:00"}
+        self.assertIn("time zone", self.control_refusal("ecr/images", repository=REPOSITORY, images=[without_zone]))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::System;
 use crate::account::Account;
 use crate::arrange::Place;
-use crate::control::{Image, Settings};
+use crate::control::{Image, Settings, TaskEdit};
 use crate::manifest::{Manifest, hex};
 
 /// A rollout that no test will see the end of by itself.
@@ -242,6 +242,7 @@ pub(super) async fn web(account: &Account, system: &System, now: Timestamp) -> R
     let deploying_task_definition = account
         .task_definition("web", &repository.tagged(&deploying.tag))
         .await?;
+    deploy_web(account, system, &deploying_task_definition).await?;
     Ok(WebStory {
         repository: repository.name().to_owned(),
         service: "web".to_owned(),
@@ -257,23 +258,52 @@ pub(super) async fn web(account: &Account, system: &System, now: Timestamp) -> R
     })
 }
 
-/// Starts the deployment that stays on its way. The last step of the seed:
-/// until it ends, other rollouts of the account would be as slow.
-pub(super) async fn deploy_web(account: &Account, system: &System, web: &WebStory) -> Result<()> {
-    let slow = Settings {
-        ecs_polls: Some(POLLS_OF_A_LONG_ROLLOUT),
+/// Starts the deployment that stays on its way: old and new tasks run side by
+/// side.
+async fn deploy_web(account: &Account, system: &System, task_definition: &str) -> Result<()> {
+    let settings = |ecs_polls| Settings {
+        ecs_polls: Some(ecs_polls),
         ..Settings::default()
     };
-    account.control().settings(&slow).await?;
     account
-        .ecs()
-        .update_service()
+        .control()
+        .settings(&settings(POLLS_OF_A_LONG_ROLLOUT))
+        .await?;
+    let ecs = account.ecs();
+    ecs.update_service()
         .cluster(&system.cluster)
-        .service(&web.service)
-        .task_definition(&web.deploying_task_definition)
+        .service("web")
+        .task_definition(task_definition)
         .send()
         .await
         .context("cannot start the deployment of web")?;
+    // The rollout has taken its pace; those of other services are at once.
+    account.control().settings(&settings(0)).await?;
+    let listed = ecs
+        .list_tasks()
+        .cluster(&system.cluster)
+        .service_name("web")
+        .send()
+        .await?;
+    let tasks = ecs
+        .describe_tasks()
+        .cluster(&system.cluster)
+        .set_tasks(listed.task_arns)
+        .send()
+        .await?;
+    let new = tasks
+        .tasks()
+        .iter()
+        .filter(|task| task.task_definition_arn() == Some(task_definition));
+    for task in new.filter_map(|task| task.task_arn()) {
+        let running = TaskEdit {
+            cluster: system.cluster.clone(),
+            task: task.to_owned(),
+            last_status: Some("RUNNING".to_owned()),
+            ..TaskEdit::default()
+        };
+        account.control().edit_task(&running).await?;
+    }
     Ok(())
 }
 
@@ -463,7 +493,7 @@ pub(super) async fn admin(account: &Account, now: Timestamp) -> Result<UnusedSto
 }
 
 pub(super) async fn base(account: &Account, now: Timestamp) -> Result<UnusedStory> {
-    tagged_now_and_then(account, "tools/base", 34, (16, 35), now, |n| {
+    tagged_now_and_then(account, "tools/base", 34, (16, 60), now, |n| {
         format!("2025.{:02}", n + 1)
     })
     .await

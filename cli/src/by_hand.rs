@@ -1,0 +1,345 @@
+//! The one road of every function by hand: arguments, policy, account, run,
+//! report. The subcommand is the leash; the engine does the rest.
+
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use aws_config::identity::IdentityCache;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::{Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use clap::{Arg, ArgMatches, Args as _, Command, FromArgMatches as _};
+use serde_json::{Map, Value, json};
+use steward::aws;
+use steward::engine::{Act, Clock, Context, Function, Leash, Mode, Observe, Request, Trigger};
+use steward::lambda;
+use steward::plan_file::PlanFile;
+use steward::policy::{PolicyDocument, PolicySource};
+use steward::report::Status;
+use steward::switches::{Absent, Switches};
+
+use crate::arguments::{RunArguments, mode_argument};
+use crate::exit::{Exit, Failure};
+use crate::files;
+use crate::progress::{Progress, Watched};
+use crate::show::{self, Given, Look};
+use crate::terminal::{Terminal, print};
+
+/// What a function needs to be run by hand.
+pub(crate) trait ByHand: Function + Sized + 'static {
+    /// Its reading and writing halves.
+    type Hands: Observe<Self> + Act<Self>;
+    /// What it does, for `--help`.
+    const ABOUT: &'static str;
+    /// What takes long, for the spinner.
+    const READING: &'static str;
+
+    /// Its clients.
+    fn hands(config: &SdkConfig) -> Self::Hands;
+
+    /// Its own arguments.
+    fn scope_arguments() -> Vec<Arg>;
+
+    /// These arguments as parameters of the manual form.
+    fn parameters(matches: &ArgMatches) -> Map<String, Value>;
+}
+
+/// `plan` and `apply` are the modes of the main operation; every operation can
+/// be called by its name, too.
+pub(crate) fn command<F: ByHand>() -> Command {
+    let sub = |name: &'static str, about: String| {
+        // The arguments bring a text of their own, which is not about this.
+        RunArguments::augment_args(Command::new(name).args(F::scope_arguments()))
+            .about(about)
+            .long_about(None)
+    };
+    let operations = F::OPERATIONS.iter().map(|operation| {
+        let about = format!("The operation {operation}: plans, unless --mode says apply");
+        sub(operation, about).arg(mode_argument())
+    });
+    Command::new(F::NAME)
+        .about(F::ABOUT)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(sub(
+            Mode::Plan.as_str(),
+            "Look, decide and tell; change nothing. Needs read permissions only".to_owned(),
+        ))
+        .subcommand(sub(
+            Mode::Apply.as_str(),
+            "Do what plan tells, under a policy that selects its targets".to_owned(),
+        ))
+        .subcommands(operations)
+}
+
+/// What the subcommand allows.
+struct Asked {
+    /// `None`: the main operation, or what a plan file or event says.
+    operation: Option<&'static str>,
+    mode: Mode,
+}
+
+fn asked<F: ByHand>(subcommand: &str, matches: &ArgMatches) -> Result<Asked, Failure> {
+    let named = F::OPERATIONS.iter().copied().find(|o| *o == subcommand);
+    let mode = match named {
+        None => subcommand,
+        Some(_) => matches
+            .get_one::<String>("mode")
+            .map_or("plan", String::as_str),
+    };
+    Ok(Asked {
+        operation: named,
+        mode: mode
+            .parse()
+            .map_err(|error: steward::event::UnknownMode| Failure::usage(error))?,
+    })
+}
+
+/// Runs a function and shows its report.
+pub(crate) async fn run<F: ByHand>(
+    matches: &ArgMatches,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let (subcommand, matches) = matches
+        .subcommand()
+        .ok_or_else(|| Failure::usage(anyhow!("{} needs a subcommand", F::NAME)))?;
+    let asked = asked::<F>(subcommand, matches)?;
+    let given = RunArguments::from_arg_matches(matches).map_err(Failure::usage)?;
+    if asked.mode == Mode::Apply && given.policy.is_none() {
+        let name = F::NAME;
+        return Err(Failure::usage(anyhow!(
+            "{name} {subcommand} needs --policy: a policy that selects what it may act on; see \
+             first what it would do with `steward {name} plan --policy POLICY`"
+        )));
+    }
+    if let Some(path) = given.plan_out.as_deref().filter(|_| !given.force) {
+        files::ensure_free(path)
+            .context("--plan-out")
+            .map_err(Failure::usage)?;
+    }
+    let mut request = request::<F>(&asked, &given, matches)?;
+
+    let source = match &given.policy {
+        Some(text) => PolicySource::argument(text).map_err(Failure::usage)?,
+        None => PolicySource::Defaults,
+    };
+    // A policy on this machine is judged before AWS is asked anything.
+    let local = match source {
+        PolicySource::Ssm(_) | PolicySource::S3 { .. } => None,
+        _ => Some(load::<F>(&source, &SdkConfig::builder().build()).await?),
+    };
+    let config = sdk_config(&given).await;
+    let region = aws::region(&config).map_err(Failure::usage)?;
+    let policy = match local {
+        Some(policy) => policy,
+        None => load::<F>(&source, &config).await?,
+    };
+    if let Some(file) = &request.plan_file
+        && file.policy_digest != policy.digest()
+    {
+        request.warnings.push(
+            "the plan was made under another policy; what this one does not want is skipped"
+                .to_owned(),
+        );
+    }
+    let account = aws::identity(&config)
+        .await
+        .map_err(Failure::failed)?
+        .account;
+
+    let switches = Switches::of(aws_sdk_ssm::Client::new(&config), F::NAME, Absent::Passes);
+    let context = Context {
+        account,
+        region,
+        run_id: run_id(Clock::System),
+        leash: Leash(asked.mode),
+        clock: Clock::System,
+        deadline: None,
+        switches: &switches,
+    };
+    if let Some(file) = &request.plan_file {
+        file.fits(request.operation, &context)
+            .with_context(|| format!("plan file {}", given.plan.as_deref().unwrap_or_default()))
+            .map_err(Failure::usage)?;
+    }
+
+    let hands = F::hands(&config);
+    let progress = Progress::start(terminal.progress);
+    let run = {
+        let watched = Watched::new(&hands, &progress);
+        steward::run::run::<F>(&watched, &context, &policy, request).await
+    };
+    drop(progress);
+
+    let report = &run.report;
+    let looked = report.status != Status::Refused || report.summary.observed > 0;
+    let saved = match given.plan_out.as_deref().filter(|_| looked) {
+        Some(path) => save(&PlanFile::of(&run), path, given.force).map(|()| Some(path)),
+        None => Ok(None),
+    };
+    let text = if given.json {
+        serde_json::to_string(&report.bounded())
+            .map(|json| json + "\n")
+            .map_err(Failure::failed)?
+    } else {
+        let look = Look {
+            width: terminal.width,
+            colours: terminal.colours,
+            all: given.all,
+        };
+        let plan_out = saved.as_ref().ok().copied().flatten();
+        let by_hand = by_hand_of::<F>(&source, plan_out, &given, matches);
+        show::show(report, &look, Some(&by_hand))
+    };
+    // Whatever became of the plan file: what was done has to be told.
+    print(&text)
+        .context("the report cannot be written to standard output")
+        .map_err(Failure::failed)?;
+    saved?;
+    Ok(Exit::of(report, given.detailed_exitcode))
+}
+
+/// What is asked for, by plan file, event or arguments.
+fn request<F: ByHand>(
+    asked: &Asked,
+    given: &RunArguments,
+    matches: &ArgMatches,
+) -> Result<Request<F>, Failure> {
+    let mut request = if let Some(path) = &given.plan {
+        let file: PlanFile<F> = files::read(path)
+            .and_then(|text| Ok(PlanFile::parse(&text)?))
+            .with_context(|| format!("plan file {path}"))
+            .map_err(Failure::usage)?;
+        let payload = json!({ "operation": file.operation });
+        Request {
+            scope: file.scope.clone(),
+            plan_file: Some(file),
+            ..understood::<F>(&payload, asked)
+                .with_context(|| format!("plan file {path}"))
+                .map_err(Failure::usage)?
+        }
+    } else if let Some(path) = &given.event {
+        files::read(path)
+            .and_then(|text| serde_json::from_str::<Value>(&text).context("is not JSON"))
+            .and_then(|payload| understood::<F>(&payload, asked))
+            .with_context(|| format!("event {path}"))
+            .map_err(Failure::usage)?
+    } else {
+        let mut payload = F::parameters(matches);
+        if let Some(operation) = asked.operation {
+            payload.insert("operation".to_owned(), operation.into());
+        }
+        payload.insert("mode".to_owned(), asked.mode.as_str().into());
+        understood::<F>(&payload.into(), asked).map_err(Failure::usage)?
+    };
+    if request.mode.is_some_and(|mode| mode < asked.mode) {
+        request
+            .warnings
+            .push("the event asks for plan, so that nothing is changed".to_owned());
+    }
+    request.trigger = Trigger::Cli;
+    Ok(request)
+}
+
+/// The request of an event, whose operation must be the subcommand's if both
+/// name one.
+fn understood<F: ByHand>(payload: &Value, asked: &Asked) -> anyhow::Result<Request<F>> {
+    let mut request = lambda::request::<F>(payload)?;
+    if let Some(operation) = asked.operation {
+        if payload.get("operation").is_some() && request.operation != operation {
+            return Err(anyhow!(
+                "operation: \"{}\" is not the subcommand's, {operation}",
+                request.operation
+            ));
+        }
+        request.operation = operation;
+    }
+    Ok(request)
+}
+
+async fn load<F: Function>(
+    source: &PolicySource,
+    config: &SdkConfig,
+) -> Result<PolicyDocument<F::Policy>, Failure> {
+    source.load(config).await.map_err(Failure::usage)
+}
+
+async fn sdk_config(given: &RunArguments) -> SdkConfig {
+    let mut loader = aws::config_loader();
+    if let Some(region) = &given.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    let Some(profile) = &given.profile else {
+        return loader.load().await;
+    };
+    let loader = loader.profile_name(profile);
+    let config = loader.load().await;
+    // Left to itself, the SDK prefers credentials in the environment to those
+    // of the profile: another account than the one that was asked for.
+    let provider = ProviderConfig::without_region()
+        .with_region(config.region().cloned())
+        .with_http_client(aws::http_client());
+    let credentials = ProfileFileCredentialsProvider::builder()
+        .configure(&provider)
+        .profile_name(profile)
+        .build();
+    config
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .identity_cache(IdentityCache::lazy().build())
+        .build()
+}
+
+/// Unique among the runs of everybody in the account, as far as that is needed
+/// to find a run's log lines and report again.
+fn run_id(clock: Clock) -> String {
+    let now = clock.now();
+    format!(
+        "cli-{}-{}",
+        now.strftime("%Y%m%dT%H%M%S%3fZ"),
+        std::process::id()
+    )
+}
+
+/// How the run was called, for the parts of the text that a report cannot
+/// know.
+fn by_hand_of<F: ByHand>(
+    source: &PolicySource,
+    plan_out: Option<&Path>,
+    given: &RunArguments,
+    matches: &ArgMatches,
+) -> Given {
+    let mut options = Vec::new();
+    let own = [("profile", &given.profile), ("region", &given.region)];
+    for (name, value) in own {
+        if let Some(value) = value {
+            options.push((name.to_owned(), value.clone()));
+        }
+    }
+    let mut scope = Vec::new();
+    for argument in F::scope_arguments() {
+        let name = argument.get_id().as_str();
+        for value in matches.get_many::<String>(name).into_iter().flatten() {
+            scope.push((name.to_owned(), value.clone()));
+        }
+    }
+    if let Some(event) = &given.event {
+        scope.push(("event".to_owned(), event.clone()));
+    }
+    Given {
+        policy_source: source.to_string(),
+        policy: given.policy.clone(),
+        plan: given.plan.clone(),
+        plan_out: plan_out.map(|path| path.display().to_string()),
+        options,
+        scope,
+    }
+}
+
+fn save<F: Function>(plan: &PlanFile<F>, path: &Path, force: bool) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(plan).map_err(Failure::failed)? + "\n";
+    files::write(path, &json, force)
+        .context("--plan-out")
+        .map_err(Failure::failed)
+}

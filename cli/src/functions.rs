@@ -1,0 +1,159 @@
+//! The functions that can be run by hand. A new one is one line in
+//! [`FUNCTIONS`] and one implementation of [`ByHand`].
+
+use std::future::Future;
+use std::pin::Pin;
+
+use aws_config::SdkConfig;
+use clap::{Arg, ArgMatches, Command};
+use image_pruning::{ImagePruning, Registry};
+use serde_json::{Map, Value, json};
+
+use crate::arguments::scope_argument;
+use crate::by_hand::{self, ByHand};
+use crate::exit::{Exit, Failure};
+use crate::terminal::{Terminal, print};
+
+/// Every function, in the order of `--help`.
+pub(crate) const FUNCTIONS: &[Entry] = &[Entry::of::<ImagePruning>()];
+
+type Ending<'a> = Pin<Box<dyn Future<Output = Result<Exit, Failure>> + 'a>>;
+
+/// One function, without its types.
+pub(crate) struct Entry {
+    /// Its name, which is its subcommand.
+    pub(crate) name: &'static str,
+    /// Its command line.
+    pub(crate) command: fn() -> Command,
+    /// Runs it.
+    pub(crate) run: for<'a> fn(&'a ArgMatches, &'a Terminal) -> Ending<'a>,
+    /// The JSON Schema of its policy.
+    pub(crate) policy_schema: fn() -> Value,
+}
+
+impl Entry {
+    const fn of<F: ByHand>() -> Self {
+        Self {
+            name: F::NAME,
+            command: by_hand::command::<F>,
+            run: |matches, terminal| Box::pin(by_hand::run::<F>(matches, terminal)),
+            policy_schema: || steward::policy::schema::<F::Policy>().to_value(),
+        }
+    }
+}
+
+/// The function of this name.
+pub(crate) fn named(name: &str) -> Option<&'static Entry> {
+    FUNCTIONS.iter().find(|function| function.name == name)
+}
+
+impl ByHand for ImagePruning {
+    type Hands = Registry;
+    const ABOUT: &'static str =
+        "Delete container images that nothing runs, can roll back to or names";
+    const READING: &'static str = "reading the registry and who uses it";
+
+    fn hands(config: &SdkConfig) -> Registry {
+        Registry::new(config)
+    }
+
+    fn scope_arguments() -> Vec<Arg> {
+        vec![scope_argument(
+            "repository",
+            "Only this repository, as far as the policy selects it; may be repeated",
+        )]
+    }
+
+    fn parameters(matches: &ArgMatches) -> Map<String, Value> {
+        let names: Vec<&String> = matches
+            .get_many("repository")
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut parameters = Map::new();
+        if !names.is_empty() {
+            parameters.insert("repositories".to_owned(), json!(names));
+        }
+        parameters
+    }
+}
+
+/// What `steward schema` knows.
+pub(crate) fn schema_names() -> Vec<&'static str> {
+    std::iter::once("report")
+        .chain(FUNCTIONS.iter().map(|function| function.name))
+        .collect()
+}
+
+/// The published JSON Schema of this name, as it is in its file.
+fn schema(name: &str) -> String {
+    let schema = match named(name) {
+        Some(function) => (function.policy_schema)(),
+        None => steward::report::schema().to_value(),
+    };
+    format!("{schema:#}\n")
+}
+
+/// `steward schema`.
+pub(crate) fn print_schema(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let name = matches
+        .get_one::<String>("of")
+        .map_or("report", String::as_str);
+    print(&schema(name)).map_err(Failure::failed)?;
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every schema has its file in the repository, as `steward schema` prints
+    /// it.
+    #[test]
+    fn the_published_schemas_are_the_generated_ones() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for name in schema_names() {
+            let file = match named(name) {
+                Some(_) => format!("functions/{name}/policy.schema.json"),
+                None => "shared/schema/report.schema.json".to_owned(),
+            };
+            let published = std::fs::read_to_string(root.join(&file)).unwrap_or_default();
+            assert!(
+                published == schema(name),
+                "{file} is out of date: cargo run --bin steward -- schema {name} > {file}"
+            );
+        }
+    }
+
+    fn validator(name: &str) -> jsonschema::Validator {
+        jsonschema::validator_for(&serde_json::from_str(&schema(name)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_schema_of_reports_describes_them() {
+        let validator = validator("report");
+        let mut report = serde_json::to_value(crate::show::tests::planned()).unwrap();
+        let problems: Vec<String> = validator
+            .iter_errors(&report)
+            .map(|error| error.to_string())
+            .collect();
+        assert_eq!(problems, Vec::<String>::new());
+        report["status"] = json!("perfect");
+        assert!(!validator.is_valid(&report));
+    }
+
+    #[test]
+    fn the_schema_of_policies_has_their_version_and_no_unknown_keys() {
+        let validator = validator("image-pruning");
+        let policy = json!({ "version": 1, "retention": { "keep_newest": 5 } });
+        assert!(validator.is_valid(&policy));
+        for wrong in [
+            json!({ "retention": {} }),
+            json!({ "version": 2 }),
+            json!({ "version": 1, "retentions": {} }),
+            json!({ "version": 1, "retention": { "keep_newst": 5 } }),
+        ] {
+            assert!(!validator.is_valid(&wrong), "{wrong}");
+        }
+    }
+}

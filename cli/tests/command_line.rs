@@ -1,0 +1,455 @@
+//! The real binary where no AWS is needed: what it says about wrong arguments,
+//! policies, plans, events and reports, and how it ends.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be arranged has to fail"
+)]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+
+use serde_json::{Value, json};
+
+/// A directory that is gone after the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Ended {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    /// Ended with this status, nothing on standard output, and one line on
+    /// standard error that holds each of `parts`.
+    #[track_caller]
+    fn says(&self, status: i32, parts: &[&str]) {
+        assert_eq!(self.status, status, "{}", self.err);
+        assert_eq!(self.out, "");
+        assert!(self.err.starts_with("steward: "), "{}", self.err);
+        assert_eq!(self.err.lines().count(), 1, "{}", self.err);
+        for part in parts {
+            assert!(self.err.contains(part), "{part:?} is not in: {}", self.err);
+        }
+    }
+}
+
+/// Without credentials, and with a Region whose AWS cannot be reached: a test
+/// that gets as far as calling it fails.
+fn steward(arguments: &[&str], input: &str) -> Ended {
+    steward_in(&[], arguments, input)
+}
+
+/// The same with something more in the environment.
+fn steward_in(environment: &[(&str, &str)], arguments: &[&str], input: &str) -> Ended {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_steward"))
+        .args(arguments)
+        .env_clear()
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        .env("AWS_MAX_ATTEMPTS", "1")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input may have ended by now.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        status: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+const POLICY: &str = "version: 1\nrepositories:\n  include: [\"*\"]\n";
+
+fn report(status: &str) -> Value {
+    json!({
+        "schema_version": 1, "function": "image-pruning", "operation": "prune", "status": status,
+        "mode": "apply", "run_id": "r", "trigger": "schedule", "account": "123456789012",
+        "region": "eu-central-1", "started_at": "2026-11-22T12:00:00Z",
+        "finished_at": "2026-11-22T12:00:01Z", "policy_digest": "sha256:1",
+        "plan_digest": "sha256:2",
+        "summary": {"observed": 0, "kept": 0, "deferred": 0, "planned": 0, "done": 0,
+                    "already_done": 0, "skipped": 0, "failed": 0},
+        "actions": [], "actions_total": 0, "truncated": false, "kept": [], "refusals": [],
+        "gaps": [], "warnings": [], "wait": null
+    })
+}
+
+#[test]
+fn wrong_arguments_are_usage_errors() {
+    for arguments in [
+        &["nonsense"][..],
+        &["image-pruning", "nonsense"],
+        &["image-pruning", "plan", "--nonsense"],
+        &["image-pruning", "plan", "--plan", "a", "--plan-out", "b"],
+        &["image-pruning", "plan", "--plan", "a", "--event", "b"],
+        &["image-pruning", "plan", "--plan", "a", "--repository", "b"],
+        &["image-pruning", "plan", "--event", "a", "--repository", "b"],
+        &["image-pruning", "plan", "--force"],
+        &["image-pruning", "plan", "--all", "--json"],
+        &["image-pruning", "prune", "--mode", "delete"],
+        &["report"],
+        &["schema", "nonsense"],
+        &[],
+        &["image-pruning"],
+    ] {
+        let ended = steward(arguments, "");
+        assert_eq!(ended.status, 2, "{arguments:?}: {}", ended.err);
+        assert_eq!(ended.out, "", "{arguments:?}");
+        let helps = ended.err.contains("Usage:") || ended.err.contains("'--help'");
+        assert!(helps, "{arguments:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn help_tells_of_every_command_and_exit_status() {
+    let help = steward(&["--help"], "");
+    assert_eq!(help.status, 0);
+    for word in [
+        "image-pruning",
+        "report",
+        "schema",
+        "10 when a plan has changes",
+    ] {
+        assert!(help.out.contains(word), "{}", help.out);
+    }
+    let help = steward(&["image-pruning", "--help"], "");
+    for word in ["plan ", "apply ", "prune "] {
+        assert!(help.out.contains(word), "{}", help.out);
+    }
+    let help = steward(&["image-pruning", "plan", "--help"], "");
+    assert!(
+        help.out.starts_with("Look, decide and tell"),
+        "{}",
+        help.out
+    );
+    assert_eq!(steward(&["--version"], "").status, 0);
+}
+
+#[test]
+fn apply_without_a_policy_says_what_to_do() {
+    let parts = [
+        "apply needs --policy",
+        "steward image-pruning plan --policy POLICY",
+    ];
+    steward(&["image-pruning", "apply"], "").says(2, &parts);
+    let by_name = ["image-pruning", "prune", "--mode", "apply", "--json"];
+    steward(&by_name, "").says(2, &["prune needs --policy"]);
+}
+
+#[test]
+fn a_wrong_policy_is_told_by_path_value_and_what_is_allowed() {
+    let directory = Directory::new("policies");
+    for (name, text, parts) in [
+        (
+            "range.yaml",
+            "version: 1\nretention:\n  keep_newest: 0\n",
+            &[
+                "range.yaml",
+                "retention.keep_newest",
+                "0 is not allowed",
+                "1 to 10000",
+            ][..],
+        ),
+        (
+            "key.yaml",
+            "version: 1\nretention:\n  keep_newst: 5\n",
+            &["key.yaml", "retention", "keep_newst", "expected"],
+        ),
+        (
+            "period.yaml",
+            "version: 1\nretention:\n  keep_younger_than: soon\n",
+            &[
+                "period.yaml",
+                "retention.keep_younger_than",
+                "\"soon\"",
+                "14d, 6h, 15m",
+            ],
+        ),
+        (
+            "version.yaml",
+            "repositories: {}\n",
+            &["version: missing", "allowed: 1"],
+        ),
+        ("text.yaml", "a: [", &["text.yaml", "not YAML"]),
+    ] {
+        let path = directory.file(name, text);
+        steward(&["image-pruning", "plan", "--policy", &path], "").says(2, parts);
+        steward(&["image-pruning", "apply", "--json", "--policy", &path], "").says(2, parts);
+    }
+    steward(&["image-pruning", "plan", "--policy", "nowhere.yaml"], "")
+        .says(2, &["nowhere.yaml cannot be read", "No such file"]);
+    steward(&["image-pruning", "plan", "--policy", "s3://bucket"], "").says(
+        2,
+        &["\"s3://bucket\" is no policy source", "s3://bucket/key"],
+    );
+}
+
+#[test]
+fn a_policy_that_aws_does_not_give_is_told_with_the_permission() {
+    let arguments = ["image-pruning", "plan", "--policy", "ssm:/steward/policy"];
+    steward(&arguments, "").says(
+        2,
+        &["ssm:/steward/policy cannot be read", "ssm:GetParameter"],
+    );
+}
+
+#[test]
+fn a_wrong_event_is_told_with_what_is_expected() {
+    let directory = Directory::new("events");
+    for (name, text, parts) in [
+        ("text.json", "{", &["is not JSON"][..]),
+        ("list.json", "[]", &["expected an event as a JSON object"]),
+        (
+            "mode.json",
+            r#"{"mode":"destroy"}"#,
+            &["destroy", "plan", "apply"],
+        ),
+        (
+            "operation.json",
+            r#"{"operation":"rotate"}"#,
+            &["\"rotate\" is not allowed", "prune"],
+        ),
+        (
+            "scope.json",
+            r#"{"operation":"prune","repositories":"web"}"#,
+            &[
+                "repositories",
+                "\"web\"",
+                "a list of one or more repository names",
+            ],
+        ),
+        (
+            "alarm.json",
+            include_str!("../../shared/fixtures/events/alarm-metric.json"),
+            &["does not take CloudWatch alarm events", "schedules"],
+        ),
+    ] {
+        let path = directory.file(name, text);
+        let parts: Vec<&str> = parts.iter().copied().chain([name]).collect();
+        steward(&["image-pruning", "plan", "--event", &path], "").says(2, &parts);
+    }
+    steward(&["image-pruning", "plan", "--event", "-"], "nonsense")
+        .says(2, &["event -", "is not JSON"]);
+    steward(&["image-pruning", "plan", "--event", "nowhere.json"], "")
+        .says(2, &["nowhere.json cannot be read", "No such file"]);
+}
+
+#[test]
+fn a_wrong_plan_file_is_told_with_the_place() {
+    let directory = Directory::new("plans");
+    let plan = json!({
+        "schema_version": 1, "function": "image-pruning", "operation": "prune",
+        "account": "123456789012", "region": "us-east-1", "created_at": "2026-11-22T12:00:00Z",
+        "policy_digest": "sha256:1", "plan_digest": "sha256:2", "scope": "everything",
+        "actions": []
+    });
+    let with = |key: &str, value: Value| {
+        let mut plan = plan.clone();
+        plan[key] = value;
+        plan.to_string()
+    };
+    let policy = directory.file("policy.yaml", POLICY);
+    for (name, text, parts) in [
+        (
+            "text.json",
+            "{".to_owned(),
+            &["is not a plan file of image-pruning"][..],
+        ),
+        (
+            "edited.json",
+            plan.to_string(),
+            &["plan_digest is sha256:2", "make a new plan"],
+        ),
+        (
+            "function.json",
+            with("function", json!("dr-restore")),
+            &["function is \"dr-restore\"", "\"image-pruning\""],
+        ),
+        (
+            "action.json",
+            with("actions", json!([{"burn": 1}])),
+            &["actions[0]", "burn"],
+        ),
+        (
+            "version.json",
+            with("schema_version", json!(2)),
+            &["schema_version is \"2\""],
+        ),
+    ] {
+        let path = directory.file(name, &text);
+        let parts: Vec<&str> = parts.iter().copied().chain([name]).collect();
+        let arguments = [
+            "image-pruning",
+            "apply",
+            "--policy",
+            &policy,
+            "--plan",
+            &path,
+        ];
+        steward(&arguments, "").says(2, &parts);
+    }
+}
+
+#[test]
+fn a_plan_is_never_saved_over_a_file() {
+    let directory = Directory::new("plan-out");
+    let path = directory.file("plan.json", "precious");
+    steward(&["image-pruning", "plan", "--plan-out", &path], "")
+        .says(2, &["plan.json exists already", "--force"]);
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "precious");
+}
+
+#[test]
+fn an_aws_that_does_not_answer_is_a_failure_with_its_cause() {
+    steward(&["image-pruning", "plan"], "").says(1, &["sts:GetCallerIdentity failed"]);
+}
+
+#[test]
+fn a_profile_goes_before_credentials_in_the_environment() {
+    let directory = Directory::new("profiles");
+    let files = [
+        directory.file("config", "[profile there]\nregion = eu-west-1\n"),
+        directory.file(
+            "credentials",
+            "[there]\naws_access_key_id = PROFILE\naws_secret_access_key = x\n",
+        ),
+    ];
+    let (endpoint, asked) = an_aws_that_denies();
+    let environment = [
+        ("AWS_CONFIG_FILE", files[0].as_str()),
+        ("AWS_SHARED_CREDENTIALS_FILE", files[1].as_str()),
+        ("AWS_ACCESS_KEY_ID", "ENVIRONMENT"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_ENDPOINT_URL", &endpoint),
+    ];
+    let run = |profile| {
+        let arguments = ["image-pruning", "plan", "--profile", profile];
+        steward_in(&environment, &arguments, "")
+    };
+    run("nowhere").says(1, &["sts:GetCallerIdentity failed", "profile `nowhere`"]);
+    run("there").says(
+        1,
+        &["sts:GetCallerIdentity failed", "AccessDenied", "not today"],
+    );
+    let request = asked.join().unwrap();
+    assert!(request.contains("Credential=PROFILE/"), "{request}");
+}
+
+/// An endpoint that denies the first request, and gives it back.
+fn an_aws_that_denies() -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        let mut lines = BufReader::new(&stream);
+        while !request.ends_with("\r\n\r\n") {
+            assert!(lines.read_line(&mut request).unwrap() > 0, "{request}");
+        }
+        let body = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not \
+                    today</Message></Error></ErrorResponse>";
+        let head = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-type: text/xml";
+        let length = body.len();
+        write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        // What is left of the request, so that closing does not reset the answer.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        request
+    });
+    (endpoint, asked)
+}
+
+#[test]
+fn a_saved_report_is_shown_and_ends_as_its_run_did() {
+    let directory = Directory::new("reports");
+    for (status, expected) in [
+        ("applied", 0),
+        ("nothing_to_do", 0),
+        ("failed", 1),
+        ("refused", 3),
+        ("waiting", 4),
+        ("partial", 5),
+    ] {
+        let path = directory.file("report.json", &report(status).to_string());
+        let ended = steward(&["report", &path], "");
+        assert_eq!(ended.status, expected, "{status}: {}", ended.err);
+        assert!(
+            ended.out.starts_with("image-pruning prune: "),
+            "{}",
+            ended.out
+        );
+        assert_eq!(ended.err, "");
+        let record = json!({ "responsePayload": report(status) });
+        let piped = steward(&["report", "-"], &record.to_string());
+        assert_eq!((piped.out, piped.status), (ended.out, expected));
+    }
+    steward(&["report", "-"], "{}").says(2, &["report -", "is no report"]);
+    steward(&["report", "nowhere.json"], "").says(2, &["nowhere.json cannot be read"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_steward"))
+        .args(["report", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let input = report("applied").to_string();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn schemas_are_json() {
+    for name in ["report", "image-pruning"] {
+        let ended = steward(&["schema", name], "");
+        assert_eq!(ended.status, 0);
+        let schema: Value = serde_json::from_str(&ended.out).unwrap();
+        assert!(schema["properties"].is_object(), "{name}");
+    }
+    let policy: Value =
+        serde_json::from_str(&steward(&["schema", "image-pruning"], "").out).unwrap();
+    assert_eq!(policy["properties"]["version"]["const"], 1);
+    assert_eq!(policy["required"], json!(["version"]));
+}

@@ -1,0 +1,122 @@
+//! The contract section of the README says what the code does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use image_pruning::{ACTION_KINDS, ImagePruning, PruningPolicy, REASON_CODES};
+use serde_json::Value;
+use steward::engine::Function;
+use steward::policy::{Policy, PolicyDocument};
+use steward::{guard, hold, lambda};
+
+const README: &str = include_str!("../README.md");
+const EXAMPLE: &str = include_str!("../policy.example.yaml");
+
+/// The rows of the table under a heading: cells without their backquotes.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let section = README
+        .split("\n### ")
+        .find(|section| section.starts_with(heading))
+        .unwrap_or_else(|| panic!("no section {heading}"));
+    let rows: Vec<Vec<String>> = section
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            line.trim_matches('|')
+                .split(" | ")
+                .map(|cell| cell.trim().trim_matches('`').to_owned())
+                .collect()
+        })
+        .collect();
+    assert!(!rows.is_empty(), "no table in section {heading}");
+    rows
+}
+
+fn first_column(heading: &str) -> BTreeSet<String> {
+    let rows = table(heading);
+    let names: BTreeSet<String> = rows.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(names.len(), rows.len(), "{heading} names something twice");
+    names
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn names_every_operation_action_and_reason() {
+    assert_eq!(first_column("Operations"), set(ImagePruning::OPERATIONS));
+    assert_eq!(first_column("Actions"), set(ACTION_KINDS));
+    assert_eq!(first_column("Reasons"), set(REASON_CODES));
+}
+
+#[test]
+fn names_every_guard_tag_and_environment_variable() {
+    assert_eq!(first_column("Guards"), set(guard::NAMES));
+    assert_eq!(first_column("Tags"), set(&[hold::HOLD, hold::HOLD_UNTIL]));
+    assert_eq!(first_column("Environment"), set(lambda::ENVIRONMENT));
+}
+
+/// Leaves by their key path; an empty list is a leaf.
+fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                flatten(&path, value, into);
+            }
+        }
+        leaf => {
+            into.insert(path.to_owned(), leaf.to_string());
+        }
+    }
+}
+
+#[test]
+fn names_every_policy_key_with_its_default() {
+    let mut defaults = BTreeMap::new();
+    flatten(
+        "",
+        &serde_json::to_value(PruningPolicy::default()).unwrap(),
+        &mut defaults,
+    );
+    let told: BTreeMap<String, String> = table("Policy")
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    assert_eq!(told, defaults);
+}
+
+#[test]
+fn the_example_has_every_key_and_the_defaults() {
+    let example = PolicyDocument::<PruningPolicy>::parse(EXAMPLE, "policy.example.yaml").unwrap();
+    assert!(example.policy().selects_targets());
+    let mut policy = example.policy().clone();
+    // The one value that is no default, as its comment says.
+    policy.repositories = None;
+    assert_eq!(policy, PruningPolicy::default());
+    let mut defaults = BTreeMap::new();
+    flatten(
+        "",
+        &serde_json::to_value(PruningPolicy::default()).unwrap(),
+        &mut defaults,
+    );
+    for path in defaults.keys() {
+        let key = path.rsplit('.').next().unwrap();
+        assert!(
+            EXAMPLE.contains(&format!("{key}:")),
+            "{path} is not in the example"
+        );
+    }
+}
+
+#[test]
+fn the_commented_override_of_the_example_parses_too() {
+    let (before, after) = EXAMPLE.split_once("overrides: []").unwrap();
+    let text = format!("{before}overrides:{}", after.replace("\n#  ", "\n  "));
+    let policy = PolicyDocument::<PruningPolicy>::parse(&text, "example").unwrap();
+    assert_eq!(policy.policy().overrides.len(), 1);
+}

@@ -1,0 +1,18 @@
+//! image-pruning against the sandbox: arranged and asserted with the raw SDK,
+//! one sentence per test.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
+
+mod crash;
+mod deletes;
+mod fails_closed;
+mod graph;
+mod in_use;
+mod plan_files;
+mod retention;
+mod stage;
+mod whole_system;

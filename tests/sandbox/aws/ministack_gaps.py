@@ -1,0 +1,124 @@
+"""What AWS Lambda and EventBridge Scheduler do and ministack does not, and functions rely on.
+
+- Functions register an internal extension to be told of their end ("Using the Lambda Extensions API to create
+  extensions", AWS Lambda Developer Guide). ministack's runtime API answers 404, at which Rust's `lambda_runtime` panics.
+- The answer of an asynchronous run is sent to the function's destinations ("Capturing records of Lambda asynchronous
+  invocations", AWS Lambda Developer Guide). ministack sends failures only, and nothing at all of what EventBridge
+  invoked; it also does not try again what EventBridge invoked.
+- A schedule fires within its minute. ministack looks every ten seconds, which tests would wait for.
+"""
+
+import contextvars
+import json
+import threading
+import time
+import uuid
+from datetime import datetime, timezone
+
+from ministack.core.lambda_runtime import ProvidedWorker
+from ministack.services import eventbridge, lambda_svc, scheduler
+
+SECONDS_BETWEEN_LOOKS = 0.5
+# "How Lambda handles errors and retries with asynchronous invocation": two more attempts unless it is configured.
+RETRIES_IF_NOT_SAID = 2
+SECONDS_BEFORE_A_RETRY = 0.2
+
+_build_handler_class = ProvidedWorker._build_handler_class
+
+
+def build_handler_class(worker, generation, pending):
+    """ministack's runtime API, with the two extension requests that `lambda_runtime` makes."""
+
+    class Handler(_build_handler_class(worker, generation, pending)):
+        def do_POST(self):
+            if not self.path.endswith("/extension/register"):
+                super().do_POST()
+                return
+            self._read_body()
+            body = json.dumps(
+                {
+                    "functionName": worker.func_name,
+                    "functionVersion": worker.config.get("Version", "$LATEST"),
+                    "handler": worker.config.get("Handler", ""),
+                }
+            ).encode()
+            self.send_response(200)
+            self.send_header("Lambda-Extension-Identifier", str(uuid.uuid4()))
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self):
+            if not self.path.endswith("/extension/event/next"):
+                super().do_GET()
+                return
+            # An internal extension may subscribe to INVOKE only; this one to nothing, so there is never an event.
+            while not worker._stopping and generation == worker._generation:
+                time.sleep(0.1)
+            self._stopped()
+
+    return Handler
+
+
+def dispatch_to_lambda(arn, payload):
+    """EventBridge invokes functions asynchronously ("Invoking a Lambda function asynchronously")."""
+    event = json.loads(payload)
+    function, config, _ = lambda_svc._get_func_record_for_ref(arn)
+    if function and config:
+        invoke_asynchronously(lambda_svc._execution_record_for_config(function, config), event)
+
+
+def invoke_asynchronously(function, event):
+    """Run a function until it succeeds or has been tried often enough, and tell its destination."""
+
+    def run():
+        config = function.get("config") or function
+        account, region = lambda_svc._account_region_from_function_config(config)
+        lambda_svc._request_account_id.set(account)
+        lambda_svc._request_region.set(region)
+        settings = function.get("event_invoke_config") or {}
+        retries = settings.get("MaximumRetryAttempts")
+        attempts = 1 + (RETRIES_IF_NOT_SAID if retries is None else int(retries))
+        for attempt in range(1, attempts + 1):
+            result = lambda_svc._execute_function(function, event)
+            if not result.get("error"):
+                break
+            if attempt < attempts:
+                time.sleep(SECONDS_BEFORE_A_RETRY)
+        _tell_destination(config, settings.get("DestinationConfig") or {}, event, result, attempt)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
+
+
+def _tell_destination(config, destinations, event, result, attempts):
+    failed = bool(result.get("error"))
+    target = (destinations.get("OnFailure" if failed else "OnSuccess") or {}).get("Destination")
+    if not target and failed:
+        target = (config.get("DeadLetterConfig") or {}).get("TargetArn")
+    if not target:
+        return
+    record = {
+        "version": "1.0",
+        "timestamp": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+        "requestContext": {
+            "requestId": str(uuid.uuid4()),
+            "functionArn": f"{config['FunctionArn']}:{config.get('Version', '$LATEST')}",
+            "condition": "RetriesExhausted" if failed else "Success",
+            "approximateInvokeCount": attempts,
+        },
+        "requestPayload": event,
+        "responseContext": {"statusCode": 200, "executedVersion": config.get("Version", "$LATEST")},
+        "responsePayload": result.get("body"),
+    }
+    if failed:
+        record["responseContext"]["functionError"] = "Unhandled"
+    eventbridge._invoke_target({"Arn": target, "Input": json.dumps(record)}, {"Detail": "{}"}, {})
+
+
+def install():
+    """Put these in place of ministack's."""
+    ProvidedWorker._build_handler_class = build_handler_class
+    eventbridge._dispatch_to_lambda = dispatch_to_lambda
+    lambda_svc.invoke_async_with_retry = invoke_asynchronously
+    scheduler._SCHEDULE_TICK_INTERVAL = SECONDS_BETWEEN_LOOKS
