@@ -59,7 +59,8 @@ impl Display for Hides {
     }
 }
 
-/// A read that failed, was denied or came back incomplete.
+/// A read that failed, was denied or came back incomplete, although the
+/// decision needs it. A read that it can do without is a warning.
 ///
 /// Nothing that a gap could hide is destroyed; [`crate::run::run`] checks that behind every
 /// `decide`.
@@ -88,7 +89,7 @@ pub struct Seen<W> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Brings something back: waking, restoring, undoing. No limit holds it
-    /// back.
+    /// back; what it must come after still does.
     Restore,
     /// Changes something that can be changed back. Limits apply.
     Change,
@@ -101,8 +102,9 @@ pub enum Effect {
 pub enum After {
     /// Everything in the earlier passes of its lane.
     EarlierPasses,
-    /// The changes of these targets, wherever they are in the plan. A target
-    /// that no longer exists is no obstacle; one that stays is.
+    /// The changes of these targets. They are in an earlier pass of the same
+    /// lane; where one is not, the change waits for the next run. A target that
+    /// no longer exists is no obstacle; one that stays is.
     Targets(Vec<String>),
 }
 

@@ -5,9 +5,11 @@
 //! first; a share or a floor refuses the unit, and the rest goes on. Nothing
 //! here ever holds back an [`Effect::Restore`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::engine::{Effect, Gap, Reason};
+use jiff::Timestamp;
+
+use crate::engine::{After, Effect, Gap, Reason};
 use crate::report::Refusal;
 use crate::run::{Entry, Held, Standing};
 
@@ -23,6 +25,8 @@ pub const KEEP_AT_LEAST: &str = "keep_at_least";
 /// A read that failed could hide something about the unit.
 pub const INCOMPLETE_OBSERVATION: &str = "incomplete_observation";
 
+/// A plan file that was made for another operation, account or Region.
+pub const PLAN_FILE: &str = "plan_file";
 /// The mode gate: an event asks for more than the leash.
 pub const MODE: &str = "mode";
 /// Apply without a policy that selects its targets.
@@ -32,6 +36,7 @@ pub const KILL_SWITCH: &str = "kill_switch";
 
 /// Every guard, for the contract sections of the functions.
 pub const NAMES: &[&str] = &[
+    PLAN_FILE,
     MODE,
     EXPLICIT_POLICY,
     KILL_SWITCH,
@@ -117,10 +122,14 @@ pub(crate) fn limit<A: Clone, R: Reason>(
     exceeding: &BTreeSet<String>,
 ) -> Vec<Refusal> {
     let applies = |name: &str| !exceeding.contains(name);
-    let mut observed: BTreeMap<String, usize> = BTreeMap::new();
+    let mut observed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut limited: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (n, entry) in entries.iter().enumerate() {
-        *observed.entry(entry.unit.clone()).or_default() += 1;
+        // A line of a plan file whose thing is gone is no thing.
+        if entry.reason.is_some() {
+            let of_unit = observed.entry(entry.unit.clone()).or_default();
+            of_unit.insert(entry.target.clone());
+        }
         if entry
             .wanted()
             .is_some_and(|change| change.effect != Effect::Restore)
@@ -132,18 +141,18 @@ pub(crate) fn limit<A: Clone, R: Reason>(
     let mut refusals = Vec::new();
     for (unit, members) in &limited {
         let of_unit = unit_limits(unit);
-        let (wants, there) = (
-            members.len(),
-            observed.get(unit).copied().unwrap_or_default(),
-        );
-        let ends = members
-            .iter()
-            .filter(|n| {
+        let things = |only: fn(Effect) -> bool| {
+            let all = members.iter().filter(|n| {
                 entries[**n]
                     .wanted()
-                    .is_some_and(|c| c.effect == Effect::Destroy)
-            })
-            .count();
+                    .is_some_and(|change| only(change.effect))
+            });
+            let targets: BTreeSet<&str> = all.map(|n| entries[*n].target.as_str()).collect();
+            targets.len()
+        };
+        let wants = things(|_| true);
+        let ends = things(|effect| effect == Effect::Destroy);
+        let there = observed.get(unit).map_or(0, BTreeSet::len);
         let remain = there.saturating_sub(ends);
         let floor = of_unit.keep_at_least.filter(|_| applies(KEEP_AT_LEAST));
         let share = of_unit
@@ -188,9 +197,10 @@ pub(crate) fn limit<A: Clone, R: Reason>(
     refusals
 }
 
-/// Lets the `most` oldest through and holds the others back. Among things of
-/// one age, earlier passes go first, so that what must come first is never
-/// crowded out by what follows it.
+/// Lets the `most` oldest through and holds the others back. A change counts as
+/// no older than what it must come after, and among changes of one age earlier
+/// passes go first, so that what must come first is never crowded out by what
+/// follows it.
 fn hold_excess<A: Clone, R: Reason>(
     entries: &mut [Entry<A, R>],
     members: &[usize],
@@ -203,17 +213,55 @@ fn hold_excess<A: Clone, R: Reason>(
         .copied()
         .filter(|n| entries[*n].wanted().is_some())
         .collect();
-    free.sort_by_key(|n| {
-        let entry = &entries[*n];
-        let pass = entry.wanted().map(|change| change.pass);
-        (
-            entry.since.is_none(),
-            entry.since,
-            pass,
-            entry.target.clone(),
-        )
+    free.sort_by_key(|n| entries[*n].wanted().map(|change| change.pass));
+    let ages = ages(entries, &free);
+    let mut ranked: Vec<(Age, usize)> = ages.into_iter().zip(free).collect();
+    ranked.sort_by(|(a, m), (b, n)| {
+        let pass = |n: &usize| entries[*n].wanted().map(|change| change.pass);
+        a.cmp(b)
+            .then_with(|| pass(m).cmp(&pass(n)))
+            .then_with(|| entries[*m].target.cmp(&entries[*n].target))
     });
-    for n in free.into_iter().skip(most as usize) {
+    for (_, n) in ranked.into_iter().skip(most as usize) {
         entries[n].hold(Held::Guard(guard));
     }
+}
+
+/// By when a change is due; what has no age is youngest.
+type Age = (bool, Option<Timestamp>);
+
+/// The age of each of these changes, which are in the order of their passes.
+fn ages<A: Clone, R: Reason>(entries: &[Entry<A, R>], in_order: &[usize]) -> Vec<Age> {
+    let mut of_target: HashMap<&str, Age> = HashMap::new();
+    // In each lane, the youngest of the passes before the current one, the
+    // current pass, and the youngest up to and with it.
+    let mut of_lane: HashMap<&str, (Option<Age>, u8, Age)> = HashMap::new();
+    let mut ages = Vec::with_capacity(in_order.len());
+    for n in in_order {
+        let entry = &entries[*n];
+        let own: Age = (entry.since.is_none(), entry.since);
+        let Some(change) = entry.wanted() else {
+            ages.push(own);
+            continue;
+        };
+        let lane = of_lane
+            .entry(&change.lane)
+            .or_insert((None, change.pass, own));
+        if lane.1 < change.pass {
+            *lane = (Some(lane.2), change.pass, lane.2);
+        }
+        let before = match &change.after {
+            After::EarlierPasses => lane.0,
+            After::Targets(targets) => targets
+                .iter()
+                .filter_map(|target| of_target.get(target.as_str()).copied())
+                .max(),
+        };
+        let age = before.map_or(own, |before| own.max(before));
+        lane.2 = lane.2.max(age);
+        let known = of_target.entry(&entry.target).or_insert(age);
+        *known = age.max(*known);
+        ages.push(age);
+    }
+    ages
 }

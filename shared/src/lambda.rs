@@ -162,9 +162,10 @@ pub fn request<F: Function>(payload: &Value) -> Result<Request<F>, InvocationErr
         Some(asked) => F::OPERATIONS.iter().copied().find(|known| *known == asked),
     };
     let operation = operation.ok_or_else(|| {
+        // A payload can be 6 MB, and so could this word.
+        let word: String = asked.unwrap_or_default().chars().take(50).collect();
         refused(ScopeError(format!(
-            "operation: \"{}\" is not allowed; allowed: {}",
-            asked.unwrap_or_default(),
+            "operation: \"{word}\" is not allowed; allowed: {}",
             F::OPERATIONS.join(", ")
         )))
     })?;

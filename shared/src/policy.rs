@@ -266,7 +266,13 @@ impl<P: Policy> PolicyDocument<P> {
             origin: origin.to_owned(),
             problems,
         };
-        let options = serde_saphyr::options! { with_snippet: false };
+        // A tag would otherwise vanish, and with it what somebody meant by it:
+        // `- !tmp-*` for "not". YAML 1.1 booleans would make `no` a `false`.
+        let options = serde_saphyr::options! {
+            with_snippet: false,
+            reject_unsupported_tags: true,
+            strict_booleans: true,
+        };
         let mut value: Value = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| invalid(vec![format!("not YAML: {error}")]))?;
         let Some(document) = value.as_object_mut() else {
@@ -286,11 +292,15 @@ impl<P: Policy> PolicyDocument<P> {
         }
         let policy: P = serde_path_to_error::deserialize(value.clone()).map_err(|error| {
             let path = error.path().to_string();
+            let message = error.inner().to_string();
+            if let Some(problem) = unknown_name(&message) {
+                return invalid(vec![format!("{path}: {problem}")]);
+            }
             let found = value_at(&value, error.path())
                 .filter(|v| !v.is_object() && !v.is_array())
                 .map(|v| format!(" (value {v})"))
                 .unwrap_or_default();
-            invalid(vec![format!("{path}: {}{found}", error.inner())])
+            invalid(vec![format!("{path}: {message}{found}")])
         })?;
         let mut problems = Problems::default();
         policy.check(&mut problems);
@@ -321,6 +331,34 @@ impl<P: Policy> PolicyDocument<P> {
     pub fn selects_targets(&self) -> bool {
         self.explicit && self.policy.selects_targets()
     }
+}
+
+/// Says it of a key or a word that is none: what is allowed, and which of it
+/// is near. Serde names them in its message only: "unknown field `x`, expected
+/// one of `a`, `b`".
+fn unknown_name(message: &str) -> Option<String> {
+    let (what, rest) = [("key", "unknown field `"), ("word", "unknown variant `")]
+        .into_iter()
+        .find_map(|(what, start)| Some((what, message.strip_prefix(start)?)))?;
+    // Names and what is between them take turns.
+    let names: Vec<&str> = rest.split('`').step_by(2).collect();
+    let (found, known) = names.split_first()?;
+    let known: Vec<&str> = known
+        .iter()
+        .copied()
+        .filter(|name| !name.is_empty())
+        .collect();
+    let distance = |name: &str| strsim::damerau_levenshtein(&found.to_lowercase(), name);
+    let near = known
+        .iter()
+        .min_by_key(|name| distance(name))
+        .filter(|name| distance(name) <= 1 + name.len() / 4)
+        .map(|name| format!(" (did you mean \"{name}\"?)"))
+        .unwrap_or_default();
+    Some(format!(
+        "unknown {what} \"{found}\"{near}; allowed: {}",
+        known.join(", ")
+    ))
 }
 
 fn kind_of(value: &Value) -> &'static str {

@@ -22,11 +22,16 @@ pub const MAX_BYTES: usize = 200_000;
 /// How many examples stand for a reason to keep.
 const EXAMPLES: usize = 3;
 
-/// How many refusals, gaps, warnings or kept reasons a bounded report holds.
-const BOUNDED_LINES: usize = 50;
+/// How many bytes of JSON each of refusals, gaps, warnings and kept reasons
+/// takes in a bounded report: half of it together, so that actions have the
+/// other half.
+const BOUNDED_LIST: usize = 25_000;
 
-/// How long a text in a bounded report may be, in characters.
-const BOUNDED_CHARS: usize = 600;
+/// How many bytes of JSON a text takes in a bounded report.
+const BOUNDED_TEXT: usize = 600;
+
+/// How many bytes of JSON the details of one action take in a bounded report.
+const BOUNDED_DETAIL: usize = 2_000;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -363,8 +368,8 @@ impl Report {
     fn status(&self, unreached: bool) -> Status {
         let sums = &self.summary;
         let refused = !self.refusals.is_empty();
-        // A plan has ended lines where a plan file's are achieved or drifted.
-        let ended = sums.done + sums.already_done + sums.skipped + sums.failed;
+        // In a plan these come from a plan file that is done or has drifted.
+        let ended = sums.already_done + sums.skipped;
         match self.mode {
             Mode::Plan if sums.planned > ended => Status::Planned,
             Mode::Plan if refused => Status::Refused,
@@ -436,54 +441,68 @@ impl Report {
     /// The report under [`MAX_BYTES`]: failures are kept before successes, and
     /// long lists and texts are cut.
     pub fn bounded(&self) -> Self {
-        if self.bytes() <= MAX_BYTES {
+        if bytes(self) <= MAX_BYTES {
             return self.clone();
         }
-        let mut small = self.clone();
+        let mut small = self.head();
         small.truncated = true;
-        cut_lines(&mut small.warnings);
-        small.refusals.truncate(BOUNDED_LINES);
-        small.gaps.truncate(BOUNDED_LINES);
-        small.kept.truncate(BOUNDED_LINES);
-        small.warnings.iter_mut().for_each(cut);
-        for refusal in &mut small.refusals {
-            [&mut refusal.guard, &mut refusal.unit, &mut refusal.detail]
-                .into_iter()
-                .for_each(cut);
+        let mut left_out = vec![];
+        let mut note = |what: &str, all: usize, shown: usize| {
+            if shown < all {
+                left_out.push(format!("{} of {all} {what}", all - shown));
+            }
+        };
+        small.refusals = fitting(&self.refusals, BOUNDED_LIST, Refusal::cut);
+        note("refusals", self.refusals.len(), small.refusals.len());
+        small.gaps = fitting(&self.gaps, BOUNDED_LIST, GapLine::cut);
+        note("gaps", self.gaps.len(), small.gaps.len());
+        small.kept = fitting(&self.kept, BOUNDED_LIST, KeptLine::cut);
+        note("reasons to keep", self.kept.len(), small.kept.len());
+        small.warnings = fitting(&self.warnings, BOUNDED_LIST, cut);
+        note("warnings", self.warnings.len(), small.warnings.len());
+        if !left_out.is_empty() {
+            let text = format!(
+                "left out of this report for its size: {}",
+                left_out.join(", ")
+            );
+            small.warnings.push(text);
         }
-        for gap in &mut small.gaps {
-            [&mut gap.read, &mut gap.hides, &mut gap.grant]
-                .into_iter()
-                .for_each(cut);
-        }
-        for line in &mut small.kept {
-            line.examples.iter_mut().for_each(cut);
-        }
-        let mut lines = std::mem::take(&mut small.actions);
-        for line in &mut lines {
-            line.error.iter_mut().for_each(cut);
-        }
+
+        let mut lines: Vec<&ActionLine> = self.actions.iter().collect();
         lines.sort_by_key(|line| match line.outcome {
             ActionOutcome::Failed => 0,
             ActionOutcome::Skipped => 1,
             ActionOutcome::Done | ActionOutcome::AlreadyDone | ActionOutcome::Planned => 2,
             ActionOutcome::Deferred => 3,
         });
-        let mut room = MAX_BYTES.saturating_sub(small.bytes());
-        for line in lines {
-            // One more for the comma between lines.
-            let size = serde_json::to_vec(&line).map_or(usize::MAX, |json| json.len() + 1);
-            if size > room {
-                break;
-            }
-            room -= size;
-            small.actions.push(line);
-        }
+        let room = MAX_BYTES.saturating_sub(bytes(&small));
+        small.actions = fitting(lines, room, |line| line.cut());
         small
     }
 
-    fn bytes(&self) -> usize {
-        serde_json::to_vec(self).map_or(usize::MAX, |json| json.len())
+    /// What there is one of, cut short, without the lists.
+    fn head(&self) -> Self {
+        let mut head = Self {
+            function: self.function.clone(),
+            operation: self.operation.clone(),
+            run_id: self.run_id.clone(),
+            account: self.account.clone(),
+            region: self.region.clone(),
+            policy_digest: self.policy_digest.clone(),
+            plan_digest: self.plan_digest.clone(),
+            actions: vec![],
+            kept: vec![],
+            refusals: vec![],
+            gaps: vec![],
+            warnings: vec![],
+            wait: self.wait.clone(),
+            ..*self
+        };
+        cut(&mut head.run_id);
+        if let Some(wait) = &mut head.wait {
+            cut(&mut wait.what);
+        }
+        head
     }
 
     /// Whether the sums add up as the contract says.
@@ -495,20 +514,108 @@ impl Report {
     }
 }
 
-fn cut(text: &mut String) {
-    if text.chars().count() > BOUNDED_CHARS {
-        *text = text
-            .chars()
-            .take(BOUNDED_CHARS)
-            .chain("…".chars())
-            .collect();
+/// As many of these as take no more than `room` bytes of JSON, each cut first.
+fn fitting<'a, T: Clone + Serialize + 'a>(
+    all: impl IntoIterator<Item = &'a T>,
+    mut room: usize,
+    cut: impl Fn(&mut T),
+) -> Vec<T> {
+    let mut some = vec![];
+    for line in all {
+        let mut line = line.clone();
+        cut(&mut line);
+        // One more for the comma between lines.
+        let size = bytes(&line).saturating_add(1);
+        if size > room {
+            break;
+        }
+        room -= size;
+        some.push(line);
+    }
+    some
+}
+
+impl Refusal {
+    fn cut(&mut self) {
+        for text in [&mut self.guard, &mut self.unit, &mut self.detail] {
+            cut(text);
+        }
     }
 }
 
-fn cut_lines(lines: &mut Vec<String>) {
-    if lines.len() > BOUNDED_LINES {
-        let more = lines.len() - BOUNDED_LINES;
-        lines.truncate(BOUNDED_LINES);
-        lines.push(format!("and {more} more"));
+impl GapLine {
+    fn cut(&mut self) {
+        for text in [&mut self.read, &mut self.hides, &mut self.grant] {
+            cut(text);
+        }
+    }
+}
+
+impl KeptLine {
+    fn cut(&mut self) {
+        cut(&mut self.reason);
+        self.examples.iter_mut().for_each(cut);
+    }
+}
+
+impl ActionLine {
+    fn cut(&mut self) {
+        let texts = [&mut self.kind, &mut self.resource, &mut self.reason];
+        texts.into_iter().chain(&mut self.error).for_each(cut);
+        if bytes(&self.detail) > BOUNDED_DETAIL {
+            self.detail = fitting_detail(std::mem::take(&mut self.detail));
+        }
+    }
+}
+
+/// The reason first, and of the other details what there is room for.
+fn fitting_detail(mut whole: Map<String, Value>) -> Map<String, Value> {
+    let total = whole.len();
+    let mut small = Map::new();
+    let mut room = BOUNDED_DETAIL;
+    let because = whole.remove_entry("because");
+    for (key, mut value) in because.into_iter().chain(whole) {
+        if let Value::String(text) = &mut value {
+            cut(text);
+        }
+        // Quotes, colon and comma are less than eight.
+        let size = key.len() * MOST_BYTES_OF_A_BYTE + bytes(&value) + 8;
+        if size <= room {
+            room -= size;
+            small.insert(key, value);
+        }
+    }
+    if small.len() < total {
+        let more = format!("{} more, left out for their size", total - small.len());
+        small.insert("…".to_owned(), more.into());
+    }
+    small
+}
+
+/// A control character is one byte of text and six of JSON.
+const MOST_BYTES_OF_A_BYTE: usize = 6;
+
+fn bytes(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX, |json| json.len())
+}
+
+/// Cuts a text that takes more than [`BOUNDED_TEXT`] bytes of JSON.
+fn cut(text: &mut String) {
+    if text.len() * MOST_BYTES_OF_A_BYTE <= BOUNDED_TEXT {
+        return;
+    }
+    let mut room = BOUNDED_TEXT;
+    let too_long = text.char_indices().find_map(|(at, c)| {
+        let size = match c {
+            '"' | '\\' => 2,
+            c if c.is_control() => MOST_BYTES_OF_A_BYTE,
+            c => c.len_utf8(),
+        };
+        room = room.saturating_sub(size);
+        (room == 0).then_some(at)
+    });
+    if let Some(at) = too_long {
+        text.truncate(at);
+        text.push('…');
     }
 }

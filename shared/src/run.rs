@@ -15,7 +15,7 @@ use crate::engine::{
 };
 use crate::guard;
 use crate::plan_file::{self, PlanFile};
-use crate::policy::{Policy, PolicyDocument};
+use crate::policy::PolicyDocument;
 use crate::report::{Refusal, Report, Status};
 use crate::switches::Position;
 
@@ -29,6 +29,9 @@ pub(crate) enum Held {
     Guard(&'static str),
     /// A change that it must come after is not made.
     After(String),
+    /// A change that it must come after is made in this run, at a time that
+    /// nothing orders.
+    AfterThisRun(String),
     /// The plan file that is applied does not hold it.
     NotInPlanFile,
     /// It was never reached, and why.
@@ -40,6 +43,9 @@ impl Held {
         match self {
             Self::Guard(guard) => format!("held back by {guard}"),
             Self::After(target) => format!("must come after {target}, which stays"),
+            Self::AfterThisRun(target) => {
+                format!("must come after {target}, which this run changes; the next run goes on")
+            }
             Self::NotInPlanFile => "not in the plan file".to_owned(),
             Self::NotReached(why) => format!("not reached: {why}"),
         }
@@ -99,6 +105,14 @@ impl<A: Clone, R: Reason> Entry<A, R> {
         }
     }
 
+    /// The change that is wanted, also when something holds it back.
+    fn change(&self) -> Option<&Change<A>> {
+        match &self.standing {
+            Standing::Wanted(change) | Standing::Held(change, _) => Some(change),
+            _ => None,
+        }
+    }
+
     /// Holds the change back, unless something else does already.
     pub(crate) fn hold(&mut self, held: Held) {
         if let Standing::Wanted(change) = &self.standing {
@@ -134,7 +148,7 @@ pub async fn run<F: Function>(
         scope: request.scope.clone(),
     };
 
-    if let Some(refusal) = gate(context, policy, mode, request.trigger).await {
+    if let Some(refusal) = gate::<F>(context, policy, &request, mode).await {
         report.refusals.push(refusal);
         return ended(report.finish(context, Status::Refused));
     }
@@ -168,6 +182,9 @@ pub async fn run<F: Function>(
         }
         None => Default::default(),
     };
+    // Before the limits, so that what cannot go takes no place under them, and
+    // after them, for what must come after something they hold back.
+    hold_dependants(&mut entries);
     report
         .refusals
         .extend(guard::limit(&mut entries, &limits, of_unit, &exceeding));
@@ -198,18 +215,24 @@ pub async fn run<F: Function>(
     }
 }
 
-/// The one gate for the mode, the explicit policy and the kill switches.
-async fn gate<P: Policy>(
+/// The one gate for the plan file, the mode, the explicit policy and the kill
+/// switches.
+async fn gate<F: Function>(
     context: &Context<'_>,
-    policy: &PolicyDocument<P>,
+    policy: &PolicyDocument<F::Policy>,
+    request: &Request<F>,
     mode: Mode,
-    trigger: Trigger,
 ) -> Option<Refusal> {
+    if let Some(file) = &request.plan_file
+        && let Err(error) = file.fits(request.operation, context)
+    {
+        return Some(Refusal::new(guard::PLAN_FILE, "run", &error.to_string()));
+    }
     if mode == Mode::Plan {
         return None;
     }
     if context.leash.0 == Mode::Plan {
-        let detail = match trigger {
+        let detail = match request.trigger {
             Trigger::Cli => {
                 "the event asks for apply, but the subcommand is plan; use apply to let it act"
             }
@@ -228,10 +251,20 @@ async fn gate<P: Policy>(
              none was given",
         ));
     }
-    match context.switches.read().await {
+    match read_switches(context, context.deadline.map(|d| d.last_start)).await {
         Position::Run => None,
         Position::Stop(why) => Some(Refusal::new(guard::KILL_SWITCH, "run", &why)),
     }
+}
+
+/// What the switches say; when they do not say it in time, stop, so that the
+/// report still gets out.
+async fn read_switches(context: &Context<'_>, deadline: Option<Instant>) -> Position {
+    until(deadline, context.switches.read())
+        .await
+        .unwrap_or_else(|| {
+            Position::Stop("the kill switches cannot be read in time, which means stop".to_owned())
+        })
 }
 
 /// The future's answer, or `None` when it is not there in time.
@@ -250,21 +283,27 @@ fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut En
     for (n, entry) in entries.iter().enumerate() {
         by_target.entry(entry.target.clone()).or_default().push(n);
     }
+    let here = |target: &str| by_target.get(target).map(Vec::as_slice).unwrap_or_default();
+
+    // What is wanted word for word comes first, so that no other line of the
+    // same target takes its place.
     let mut listed = HashSet::new();
+    let mut others = Vec::new();
     for action in &file.actions {
         let view = F::view(action);
-        let here = by_target
-            .get(&view.target)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let same = here.iter().copied().find(|n| match &entries[*n].standing {
-            Standing::Wanted(change) | Standing::Held(change, _) => change.action == *action,
-            _ => false,
+        let same = here(&view.target).iter().copied().find(|n| {
+            let wanted = entries[*n].change().map(|change| &change.action);
+            wanted == Some(action)
         });
-        if let Some(n) = same {
-            listed.insert(n);
-            continue;
+        match same {
+            Some(n) => {
+                listed.insert(n);
+            }
+            None => others.push((action, view)),
         }
+    }
+    for (action, view) in others {
+        let here = here(&view.target);
         let outcome = if F::achieved(action, world) {
             Outcome::AlreadyDone
         } else {
@@ -274,18 +313,24 @@ fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut En
                 None => "drifted since the plan was made: no longer there".to_owned(),
             })
         };
-        let standing = Standing::Ended(Change::bare(action.clone()), outcome);
-        match here.iter().copied().find(|n| !listed.contains(n)) {
+        let change = Change::bare(action.clone());
+        // It stands for the thing in the report, unless today's plan wants a
+        // change of it: that one still has its place in the order of things.
+        let free = here
+            .iter()
+            .copied()
+            .find(|n| !listed.contains(n) && entries[*n].change().is_none());
+        match free {
             Some(n) => {
                 listed.insert(n);
-                entries[n].standing = standing;
+                entries[n].standing = Standing::Ended(change, outcome);
             }
             None => entries.push(Entry {
                 unit: view.unit,
                 target: view.target,
                 since: None,
                 reason: None,
-                standing,
+                standing: Standing::Ended(change, outcome),
             }),
         }
     }
@@ -298,12 +343,27 @@ fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut En
 
 /// A change waits when one that it must come after is not made.
 fn hold_dependants<A: Clone, R: Reason>(entries: &mut [Entry<A, R>]) {
-    let mut staying: HashSet<String> = entries
-        .iter()
-        .filter(|e| e.wanted().is_none())
-        .filter(|e| !matches!(e.standing, Standing::Ended(_, Outcome::AlreadyDone)))
-        .map(|e| e.target.clone())
-        .collect();
+    let mut staying: HashSet<String> = HashSet::new();
+    let mut wanted: HashMap<String, Vec<(usize, String, u8)>> = HashMap::new();
+    // In each lane, the first pass with a change that is held back, and whose.
+    let mut broken: HashMap<String, (u8, String)> = HashMap::new();
+    for (n, entry) in entries.iter().enumerate() {
+        match &entry.standing {
+            Standing::Wanted(change) => wanted.entry(entry.target.clone()).or_default().push((
+                n,
+                change.lane.clone(),
+                change.pass,
+            )),
+            Standing::Held(change, _) => {
+                staying.insert(entry.target.clone());
+                break_pass(&mut broken, change, &entry.target);
+            }
+            Standing::Ended(_, Outcome::AlreadyDone | Outcome::Done) => {}
+            Standing::Kept | Standing::Deferred | Standing::Ended(..) => {
+                staying.insert(entry.target.clone());
+            }
+        }
+    }
     // What must come after something is in a later pass than it, so that one
     // sweep in the order of passes finds every consequence.
     let mut order: Vec<usize> = (0..entries.len())
@@ -311,17 +371,47 @@ fn hold_dependants<A: Clone, R: Reason>(entries: &mut [Entry<A, R>]) {
         .collect();
     order.sort_by_key(|n| entries[*n].wanted().map(|change| change.pass));
     for n in order {
-        let Some(Change {
-            after: After::Targets(before),
-            ..
-        }) = entries[n].wanted()
-        else {
+        let Some(change) = entries[n].wanted().cloned() else {
             continue;
         };
-        if let Some(target) = before.iter().find(|t| staying.contains(*t)).cloned() {
+        let held = match &change.after {
+            After::EarlierPasses => broken
+                .get(&change.lane)
+                .filter(|(pass, _)| *pass < change.pass)
+                .map(|(_, target)| Held::After(target.clone())),
+            After::Targets(before) => before.iter().find_map(|target| {
+                // Lanes run side by side and so do the changes of a pass: the
+                // order of these is only kept from one run to the next.
+                let comes_first = |(other, lane, pass): &(usize, String, u8)| {
+                    *other == n || (*lane == change.lane && *pass < change.pass)
+                };
+                if staying.contains(target) {
+                    Some(Held::After(target.clone()))
+                } else if wanted
+                    .get(target)
+                    .is_some_and(|all| !all.iter().all(comes_first))
+                {
+                    Some(Held::AfterThisRun(target.clone()))
+                } else {
+                    None
+                }
+            }),
+        };
+        if let Some(held) = held {
             staying.insert(entries[n].target.clone());
-            entries[n].hold(Held::After(target));
+            break_pass(&mut broken, &change, &entries[n].target);
+            entries[n].hold(held);
         }
+    }
+}
+
+/// Notes that a change of this lane and pass is not made.
+fn break_pass<A>(broken: &mut HashMap<String, (u8, String)>, change: &Change<A>, target: &str) {
+    let first = broken
+        .entry(change.lane.clone())
+        .or_insert_with(|| (change.pass, target.to_owned()));
+    if change.pass < first.0 {
+        *first = (change.pass, target.to_owned());
     }
 }
 
@@ -432,7 +522,7 @@ async fn run_lane<F: Function, H: Act<F>>(
                 .filter_map(|n| entries[*n].wanted())
                 .map(|change| change.action.clone())
                 .collect();
-            let outcomes = match until(last_answer, hands.act(policy, &actions)).await {
+            let mut outcomes = match until(last_answer, hands.act(policy, &actions)).await {
                 Some(outcomes) => outcomes,
                 None => vec![
                     Outcome::Failed(
@@ -442,13 +532,16 @@ async fn run_lane<F: Function, H: Act<F>>(
                     batch.len()
                 ],
             };
-            if !outcomes.is_empty() && outcomes.iter().all(|o| matches!(o, Outcome::Failed(_))) {
+            let missing = Outcome::Failed("the adapter gave no outcome for it".to_owned());
+            outcomes.resize(batch.len(), missing);
+            // Where a call takes many, the failure of one alone says nothing
+            // about the others.
+            let says_something = batch.len() > 1 || F::BATCH == 1;
+            if says_something && outcomes.iter().all(|o| matches!(o, Outcome::Failed(_))) {
                 halt = Some(Halt::Lane(
                     "the batch before it failed as a whole".to_owned(),
                 ));
             }
-            let missing = Outcome::Failed("the adapter gave no outcome for it".to_owned());
-            let outcomes = outcomes.into_iter().chain(std::iter::repeat(missing));
             for (n, outcome) in batch.iter().copied().zip(outcomes) {
                 log_change::<F>(entries, n, &outcome);
                 if matches!(outcome, Outcome::Failed(_) | Outcome::Skipped(_)) {
@@ -473,7 +566,7 @@ async fn may_go_on(context: &Context<'_>) -> Result<(), Halt> {
         let why = "the function's time is nearly up; the next run goes on".to_owned();
         return Err(Halt::Run(why, None));
     }
-    match context.switches.read().await {
+    match read_switches(context, context.deadline.map(|d| d.last_answer)).await {
         Position::Run => Ok(()),
         Position::Stop(why) => {
             let refusal = Refusal::new(guard::KILL_SWITCH, "run", &why);
