@@ -318,7 +318,8 @@ fn judge(
     }
 }
 
-/// The newest named images that are nobody's child, as a set.
+/// The newest named images that are nobody's child, as a set. Archived ones
+/// stay anyway and cannot be pulled, so that they take no place in it.
 fn newest_named<'a>(
     repository: &'a Repository,
     graph: &Graph<'a>,
@@ -327,7 +328,9 @@ fn newest_named<'a>(
     let mut named: Vec<(&Digest, &Image)> = repository
         .images
         .iter()
-        .filter(|(digest, image)| image.named() && !graph.parents.contains_key(digest))
+        .filter(|(digest, image)| {
+            image.named() && !image.archived && !graph.parents.contains_key(digest)
+        })
         .collect();
     named.sort_by(|(a, x), (b, y)| y.pushed_at.cmp(&x.pushed_at).then(a.cmp(b)));
     named
@@ -337,7 +340,7 @@ fn newest_named<'a>(
         .collect()
 }
 
-/// The newest image that hangs on nothing.
+/// The newest image that hangs on nothing and can be pulled.
 fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'a Digest> {
     let on_its_own = |digest: &&Digest| {
         !graph.parents.contains_key(digest) && !graph.subject.contains_key(digest)
@@ -345,7 +348,7 @@ fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'
     repository
         .images
         .iter()
-        .filter(|(digest, _)| on_its_own(digest))
+        .filter(|(digest, image)| on_its_own(digest) && !image.archived)
         .max_by_key(|(digest, image)| (image.pushed_at, *digest))
         .map(|(digest, _)| digest)
 }

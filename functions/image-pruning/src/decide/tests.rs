@@ -306,6 +306,22 @@ fn signatures_take_no_place_among_the_newest() {
 }
 
 #[test]
+fn archived_images_take_no_place_among_the_newest() {
+    // Nothing can be pulled from the archive, so that the newest of those that
+    // can be is another one.
+    Case::empty()
+        .image("archived", days(40), &["v2"])
+        .with("archived", |image| image.archived = true)
+        .image("a", days(60), &["v1"])
+        .image("b", days(70), &["v0"])
+        .expect(&[
+            ("archived", "keep archived"),
+            ("a", "keep newest"),
+            ("b", "go 0 superseded"),
+        ]);
+}
+
+#[test]
 fn kept_tags_beat_age_and_their_exclusions_beat_them() {
     let keep = Tags {
         include: vec!["release-*".to_owned(), "stable".to_owned()],
@@ -495,6 +511,26 @@ fn the_newest_stays_where_nothing_has_a_tag_and_nothing_is_used() {
         ("c", "go 0 untagged"),
         ("d", "keep newest"),
     ]);
+}
+
+#[test]
+fn the_last_image_is_one_that_can_be_pulled_and_stays_whole() {
+    Case::empty()
+        .image("archived", days(100), &[])
+        .with("archived", |image| image.archived = true)
+        .image("index", days(200), &[])
+        .image("child", days(150), &[])
+        .lists("index", &["child"])
+        .image("signature", days(150), &[])
+        .refers("signature", "child")
+        .image("old", days(300), &[])
+        .expect(&[
+            ("archived", "keep archived"),
+            ("index", "keep last_image"),
+            ("child", "keep child_of_kept_index"),
+            ("signature", "keep refers_to_kept_image"),
+            ("old", "go 0 untagged"),
+        ]);
 }
 
 #[test]
