@@ -388,8 +388,9 @@ impl<'a> Court<'a> {
                 let Some((below, _)) = images.get_key_value(below) else {
                     continue;
                 };
-                if let Some(count) = unjudged.get_mut(below) {
-                    *count = count.saturating_sub(1);
+                let open = unjudged.get_mut(below).filter(|count| **count > 0);
+                if let Some(count) = open {
+                    *count -= 1;
                     if *count == 0 {
                         ready.push_back(below);
                     }
