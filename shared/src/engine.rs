@@ -382,8 +382,11 @@ pub struct Request<F: Function> {
 pub struct Run<F: Function> {
     /// The whole report; [`Report::bounded`] is for the outside.
     pub report: Report,
-    /// The actions that stand after the guards, for `--plan-out`.
+    /// The actions that stand after the guards.
     pub planned: Vec<F::Action>,
+    /// The actions for a plan file: these, and those that only a limit holds
+    /// back which a reviewed plan may exceed.
+    pub for_review: Vec<F::Action>,
     /// The scope they were planned for.
     pub scope: F::Scope,
 }

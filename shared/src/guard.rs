@@ -197,7 +197,8 @@ pub(crate) fn limit<A: Clone, R: Reason>(
     refusals
 }
 
-/// Lets the `most` oldest through and holds the others back. A change counts as
+/// Lets the `most` oldest of the units, in turn, through and holds the others
+/// back. A change counts as
 /// no older than what it must come after, and among changes of one age earlier
 /// passes go first, so that what must come first is never crowded out by what
 /// follows it.
@@ -222,7 +223,17 @@ fn hold_excess<A: Clone, R: Reason>(
             .then_with(|| pass(m).cmp(&pass(n)))
             .then_with(|| entries[*m].target.cmp(&entries[*n].target))
     });
-    for (_, n) in ranked.into_iter().skip(most as usize) {
+    // Units take turns, each with its oldest: one whose changes fail again and
+    // again must not use up the whole of every run.
+    let mut taken: HashMap<&str, usize> = HashMap::new();
+    let mut in_turn: Vec<(usize, usize)> = Vec::with_capacity(ranked.len());
+    for (_, n) in ranked {
+        let turn = taken.entry(&entries[n].unit).or_default();
+        in_turn.push((*turn, n));
+        *turn += 1;
+    }
+    in_turn.sort_by_key(|(turn, _)| *turn);
+    for (_, n) in in_turn.into_iter().skip(most as usize) {
         entries[n].hold(Held::Guard(guard));
     }
 }

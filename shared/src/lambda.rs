@@ -270,12 +270,26 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
         .await;
     let report = run.report.bounded();
     if report.truncated {
+        for (kind, lines) in [
+            ("refusal", json_lines(&run.report.refusals)),
+            ("gap", json_lines(&run.report.gaps)),
+            ("warning", json_lines(&run.report.warnings)),
+        ] {
+            for line in lines {
+                tracing::warn!(run.id = %context.run_id, line, "{kind}");
+            }
+        }
         for line in &run.report.actions {
             let json = serde_json::to_string(line).unwrap_or_default();
             tracing::info!(run.id = %context.run_id, action = %json, "{} {}", line.kind, line.resource);
         }
     }
     Ok(report)
+}
+
+fn json_lines<T: serde::Serialize>(lines: &[T]) -> Vec<String> {
+    let json = |line| serde_json::to_string(line).unwrap_or_default();
+    lines.iter().map(json).collect()
 }
 
 #[expect(

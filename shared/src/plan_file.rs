@@ -74,7 +74,8 @@ pub enum PlanFileError {
 }
 
 impl<F: Function> PlanFile<F> {
-    /// The plan that a run has made.
+    /// The plan that a run has made, with what only a limit holds back that a
+    /// reviewed plan may exceed.
     pub fn of(run: &Run<F>) -> Self {
         Self {
             schema_version: 1,
@@ -84,9 +85,15 @@ impl<F: Function> PlanFile<F> {
             region: run.report.region.clone(),
             created_at: run.report.finished_at,
             policy_digest: run.report.policy_digest.clone(),
-            plan_digest: run.report.plan_digest.clone(),
+            plan_digest: digest::<F>(
+                &run.report.operation,
+                &run.report.account,
+                &run.report.region,
+                &run.scope,
+                &run.for_review,
+            ),
             scope: run.scope.clone(),
-            actions: run.planned.clone(),
+            actions: run.for_review.clone(),
         }
     }
 

@@ -377,28 +377,20 @@ impl Report {
             Mode::Plan => Status::NothingToDo,
             Mode::Apply => {
                 let good = sums.done + sums.already_done;
-                if sums.failed > 0 {
-                    if good + sums.skipped > 0 {
-                        Status::Partial
-                    } else {
-                        Status::Failed
+                let whole = sums.failed == 0 && sums.skipped == 0 && !refused && !unreached;
+                if whole {
+                    match (self.wait.is_some(), sums.planned) {
+                        (true, _) => Status::Waiting,
+                        (false, 0) => Status::NothingToDo,
+                        (false, _) => Status::Applied,
                     }
-                } else if refused || unreached {
-                    if good > 0 {
-                        Status::Partial
-                    } else if refused {
-                        Status::Refused
-                    } else {
-                        Status::Failed
-                    }
-                } else if self.wait.is_some() {
-                    Status::Waiting
-                } else if sums.skipped > 0 {
+                } else if good > 0 {
                     Status::Partial
-                } else if sums.planned > 0 {
-                    Status::Applied
+                } else if sums.failed > 0 || (unreached && !refused) {
+                    Status::Failed
                 } else {
-                    Status::NothingToDo
+                    // A guard, a switch, or the re-check said no to all of it.
+                    Status::Refused
                 }
             }
         }

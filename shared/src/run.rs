@@ -4,7 +4,7 @@
 //! It must never decide *what* to do, and it must never let through what a
 //! gap, a guard, a switch or the mode forbids.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
@@ -145,6 +145,7 @@ pub async fn run<F: Function>(
     let ended = |report: Report| Run {
         report,
         planned: vec![],
+        for_review: vec![],
         scope: request.scope.clone(),
     };
 
@@ -195,6 +196,7 @@ pub async fn run<F: Function>(
         .filter_map(Entry::wanted)
         .map(|change| change.action.clone())
         .collect();
+    let for_review = for_review(&entries, &limits.reviewed_plan_may_exceed);
     report.plan_digest = plan_file::digest::<F>(
         request.operation,
         &context.account,
@@ -211,8 +213,44 @@ pub async fn run<F: Function>(
     Run {
         report: report.finish(context, status),
         planned,
+        for_review,
         scope: request.scope,
     }
+}
+
+/// What a person may decide on: what the guards let through, what only a limit
+/// holds back that a reviewed plan may exceed, and what waits for these.
+fn for_review<A: Clone, R: Reason>(
+    entries: &[Entry<A, R>],
+    may_exceed: &BTreeSet<String>,
+) -> Vec<A> {
+    let mut order: Vec<(u8, usize)> = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(n, entry)| entry.change().map(|change| (change.pass, n)))
+        .collect();
+    order.sort_by_key(|(pass, _)| *pass);
+    let mut listed: HashSet<&str> = HashSet::new();
+    let mut numbers = Vec::new();
+    for (_, n) in order {
+        let entry = &entries[n];
+        let may = match &entry.standing {
+            Standing::Wanted(_) => true,
+            Standing::Held(_, Held::Guard(guard)) => may_exceed.contains(*guard),
+            Standing::Held(_, Held::After(target)) => listed.contains(target.as_str()),
+            _ => false,
+        };
+        if may {
+            listed.insert(&entry.target);
+            numbers.push(n);
+        }
+    }
+    numbers.sort_unstable();
+    numbers
+        .into_iter()
+        .filter_map(|n| entries[n].change())
+        .map(|change| change.action.clone())
+        .collect()
 }
 
 /// The one gate for the plan file, the mode, the explicit policy and the kill

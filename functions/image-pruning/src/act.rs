@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
+use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier, ImageStatus};
 use steward::aws;
 use steward::engine::{Act, Outcome};
 use tokio::time::Instant;
@@ -21,6 +21,13 @@ use crate::in_use::Reading;
 use crate::observe::{HoldError, Registry};
 use crate::policy::PruningPolicy;
 use crate::world::{Digest, Repository, Use};
+
+/// An image as it is just before it is deleted.
+struct Present {
+    tags: Vec<String>,
+    /// Not archived in the meantime.
+    can_go: bool,
+}
 
 /// How long a reading of users serves the check before deleting.
 const RECHECK_AFTER: Duration = Duration::from_secs(20);
@@ -69,14 +76,14 @@ impl Registry {
                 "the check before deleting failed, nothing was deleted: {why}"
             ))
         };
-        let (arn, mut repository, account, region) = {
+        let (arn, repository, account, region) = {
             let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             let Some((arn, repository)) = last.repositories.get(name) else {
                 return Err(failed(format!("repository {name} was not observed")));
             };
             (
                 arn.clone(),
-                repository.clone(),
+                Arc::clone(repository),
                 last.account.clone(),
                 last.region.clone(),
             )
@@ -108,15 +115,17 @@ impl Registry {
             return Err(failed(gap.read.clone()));
         }
         let present = present.map_err(failed)?;
-        Ok(changed(name, &mut repository, images, &present, &uses))
+        Ok(changed(name, &repository, images, &present, &uses))
     }
 
     /// Who uses what, read again since the observation. Lanes that check at
     /// nearly the same time share one reading.
     async fn users_now(&self, policy: &PruningPolicy) -> Arc<Reading> {
+        let arrived = Instant::now();
         let mut latest = self.rechecked.lock().await;
+        // One that began while this lane was waiting its turn is as good.
         if let Some((at, reading)) = &*latest
-            && at.elapsed() < RECHECK_AFTER
+            && (*at >= arrived || at.elapsed() < RECHECK_AFTER)
         {
             return Arc::clone(reading);
         }
@@ -131,7 +140,7 @@ impl Registry {
         &self,
         name: &str,
         images: &[&DeleteImage],
-    ) -> Result<BTreeMap<Digest, Vec<String>>, String> {
+    ) -> Result<BTreeMap<Digest, Present>, String> {
         // DescribeImages fails as a whole when one image is missing, and names
         // it; the others are asked for again.
         let mut ids: Vec<ImageIdentifier> = images.iter().map(|i| id_of(&i.digest)).collect();
@@ -148,15 +157,28 @@ impl Registry {
                 .await;
             match answer {
                 Ok(answer) => {
-                    let details = answer.image_details.unwrap_or_default();
-                    return Ok(details
-                        .into_iter()
-                        .filter_map(|detail| {
-                            let mut tags = detail.image_tags.unwrap_or_default();
-                            tags.sort();
-                            Some((Digest::new(detail.image_digest?), tags))
-                        })
-                        .collect());
+                    let mut present = BTreeMap::new();
+                    for detail in answer.image_details.unwrap_or_default() {
+                        let Some(digest) = detail.image_digest else {
+                            continue;
+                        };
+                        let mut tags = detail.image_tags.unwrap_or_default();
+                        tags.sort();
+                        let can_go =
+                            matches!(detail.image_status, None | Some(ImageStatus::Active));
+                        present.insert(Digest::new(digest), Present { tags, can_go });
+                    }
+                    // What is gone is an error that names it, never silence.
+                    let silent = ids
+                        .iter()
+                        .filter_map(|id| id.image_digest())
+                        .find(|digest| !present.contains_key(&Digest::new(*digest)));
+                    return match silent {
+                        Some(digest) => {
+                            Err(format!("ecr:DescribeImages: no answer about {digest}"))
+                        }
+                        None => Ok(present),
+                    };
                 }
                 Err(error) if aws::code(&error) == Some("ImageNotFoundException") => {
                     let text = aws::explain(&error);
@@ -243,19 +265,22 @@ fn outcome_of(failure: &ImageFailure) -> Outcome {
 /// What of the batch is gone, has other tags, or has come into use.
 fn changed(
     name: &str,
-    repository: &mut Repository,
+    repository: &Repository,
     images: &[&DeleteImage],
-    present: &BTreeMap<Digest, Vec<String>>,
+    present: &BTreeMap<Digest, Present>,
     uses: &BTreeSet<Use>,
 ) -> BTreeMap<Digest, Outcome> {
     let mut outcomes = BTreeMap::new();
     for image in images {
         let outcome = match present.get(&image.digest) {
             None => Some(Outcome::AlreadyDone),
-            Some(tags) if *tags != image.tags => Some(Outcome::Skipped(format!(
+            Some(now) if !now.can_go => {
+                Some(Outcome::Skipped("it has been archived since".to_owned()))
+            }
+            Some(now) if now.tags != image.tags => Some(Outcome::Skipped(format!(
                 "its tags have changed from [{}] to [{}]",
                 image.tags.join(", "),
-                tags.join(", ")
+                now.tags.join(", ")
             ))),
             Some(_) => None,
         };
@@ -264,7 +289,6 @@ fn changed(
         }
     }
     let uses: Vec<&Use> = uses.iter().filter(|used| used.repository == name).collect();
-    let repository = &*repository;
     let protected = protected(repository, &Graph::of(repository), &uses);
     for image in images {
         if let Some(reason) = protected.get(&image.digest) {

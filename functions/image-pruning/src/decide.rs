@@ -23,8 +23,8 @@ pub enum Reason {
     Held(Hold),
     /// Stays: somebody uses it.
     InUse(User),
-    /// Stays: somebody uses an image whose digest is not known, and it could
-    /// be this one.
+    /// Stays: somebody uses an image whose digest is not known any more, and it
+    /// could be this one.
     MayBeDeployed(User),
     /// Stays: an index whose child is in use, or the subject of one.
     HoldsUsed {
@@ -40,6 +40,18 @@ pub enum Reason {
     RefersToKept {
         /// The image.
         subject: Digest,
+    },
+    /// Stays: a signature, attestation or SBOM whose image is, or may be, in
+    /// another repository.
+    SubjectElsewhere {
+        /// The image.
+        subject: Digest,
+    },
+    /// Stays: untagged, and an archived index, which cannot be read, may list
+    /// it.
+    MayBePartOfArchived {
+        /// The index.
+        index: Digest,
     },
     /// Stays: archived on purpose; what becomes of it is not ours to say.
     Archived,
@@ -108,6 +120,8 @@ impl steward::engine::Reason for Reason {
             Self::HoldsUsed { .. } => "holds_used_image",
             Self::ChildOfKept { .. } => "child_of_kept_index",
             Self::RefersToKept { .. } => "refers_to_kept_image",
+            Self::SubjectElsewhere { .. } => "subject_elsewhere",
+            Self::MayBePartOfArchived { .. } => "may_be_part_of_archived",
             Self::Archived => "archived",
             Self::PushTimeUnknown => "push_time_unknown",
             Self::JustPushed => "just_pushed",
@@ -140,6 +154,8 @@ pub const REASON_CODES: &[&str] = &[
     "holds_used_image",
     "child_of_kept_index",
     "refers_to_kept_image",
+    "subject_elsewhere",
+    "may_be_part_of_archived",
     "archived",
     "push_time_unknown",
     "just_pushed",
@@ -160,15 +176,22 @@ impl fmt::Display for Reason {
         match self {
             Self::Held(hold) => write!(f, "its repository is on hold by {hold}"),
             Self::InUse(user) => write!(f, "{user}"),
-            Self::MayBeDeployed(user) => {
-                write!(
-                    f,
-                    "untagged, and may be what is {user}, whose digest is not recorded"
-                )
-            }
+            Self::MayBeDeployed(user) => write!(
+                f,
+                "may be what is {user}, whose digest is not recorded any more"
+            ),
             Self::HoldsUsed { part } => write!(f, "{part}, which is in use, is part of it"),
             Self::ChildOfKept { index } => write!(f, "part of index {index}, which stays"),
             Self::RefersToKept { subject } => write!(f, "about {subject}, which stays"),
+            Self::SubjectElsewhere { subject } => {
+                write!(
+                    f,
+                    "about {subject}, which is or may be in another repository"
+                )
+            }
+            Self::MayBePartOfArchived { index } => {
+                write!(f, "untagged, and may be part of archived index {index}")
+            }
             Self::Archived => f.write_str("in the archive storage class"),
             Self::PushTimeUnknown => f.write_str("ECR does not say when it was pushed"),
             Self::JustPushed => {
@@ -219,13 +242,16 @@ pub(crate) fn decide(
         uses.entry(&used.repository).or_default().push(used);
     }
     let mut items = Vec::new();
+    let registry = Registry::of(&seen.world);
     for (name, repository) in &seen.world.repositories {
         let uses = uses
             .get(name.as_str())
             .map(Vec::as_slice)
             .unwrap_or_default();
         let gap = seen.gaps.iter().find(|gap| gap.hides.covers(name));
-        judge(policy, name, repository, uses, gap, now, &mut items);
+        judge(
+            policy, &registry, name, repository, uses, gap, now, &mut items,
+        );
     }
     Plan { items, wait: None }
 }
@@ -242,10 +268,44 @@ enum Verdict {
     },
 }
 
-fn judge(
-    policy: &PruningPolicy,
+/// What is in the registry beyond one repository.
+struct Registry<'a> {
+    attached: HashSet<&'a Digest>,
+    more_repositories: bool,
+}
+
+impl<'a> Registry<'a> {
+    /// Only images that some attachment elsewhere could be about matter, and
+    /// only where there are attachments; most registries have few.
+    fn of(world: &'a World) -> Self {
+        let images = || world.repositories.values().flat_map(|r| &r.images);
+        let wanted: HashSet<Digest> = images()
+            .flat_map(|(_, image)| image.attached_by_tag())
+            .collect();
+        Self {
+            attached: images()
+                .map(|(digest, _)| digest)
+                .filter(|digest| wanted.contains(digest))
+                .collect(),
+            more_repositories: world.more_repositories,
+        }
+    }
+
+    /// Whether an image is, or may be, in some repository.
+    fn may_have(&self, digest: &Digest) -> bool {
+        self.more_repositories || self.attached.contains(digest)
+    }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a repository is judged by, once, from one place"
+)]
+fn judge<'a>(
+    policy: &'a PruningPolicy,
+    registry: &'a Registry<'a>,
     name: &str,
-    repository: &Repository,
+    repository: &'a Repository,
     uses: &[&Use],
     gap: Option<&Gap>,
     now: Timestamp,
@@ -258,8 +318,15 @@ fn judge(
     let last = (newest.is_empty() && protected.is_empty())
         .then(|| newest_of_all(repository, &graph))
         .flatten();
+    let unreadable = repository
+        .images
+        .iter()
+        .find(|(_, image)| image.archived && image.index)
+        .map(|(digest, _)| digest);
     let court = Court {
         repository,
+        registry,
+        unreadable,
         retention,
         protected,
         newest,
@@ -343,7 +410,7 @@ fn newest_named<'a>(
 /// The newest image that hangs on nothing and can be pulled.
 fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'a Digest> {
     let on_its_own = |digest: &&Digest| {
-        !graph.parents.contains_key(digest) && !graph.subject.contains_key(digest)
+        !graph.parents.contains_key(digest) && !graph.subjects.contains_key(digest)
     };
     repository
         .images
@@ -355,6 +422,9 @@ fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'
 
 struct Court<'a> {
     repository: &'a Repository,
+    registry: &'a Registry<'a>,
+    /// An index whose children are not known.
+    unreadable: Option<&'a Digest>,
     retention: &'a Retention,
     protected: BTreeMap<&'a Digest, Reason>,
     newest: HashSet<&'a Digest>,
@@ -416,10 +486,11 @@ impl<'a> Court<'a> {
             })
     }
 
-    /// What an image hangs on: the indexes that list it, and its subject.
+    /// What an image hangs on: the indexes that list it, and its subjects.
     fn above(&self, digest: &Digest) -> impl Iterator<Item = &'a Digest> {
         let parents = self.graph.parents.get(digest).into_iter().flatten();
-        parents.chain(self.graph.subject.get(digest)).copied()
+        let subjects = self.graph.subjects.get(digest).into_iter().flatten();
+        parents.chain(subjects).copied()
     }
 
     /// The verdict on an image, those on what it hangs on being found.
@@ -434,12 +505,13 @@ impl<'a> Court<'a> {
         };
 
         // What hangs on something else is never judged alone.
-        let subject = self.graph.subject.get(digest).copied();
+        let subjects = self.graph.subjects.get(digest);
+        let is_subject = |holder| subjects.is_some_and(|all| all.contains(&holder));
         let mut above = Vec::new();
         for holder in self.above(digest) {
             match found.get(holder) {
                 Some(Verdict::Go { pass, since, .. }) => above.push((holder, *pass, *since)),
-                _ if subject == Some(holder) => {
+                _ if is_subject(holder) => {
                     return Verdict::Keep(Reason::RefersToKept {
                         subject: holder.clone(),
                     });
@@ -457,7 +529,11 @@ impl<'a> Court<'a> {
         let attached = !above.is_empty();
         let reason = match own {
             Verdict::Keep(
-                reason @ (Reason::Archived | Reason::PushTimeUnknown | Reason::JustPushed),
+                reason @ (Reason::Archived
+                | Reason::PushTimeUnknown
+                | Reason::JustPushed
+                | Reason::SubjectElsewhere { .. }
+                | Reason::TagKept { .. }),
             ) => {
                 return Verdict::Keep(reason);
             }
@@ -465,14 +541,14 @@ impl<'a> Court<'a> {
                 return Verdict::Keep(reason);
             }
             Verdict::Go { reason, .. } if !attached => reason,
-            Verdict::Keep(_) | Verdict::Go { .. } => match (subject, above.first()) {
-                (Some(subject), _) => Reason::RefersToDeleted {
-                    subject: subject.clone(),
+            Verdict::Keep(_) | Verdict::Go { .. } => match above.first() {
+                Some((holder, ..)) if is_subject(holder) => Reason::RefersToDeleted {
+                    subject: (*holder).clone(),
                 },
-                (None, Some((index, ..))) => Reason::ChildOfDeleted {
+                Some((index, ..)) => Reason::ChildOfDeleted {
                     index: (*index).clone(),
                 },
-                (None, None) => return Verdict::Keep(self.stays_unjudged(digest)),
+                None => return Verdict::Keep(self.stays_unjudged(digest)),
             },
         };
         // It comes after all that it hangs on, and is as old as the oldest of
@@ -514,6 +590,13 @@ impl<'a> Court<'a> {
         if pushed_at > NEVER_SOONER_THAN.before(self.now) {
             return Verdict::Keep(Reason::JustPushed);
         }
+        if let Some(tag) = image
+            .tags
+            .iter()
+            .find(|tag| retention.keep_tags.selects(tag))
+        {
+            return Verdict::Keep(Reason::TagKept { tag: tag.clone() });
+        }
         let go = |reason| Verdict::Go {
             reason,
             after: vec![],
@@ -523,6 +606,22 @@ impl<'a> Court<'a> {
         if !image.named() {
             let after = retention.remove_untagged_after;
             let remove_untagged_after = after.to_string();
+            // A signature by tag may be about an image of another repository;
+            // an OCI referrer is in the repository of its subject or about
+            // nothing.
+            let apart = || {
+                image.attached_by_tag().find(|subject| {
+                    !self.repository.images.contains_key(subject) && self.registry.may_have(subject)
+                })
+            };
+            if let Some(subject) = apart() {
+                return Verdict::Keep(Reason::SubjectElsewhere { subject });
+            }
+            if let Some(index) = self.unreadable {
+                return Verdict::Keep(Reason::MayBePartOfArchived {
+                    index: index.clone(),
+                });
+            }
             return if pushed_at > after.before(self.now) {
                 Verdict::Keep(Reason::UntaggedYoung {
                     remove_untagged_after,
@@ -534,13 +633,6 @@ impl<'a> Court<'a> {
                     remove_untagged_after,
                 })
             };
-        }
-        if let Some(tag) = image
-            .tags
-            .iter()
-            .find(|tag| retention.keep_tags.selects(tag))
-        {
-            return Verdict::Keep(Reason::TagKept { tag: tag.clone() });
         }
         let keep_newest = retention.keep_newest;
         if self.newest.contains(digest) {

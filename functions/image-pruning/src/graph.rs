@@ -17,8 +17,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) parents: HashMap<&'a Digest, Vec<&'a Digest>>,
     /// Subject to its referrers.
     pub(crate) referrers: HashMap<&'a Digest, Vec<&'a Digest>>,
-    /// Referrer to its subject, where that exists.
-    pub(crate) subject: HashMap<&'a Digest, &'a Digest>,
+    /// Referrer to its subjects, where these exist.
+    pub(crate) subjects: HashMap<&'a Digest, Vec<&'a Digest>>,
 }
 
 impl<'a> Graph<'a> {
@@ -30,11 +30,17 @@ impl<'a> Graph<'a> {
                     graph.parents.entry(child).or_default().push(digest);
                 }
             }
-            // A thing that is about itself is about nothing.
-            let subject = image.refers_to().filter(|subject| subject != digest);
-            if let Some((subject, _)) = subject.and_then(|s| repository.images.get_key_value(&s)) {
-                graph.referrers.entry(subject).or_default().push(digest);
-                graph.subject.insert(digest, subject);
+            for subject in image.refers_to() {
+                // A thing that is about itself is about nothing.
+                let other = repository.images.get_key_value(&subject);
+                let Some((subject, _)) = other.filter(|(subject, _)| *subject != digest) else {
+                    continue;
+                };
+                let of_referrer = graph.subjects.entry(digest).or_default();
+                if !of_referrer.contains(&subject) {
+                    of_referrer.push(subject);
+                    graph.referrers.entry(subject).or_default().push(digest);
+                }
             }
         }
         graph
@@ -95,14 +101,6 @@ pub(crate) fn protected<'a>(
             by_tag.insert(tag, digest);
         }
     }
-    // A tag names an index or an image, never a child or a signature.
-    let may_have_had_the_tag = || {
-        repository.images.iter().filter(|(digest, image)| {
-            let alone = !graph.parents.contains_key(digest) && !graph.subject.contains_key(digest);
-            image.tags.is_empty() && alone
-        })
-    };
-
     let mut uses: Vec<&Use> = uses.to_vec();
     // The reason that is told is the weightiest: a running task before a task
     // definition that also names the image.
@@ -113,7 +111,7 @@ pub(crate) fn protected<'a>(
             Pin::Digest(digest) => repository.images.get_key_value(digest).map(|(d, _)| d),
             Pin::Tag(tag) | Pin::WasTag(tag) => by_tag.get(tag.as_str()).copied(),
         };
-        if let Pin::WasTag(_) = used.pin {
+        if let (Pin::WasTag(_), false) = (&used.pin, repository.tags_stay) {
             unresolved.get_or_insert(used);
         }
         if let Some(digest) = digest {
@@ -123,7 +121,7 @@ pub(crate) fn protected<'a>(
         }
     }
     if let Some(used) = unresolved {
-        for (digest, _) in may_have_had_the_tag() {
+        for digest in repository.images.keys() {
             reasons
                 .entry(digest)
                 .or_insert_with(|| Reason::MayBeDeployed(used.by.clone()));
@@ -135,8 +133,8 @@ pub(crate) fn protected<'a>(
     let mut seen: HashSet<&'a Digest> = up.iter().copied().collect();
     while let Some(digest) = up.pop_front() {
         let parents = graph.parents.get(digest).into_iter().flatten();
-        let subject = graph.subject.get(digest);
-        for above in parents.chain(subject) {
+        let subjects = graph.subjects.get(digest).into_iter().flatten();
+        for above in parents.chain(subjects) {
             if seen.insert(above) {
                 up.push_back(above);
                 reasons.entry(above).or_insert_with(|| Reason::HoldsUsed {

@@ -10,22 +10,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_config::SdkConfig;
 use aws_sdk_ecs as ecs;
 use aws_sdk_ecs::types::{
-    DeploymentControllerType, DesiredStatus, Service, ServiceDeploymentStatus, ServiceField,
-    ServiceRevision, SortOrder, TaskDefinitionStatus, VersionConsistency,
+    DeploymentControllerType, DesiredStatus, Service, ServiceDeploymentStatus, ServiceRevision,
+    SortOrder, Task, TaskDefinitionStatus, VersionConsistency,
 };
 use aws_sdk_lambda as lambda;
 use aws_sdk_lambda::types::{FunctionConfiguration, FunctionVersion, PackageType};
 use futures::{StreamExt, stream};
 use steward::aws::{self, ErrorKind};
 use steward::engine::{Gap, Hides};
+use tokio::sync::Semaphore;
 
 use crate::policy::InUse;
 use crate::reference::{self, Digest};
 use crate::world::{Pin, Use, User, UserKind};
 
-/// Calls of one kind that are under way at once. ECS throttles describes of
-/// task definitions soonest.
-const AT_ONCE: usize = 6;
+/// Describes that are under way at once, in all. ECS throttles those of task
+/// definitions soonest.
+const CALLS_AT_ONCE: usize = 8;
+
+/// Things that are looked at side by side; what they call waits its turn for
+/// one of [`CALLS_AT_ONCE`].
+const AT_ONCE: usize = 8;
 
 /// Everything that was found out about users of images.
 #[derive(Debug, Default)]
@@ -81,6 +86,14 @@ impl Reading {
             let reference = match reference::parse(&used.image) {
                 Ok(Some(reference)) => reference,
                 Ok(None) => continue,
+                Err(error)
+                    if error
+                        .registry
+                        .as_ref()
+                        .is_some_and(|(a, r)| a != account || r != region) =>
+                {
+                    continue;
+                }
                 Err(error) => {
                     gaps.push(Gap {
                         read: format!("{error} ({})", used.by),
@@ -130,6 +143,41 @@ struct Containers {
     images: Vec<(String, String, ByTag)>,
 }
 
+impl Containers {
+    /// All of them as used by somebody.
+    fn used(&self, by: &User, by_tag: impl Fn(ByTag) -> ByTag) -> impl Iterator<Item = Used> {
+        let used = |(_, image, as_written): &(String, String, ByTag)| Used {
+            image: image.clone(),
+            digest: None,
+            by_tag: by_tag(*as_written),
+            by: by.clone(),
+        };
+        self.images.iter().map(used).collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// A task definition that could not be read.
+struct Unread {
+    read: String,
+    /// It does not exist any more.
+    gone: bool,
+}
+
+/// What a revision runs, for telling releases apart.
+fn release_of(revision: &ServiceRevision) -> Vec<(String, String)> {
+    let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
+    let mut images: Vec<(String, String)> = revision
+        .container_images()
+        .iter()
+        .map(|c| (text(c.image()), text(c.image_digest())))
+        .collect();
+    images.sort();
+    if images.iter().any(|(_, digest)| digest.is_empty()) || images.is_empty() {
+        images.push((text(revision.task_definition()), String::new()));
+    }
+    images
+}
+
 /// The image of one version of a Lambda function.
 #[derive(Debug)]
 struct FunctionImage {
@@ -143,6 +191,7 @@ struct FunctionImage {
 pub(crate) struct Users {
     ecs: ecs::Client,
     lambda: lambda::Client,
+    calls: Semaphore,
     definitions: Mutex<HashMap<String, Arc<Containers>>>,
     revisions: Mutex<HashMap<String, Arc<ServiceRevision>>>,
     functions: Mutex<HashMap<String, Arc<FunctionImage>>>,
@@ -171,10 +220,18 @@ impl Users {
         Self {
             ecs: ecs::Client::new(config),
             lambda: lambda::Client::new(config),
+            calls: Semaphore::new(CALLS_AT_ONCE),
             definitions: Mutex::default(),
             revisions: Mutex::default(),
             functions: Mutex::default(),
         }
+    }
+
+    /// Makes a call when its turn has come.
+    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
+        // The semaphore is never closed; were it, the call would still be made.
+        let _turn = self.calls.acquire().await.ok();
+        call.await
     }
 
     /// Reads every user of images that there is.
@@ -263,13 +320,12 @@ impl Users {
     async fn describe_tasks(&self, cluster: &str, arns: Vec<String>, stopped: bool) -> Reading {
         let mut all = Reading::default();
         let asked = arns.len();
-        let answer = self
+        let request = self
             .ecs
             .describe_tasks()
             .cluster(cluster)
-            .set_tasks(Some(arns))
-            .send()
-            .await;
+            .set_tasks(Some(arns));
+        let answer = self.call(request.send()).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => return all,
@@ -299,42 +355,69 @@ impl Users {
             UserKind::Task
         };
         for task in answer.tasks() {
-            let id = task.task_arn().map_or("without ARN", short);
-            let by = User {
-                kind,
-                name: format!("{id} (cluster {})", short(cluster)),
-            };
-            // A service's task gets the digest of its deployment, which is read
-            // with the service.
-            let of_service = task
-                .group()
-                .is_some_and(|group| group.starts_with("service:"));
-            let by_tag = if of_service {
-                ByTag::LooksUp
-            } else {
-                ByTag::HasLookedUp
-            };
-            for container in task.containers() {
-                if stopped && container.image_digest().is_none() {
-                    // It stopped before it had pulled anything.
-                    continue;
-                }
-                let Some(image) = container.image() else {
-                    all.gap(
-                        format!("ecs:DescribeTasks: {by} has a container without image"),
-                        "ecs:DescribeTasks",
-                    );
-                    continue;
-                };
-                all.images.push(Used {
-                    image: image.to_owned(),
-                    digest: container.image_digest().map(Digest::new),
-                    by_tag,
-                    by: by.clone(),
-                });
-            }
+            all.add(self.task(cluster, task, kind).await);
         }
         all
+    }
+
+    async fn task(&self, cluster: &str, task: &Task, kind: UserKind) -> Reading {
+        let mut all = Reading::default();
+        let id = task.task_arn().map_or("without ARN", short);
+        let by = User {
+            kind,
+            name: format!("{id} (cluster {})", short(cluster)),
+        };
+        // What a service's task is about to pull is the digest of its
+        // deployment, which is read with the service.
+        let of_service = task
+            .group()
+            .is_some_and(|group| group.starts_with("service:"));
+        let has_pulled = task.last_status() == Some("RUNNING");
+        let by_tag = if of_service && !has_pulled {
+            ByTag::LooksUp
+        } else {
+            ByTag::HasLookedUp
+        };
+        for container in task.containers() {
+            if kind == UserKind::StoppedTask && container.image_digest().is_none() {
+                // It stopped before it had pulled anything.
+                continue;
+            }
+            let image = match container.image() {
+                Some(image) => image.to_owned(),
+                // What AWS adds to a task (GuardDuty's agent, the proxy of
+                // Service Connect) has no image and is not in its definition.
+                None => match self
+                    .image_of(task, container.name().unwrap_or_default())
+                    .await
+                {
+                    Ok(Some(image)) => image,
+                    Ok(None) => continue,
+                    Err(unread) => {
+                        all.gap(unread.read, "ecs:DescribeTaskDefinition");
+                        continue;
+                    }
+                },
+            };
+            all.images.push(Used {
+                image,
+                digest: container.image_digest().map(Digest::new),
+                by_tag,
+                by: by.clone(),
+            });
+        }
+        all
+    }
+
+    /// The image of a task's container by its definition, if it is in there.
+    async fn image_of(&self, task: &Task, container: &str) -> Result<Option<String>, Unread> {
+        let definition = task.task_definition_arn().unwrap_or_default();
+        let containers = self.containers(definition).await?;
+        Ok(containers
+            .images
+            .iter()
+            .find(|(name, ..)| name == container)
+            .map(|(_, image, _)| image.clone()))
     }
 
     async fn services(&self, cluster: &str, settings: &InUse) -> Reading {
@@ -368,14 +451,12 @@ impl Users {
     ) -> Reading {
         let mut all = Reading::default();
         let asked = arns.len();
-        let answer = self
+        let request = self
             .ecs
             .describe_services()
             .cluster(cluster)
-            .set_services(Some(arns))
-            .include(ServiceField::Tags)
-            .send()
-            .await;
+            .set_services(Some(arns));
+        let answer = self.call(request.send()).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => return all,
@@ -419,91 +500,137 @@ impl Users {
             name: name.clone(),
         };
 
-        let mut revisions: BTreeMap<String, UserKind> = BTreeMap::new();
-        let controller = service.deployment_controller().map(|c| c.r#type());
-        // Only the ECS controller keeps service deployments; task sets below
-        // are what the others have.
-        if matches!(controller, None | Some(DeploymentControllerType::Ecs)) {
-            match self
-                .successful_revisions(arn, settings.rollback_deployments as usize)
-                .await
-            {
-                Ok(targets) => {
-                    revisions.extend(
-                        targets
-                            .into_iter()
-                            .map(|arn| (arn, UserKind::RollbackTarget)),
-                    );
-                }
-                Err(read) => all.gap(read, "ecs:ListServiceDeployments"),
-            }
-        }
-        let current = service
-            .current_service_revisions()
-            .iter()
-            .filter_map(|r| r.arn());
-        revisions.extend(current.map(|arn| (arn.to_owned(), UserKind::Deployment)));
-
         // Definitions whose images some revision of the present deployments
         // tells digest by digest.
         let mut told: BTreeSet<String> = BTreeSet::new();
-        let arns: Vec<String> = revisions.keys().cloned().collect();
-        match self.describe_revisions(&arns).await {
-            Ok(found) => {
-                for revision in found {
-                    let kind = revision
-                        .service_revision_arn()
-                        .and_then(|arn| revisions.get(arn))
-                        .copied()
-                        .unwrap_or(UserKind::RollbackTarget);
-                    if kind == UserKind::Deployment {
-                        told.extend(revision.task_definition().map(str::to_owned));
-                    }
-                    all.add(self.revision_images(&revision, user(kind)).await);
-                }
+        let current: Vec<String> = service
+            .current_service_revisions()
+            .iter()
+            .filter_map(|revision| revision.arn().map(str::to_owned))
+            .collect();
+        let current = match self.describe_revisions(&current).await {
+            Ok(current) => current,
+            Err(read) => {
+                all.gap(read, "ecs:DescribeServiceRevisions");
+                vec![]
             }
-            Err(read) => all.gap(read, "ecs:DescribeServiceRevisions"),
+        };
+        for revision in &current {
+            told.extend(revision.task_definition().map(str::to_owned));
+            match self
+                .revision_images(revision, user(UserKind::Deployment))
+                .await
+            {
+                Ok(images) => all.images.extend(images),
+                Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
+            }
         }
 
-        let mut untold: BTreeMap<&str, UserKind> = BTreeMap::new();
-        let deployed = service
-            .deployments()
-            .iter()
-            .filter_map(|d| d.task_definition());
-        for definition in deployed.chain(service.task_definition()) {
-            if !told.contains(definition) {
-                untold.insert(definition, UserKind::Deployment);
-            }
-        }
-        for set in service.task_sets() {
-            untold.extend(
-                set.task_definition()
-                    .map(|definition| (definition, UserKind::TaskSet)),
-            );
-        }
-        for (definition, kind) in untold {
-            match self.containers(definition).await {
-                Ok(containers) => {
-                    for (_, image, by_tag) in &containers.images {
-                        all.images.push(Used {
-                            image: image.clone(),
-                            digest: None,
-                            by_tag: *by_tag,
-                            by: user(kind),
-                        });
+        // Only the ECS controller keeps service deployments; task sets below
+        // are what the others have.
+        let controller = service.deployment_controller().map(|c| c.r#type());
+        if matches!(controller, None | Some(DeploymentControllerType::Ecs)) {
+            let most = settings.rollback_deployments as usize;
+            match self.rollback_targets(cluster, arn, &current, most).await {
+                Ok(targets) => {
+                    for revision in targets {
+                        match self
+                            .revision_images(&revision, user(UserKind::RollbackTarget))
+                            .await
+                        {
+                            Ok(images) => all.images.extend(images),
+                            // Without its definition nothing can go back to it.
+                            Err(unread) if unread.gone => {}
+                            Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
+                        }
                     }
                 }
-                Err(read) => all.gap(read, "ecs:DescribeTaskDefinition"),
+                Err((read, grant)) => all.gap(read, grant),
+            }
+        }
+
+        // Deployments that have no revision. While tasks of one run, these tell
+        // the digest; without, only the tag is known.
+        let mut untold: BTreeMap<&str, (UserKind, bool)> = BTreeMap::new();
+        let deployments = service.deployments().iter().map(|deployment| {
+            let runs = deployment.running_count() > 0;
+            (deployment.task_definition(), UserKind::Deployment, runs)
+        });
+        let sets = service.task_sets().iter().map(|set| {
+            let runs = set.running_count() > 0;
+            (set.task_definition(), UserKind::TaskSet, runs)
+        });
+        for (definition, kind, runs) in deployments.chain(sets) {
+            if let Some(definition) = definition {
+                let (_, all_run) = untold.entry(definition).or_insert((kind, true));
+                *all_run &= runs;
+            }
+        }
+        if let Some(definition) = service.task_definition() {
+            untold
+                .entry(definition)
+                .or_insert((UserKind::Deployment, false));
+        }
+        untold.retain(|definition, _| !told.contains(*definition));
+        for (definition, (kind, runs)) in untold {
+            match self.containers(definition).await {
+                Ok(containers) => all.images.extend(containers.used(&user(kind), |by_tag| {
+                    if runs { ByTag::LooksUp } else { by_tag }
+                })),
+                Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
             }
         }
         all
     }
 
-    /// The revisions of the last successful deployments, newest first.
+    /// What the service can be rolled back to: the last successful deployments
+    /// that ran something else than the present ones, and than each other.
+    /// Deployments that only restarted the same release count once.
+    async fn rollback_targets(
+        &self,
+        cluster: &str,
+        service: &str,
+        current: &[Arc<ServiceRevision>],
+        most: usize,
+    ) -> Result<Vec<Arc<ServiceRevision>>, (String, &'static str)> {
+        let arns = self
+            .successful_revisions(cluster, service)
+            .await
+            .map_err(|read| (read, "ecs:ListServiceDeployments"))?;
+        let mut releases: BTreeSet<_> = current
+            .iter()
+            .map(|revision| release_of(revision))
+            .collect();
+        let mut targets = Vec::new();
+        for chunk in arns.chunks(20) {
+            let found = self
+                .describe_revisions(chunk)
+                .await
+                .map_err(|read| (read, "ecs:DescribeServiceRevisions"))?;
+            let by_arn: HashMap<&str, &Arc<ServiceRevision>> = found
+                .iter()
+                .filter_map(|revision| Some((revision.service_revision_arn()?, revision)))
+                .collect();
+            // In the order of the deployments, which the answer need not have.
+            for revision in chunk.iter().filter_map(|arn| by_arn.get(arn.as_str())) {
+                if targets.len() < most && releases.insert(release_of(revision)) {
+                    targets.push(Arc::clone(revision));
+                }
+            }
+            if targets.len() >= most {
+                break;
+            }
+        }
+        Ok(targets)
+    }
+
+    /// The revisions of the successful deployments, newest first. ECS keeps
+    /// deployments for 90 days (Amazon ECS Developer Guide, "View service
+    /// history using Amazon ECS service deployments").
     async fn successful_revisions(
         &self,
+        cluster: &str,
         service: &str,
-        most: usize,
     ) -> Result<Vec<String>, String> {
         let failed = |why: String| {
             Err(format!(
@@ -512,20 +639,18 @@ impl Users {
             ))
         };
         let mut deployments = Vec::new();
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
             // The SDK has no paginator for this operation.
-            let answer = self
+            let request = self
                 .ecs
                 .list_service_deployments()
                 .service(service)
-                .cluster(cluster_of(service))
+                .cluster(cluster)
                 .status(ServiceDeploymentStatus::Successful)
                 .max_results(100)
-                .set_next_token(token)
-                .send()
-                .await;
-            let answer = match answer {
+                .set_next_token(token.clone());
+            let answer = match self.call(request.send()).await {
                 Ok(answer) => answer,
                 // Deleted since it was described.
                 Err(error)
@@ -545,17 +670,22 @@ impl Users {
                 let at = brief.created_at().map(|at| at.as_nanos());
                 deployments.push((at, brief.target_service_revision_arn));
             }
-            token = answer.next_token;
+            let next = answer.next_token.filter(|next| !next.is_empty());
+            if next.is_some() && next == token {
+                return failed("the same page comes again and again".to_owned());
+            }
+            token = next;
             if token.is_none() {
                 break;
             }
         }
         deployments.sort();
+        let mut seen = BTreeSet::new();
         Ok(deployments
             .into_iter()
             .rev()
             .filter_map(|(_, arn)| arn)
-            .take(most)
+            .filter(|arn| seen.insert(arn.clone()))
             .collect())
     }
 
@@ -572,15 +702,13 @@ impl Users {
             }
         }
         for chunk in unknown.chunks(20) {
-            let answer = self
+            let request = self
                 .ecs
                 .describe_service_revisions()
-                .set_service_revision_arns(Some(chunk.to_vec()))
-                .send()
-                .await
-                .map_err(|error| {
-                    format!("ecs:DescribeServiceRevisions: {}", aws::explain(&error))
-                })?;
+                .set_service_revision_arns(Some(chunk.to_vec()));
+            let answer = self.call(request.send()).await.map_err(|error| {
+                format!("ecs:DescribeServiceRevisions: {}", aws::explain(&error))
+            })?;
             if let Some(failure) = answer
                 .failures()
                 .iter()
@@ -614,48 +742,47 @@ impl Users {
         Ok(found)
     }
 
-    async fn revision_images(&self, revision: &ServiceRevision, by: User) -> Reading {
-        let mut all = Reading::default();
-        let open = revision
-            .container_images()
-            .iter()
-            .any(|c| c.image_digest().is_none());
-        let definition = revision.task_definition().unwrap_or_default();
-        let containers = if open || revision.container_images().is_empty() {
-            match self.containers(definition).await {
-                Ok(containers) => Some(containers),
-                Err(read) => {
-                    all.gap(read, "ecs:DescribeTaskDefinition");
-                    return all;
-                }
-            }
-        } else {
-            None
-        };
+    /// The images of a revision: by digest where it has one, and as its
+    /// definition says where it has not.
+    async fn revision_images(
+        &self,
+        revision: &ServiceRevision,
+        by: User,
+    ) -> Result<Vec<Used>, Unread> {
+        let mut images = Vec::new();
         let mut told = BTreeSet::new();
         for container in revision.container_images() {
             let (Some(image), Some(digest)) = (container.image(), container.image_digest()) else {
                 continue;
             };
-            told.extend(container.container_name());
-            all.images.push(Used {
+            told.extend(container.container_name().map(str::to_owned));
+            images.push(Used {
                 image: image.to_owned(),
                 digest: Some(Digest::new(digest)),
                 by_tag: ByTag::LooksUp,
                 by: by.clone(),
             });
         }
-        for (name, image, by_tag) in containers.iter().flat_map(|c| &c.images) {
-            if !told.contains(name.as_str()) {
-                all.images.push(Used {
-                    image: image.clone(),
-                    digest: None,
-                    by_tag: *by_tag,
-                    by: by.clone(),
-                });
-            }
+        // A present deployment's containers are all looked for: one that the
+        // revision leaves out is used all the same.
+        let complete = !told.is_empty()
+            && told.len() == revision.container_images().len()
+            && by.kind != UserKind::Deployment;
+        if !complete {
+            let definition = revision.task_definition().unwrap_or_default();
+            let containers = self.containers(definition).await?;
+            let untold = containers
+                .images
+                .iter()
+                .filter(|(name, ..)| !told.contains(name));
+            images.extend(untold.map(|(_, image, by_tag)| Used {
+                image: image.clone(),
+                digest: None,
+                by_tag: *by_tag,
+                by: by.clone(),
+            }));
         }
-        all
+        Ok(images)
     }
 
     /// The newest revisions of every active task-definition family.
@@ -686,7 +813,7 @@ impl Users {
                 of_family.push(arn);
             }
         }
-        let described: Vec<Result<Arc<Containers>, String>> =
+        let described: Vec<Result<Arc<Containers>, Unread>> =
             stream::iter(newest.into_values().flatten())
                 .map(|arn| async move { self.containers(&arn).await })
                 .buffer_unordered(AT_ONCE)
@@ -695,46 +822,45 @@ impl Users {
         for containers in described {
             match containers {
                 Ok(containers) => {
-                    let name = short(&containers.arn).to_owned();
-                    for (_, image, _) in &containers.images {
-                        all.images.push(Used {
-                            image: image.clone(),
-                            digest: None,
-                            by_tag: ByTag::LooksUp,
-                            by: User {
-                                kind: UserKind::TaskDefinition,
-                                name: name.clone(),
-                            },
-                        });
-                    }
+                    let by = User {
+                        kind: UserKind::TaskDefinition,
+                        name: short(&containers.arn).to_owned(),
+                    };
+                    all.images.extend(containers.used(&by, |_| ByTag::LooksUp));
                 }
-                Err(read) => all.gap(read, "ecs:DescribeTaskDefinition"),
+                Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
             }
         }
         all
     }
 
-    async fn containers(&self, definition: &str) -> Result<Arc<Containers>, String> {
+    async fn containers(&self, definition: &str) -> Result<Arc<Containers>, Unread> {
         if let Some(containers) = known(&self.definitions, definition) {
             return Ok(containers);
         }
-        let failed =
-            |why: String| format!("ecs:DescribeTaskDefinition of {}: {why}", short(definition));
-        let answer = self
+        let failed = |why: String, gone| Unread {
+            read: format!("ecs:DescribeTaskDefinition of {}: {why}", short(definition)),
+            gone,
+        };
+        let request = self
             .ecs
             .describe_task_definition()
-            .task_definition(definition)
-            .send()
-            .await
-            .map_err(|error| failed(aws::explain(&error)))?;
+            .task_definition(definition);
+        let answer = self.call(request.send()).await.map_err(|error| {
+            // "Unable to describe task definition" is a ClientException.
+            let gone = aws::code(&error) == Some("ClientException");
+            failed(aws::explain(&error), gone)
+        })?;
         let found = answer
-            .task_definition()
-            .ok_or_else(|| failed("no answer".to_owned()))?;
+            .task_definition
+            .and_then(|definition| definition.container_definitions)
+            .filter(|containers| !containers.is_empty())
+            .ok_or_else(|| failed("the answer has no containers in it".to_owned(), false))?;
         let mut images = Vec::new();
-        for container in found.container_definitions() {
+        for container in &found {
             let image = container
                 .image()
-                .ok_or_else(|| failed("a container has no image".to_owned()))?;
+                .ok_or_else(|| failed("a container has no image".to_owned(), false))?;
             let by_tag = match container.version_consistency() {
                 Some(VersionConsistency::Disabled) => ByTag::LooksUp,
                 _ => ByTag::HasLookedUp,
@@ -787,19 +913,20 @@ impl Users {
             kind: UserKind::LambdaFunction,
             name: format!("{name}:{version}"),
         };
-        // Every change of a version's code or settings gives a new revision id.
+        // A published version never changes its code; `$LATEST` may be in the
+        // middle of a change.
         let key = function
             .revision_id()
+            .filter(|_| version != "$LATEST")
             .map(|id| format!("{name}:{version}:{id}"));
         let mut image = key.as_ref().and_then(|key| known(&self.functions, key));
         if image.is_none() {
-            let answer = self
+            let request = self
                 .lambda
                 .get_function()
                 .function_name(name)
-                .qualifier(version)
-                .send()
-                .await;
+                .qualifier(version);
+            let answer = self.call(request.send()).await;
             let code = match answer {
                 Ok(answer) => answer.code,
                 Err(error) if aws::kind(&error) == ErrorKind::NotFound => return all,
@@ -862,12 +989,4 @@ impl Reading {
             );
         }
     }
-}
-
-/// The cluster in a service's ARN (`…:service/CLUSTER/SERVICE`); the old
-/// format without one belongs to services that have no deployments to list.
-fn cluster_of(service: &str) -> &str {
-    let mut parts = service.rsplit('/');
-    let _service = parts.next();
-    parts.next().unwrap_or("default")
 }

@@ -18,7 +18,7 @@ mod world;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steward::engine::{ActionView, Function, PlanOf, ScopeError, Seen};
-use steward::event::Event;
+use steward::event::{EcrImageAction, EcrResult, Event};
 use steward::guard::{RunLimits, UnitLimits};
 
 pub use crate::action::{ACTION_KINDS, Action, DeleteImage};
@@ -57,7 +57,14 @@ impl Function for ImagePruning {
     fn scope(event: &Event) -> Result<Scope, ScopeError> {
         match event {
             Event::Schedule(_) => Ok(Scope::Everything),
-            Event::EcrImage(image) => Ok(Scope::Repositories(vec![image.repository.clone()])),
+            // A push is work; what a prune itself causes must not wake the
+            // next one, past the limits of a run.
+            Event::EcrImage(image) => Ok(Scope::Repositories(
+                (image.action == EcrImageAction::Push && image.result == Some(EcrResult::Success))
+                    .then(|| image.repository.clone())
+                    .into_iter()
+                    .collect(),
+            )),
             Event::Manual(manual) => scope_of_parameters(&manual.parameters),
             other => Err(ScopeError(format!(
                 "image-pruning does not take {} events; allowed: schedules, ECR Image Action, and \

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_config::SdkConfig;
 use aws_sdk_ecr as ecr;
 use aws_sdk_ecr::types::{
-    DescribeImagesFilter, ImageDetail, ImageFailureCode, ImageIdentifier, ImageStatus,
-    ImageStatusFilter,
+    DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatus, ImageStatusFilter,
+    ImageTagMutability,
 };
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::in_use::{Reading, Users};
 use crate::policy::PruningPolicy;
+use crate::reference;
 use crate::world::{Digest, Image, Repository, World};
 use crate::{ImagePruning, Scope};
 
@@ -59,7 +60,8 @@ pub struct Registry {
 pub(crate) struct Last {
     pub(crate) account: String,
     pub(crate) region: String,
-    pub(crate) repositories: BTreeMap<String, (String, Repository)>,
+    /// ARN and images by name.
+    pub(crate) repositories: BTreeMap<String, (String, Arc<Repository>)>,
 }
 
 /// A repository as it is listed.
@@ -67,6 +69,7 @@ struct Listed {
     name: String,
     arn: String,
     account: String,
+    tags_stay: bool,
 }
 
 /// A repository as it was read; `None` when it has gone since it was listed.
@@ -101,11 +104,12 @@ impl Registry {
         }
     }
 
+    /// The selected repositories, and whether there are others.
     async fn repositories(
         &self,
         policy: &PruningPolicy,
         scope: &Scope,
-    ) -> Seen<BTreeMap<String, (Listed, Repository)>> {
+    ) -> (Seen<BTreeMap<String, (Listed, Repository)>>, bool) {
         let mut seen: Seen<BTreeMap<String, (Listed, Repository)>> = Seen::default();
         let mut listed = Vec::new();
         let pages = self
@@ -123,6 +127,8 @@ impl Registry {
             });
         }
         for repository in repositories {
+            let tags_stay =
+                repository.image_tag_mutability() == Some(&ImageTagMutability::Immutable);
             let (Some(name), Some(arn), Some(account)) = (
                 repository.repository_name,
                 repository.repository_arn,
@@ -132,8 +138,14 @@ impl Registry {
                     .push("ECR lists a repository without name, ARN or registry".to_owned());
                 continue;
             };
-            listed.push(Listed { name, arn, account });
+            listed.push(Listed {
+                name,
+                arn,
+                account,
+                tags_stay,
+            });
         }
+        let there = listed.len();
         if let Scope::Repositories(names) = scope {
             for name in names {
                 if !listed.iter().any(|l| l.name == *name) {
@@ -147,6 +159,7 @@ impl Registry {
             listed.retain(|l| names.contains(&l.name));
         }
         listed.retain(|l| policy.selects(&l.name));
+        let mut more = !seen.gaps.is_empty() || listed.len() < there;
 
         let mut reads = stream::iter(listed)
             .map(|listed| self.repository(listed))
@@ -154,11 +167,12 @@ impl Registry {
         while let Some(read) = reads.next().await {
             seen.gaps.extend(read.gaps);
             if let Some(repository) = read.repository {
+                more |= !repository.complete;
                 seen.world
                     .insert(read.listed.name.clone(), (read.listed, repository));
             }
         }
-        seen
+        (seen, more)
     }
 
     async fn repository(&self, listed: Listed) -> Read {
@@ -173,6 +187,7 @@ impl Registry {
         let (hold, images) = futures::join!(self.hold_of(&listed.arn), self.images(&listed.name));
         let mut repository = Repository {
             complete: true,
+            tags_stay: listed.tags_stay,
             ..Repository::default()
         };
         match hold {
@@ -199,7 +214,9 @@ impl Registry {
         }
         let mut unread = Vec::new();
         for (digest, (image, manifest)) in images {
-            if manifest != Manifest::Single {
+            // An archived image cannot be got (Amazon ECR User Guide,
+            // "Archiving an image"); what it lists stays unknown.
+            if manifest != Manifest::Single && !image.archived {
                 unread.push(digest.clone());
             }
             repository.images.insert(digest, image);
@@ -216,10 +233,6 @@ impl Registry {
                     if let Some(image) = repository.images.get_mut(&digest) {
                         image.children = children;
                     }
-                }
-                // Deleted since it was listed.
-                Children::Gone => {
-                    repository.images.remove(&digest);
                 }
                 Children::Unknown(why) => gap(why, "ecr:BatchGetImage"),
             }
@@ -320,15 +333,15 @@ impl Registry {
             let Some(known) = id.and_then(|id| found.get_mut(&Digest::new(id))) else {
                 continue;
             };
-            *known = match failure.failure_code() {
-                Some(ImageFailureCode::ImageNotFound) => Children::Gone,
-                code => Children::Unknown(format!(
-                    "index {}: {} {}",
-                    id.unwrap_or_default(),
-                    code.map_or("no failure code", |code| code.as_str()),
-                    failure.failure_reason().unwrap_or_default()
-                )),
-            };
+            // Also one that is not found: it was listed a moment ago.
+            *known = Children::Unknown(format!(
+                "index {}: {} {}",
+                id.unwrap_or_default(),
+                failure
+                    .failure_code()
+                    .map_or("no failure code", |code| code.as_str()),
+                failure.failure_reason().unwrap_or_default()
+            ));
         }
         for image in answer.images() {
             let id = image.image_id().and_then(|id| id.image_digest());
@@ -369,7 +382,6 @@ pub(crate) enum HoldError {
 /// What an index lists.
 enum Children {
     Are(Vec<Digest>),
-    Gone,
     Unknown(String),
 }
 
@@ -406,6 +418,7 @@ fn image_of(detail: ImageDetail) -> Option<(Digest, Image, Manifest)> {
             .and_then(|n| u64::try_from(n).ok()),
         children: vec![],
         subject: detail.subject_manifest_digest.map(Digest::new),
+        index: manifest != Manifest::Single,
         archived,
     };
     Some((Digest::new(detail.image_digest?), image, manifest))
@@ -416,12 +429,18 @@ impl Observe<ImagePruning> for Registry {
         // A reading from before this observation must not pass for a re-check
         // after it.
         *self.rechecked.lock().await = None;
-        let (repositories, users) = futures::join!(
+        if matches!(scope, Scope::Repositories(names) if names.is_empty()) {
+            return Seen::default();
+        }
+        let ((repositories, more_repositories), users) = futures::join!(
             self.repositories(policy, scope),
             self.users.read(&policy.in_use)
         );
         let mut seen = Seen {
-            world: World::default(),
+            world: World {
+                more_repositories,
+                ..World::default()
+            },
             gaps: repositories.gaps,
             warnings: repositories.warnings,
         };
@@ -433,15 +452,51 @@ impl Observe<ImagePruning> for Registry {
             last.region = listed.arn.split(':').nth(3).unwrap_or_default().to_owned();
             last.account = listed.account;
             last.repositories
-                .insert(name.clone(), (listed.arn, repository.clone()));
+                .insert(name.clone(), (listed.arn, Arc::new(repository.clone())));
             seen.world.repositories.insert(name, repository);
         }
         let (uses, gaps) = users.uses_of(&last.account, &last.region);
         seen.world.uses = uses.into_iter().collect();
         seen.gaps.extend(gaps);
+        seen.warnings
+            .extend(idle_references(policy, &last, &seen.world));
         seen.gaps.sort();
         seen.gaps.dedup();
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
         seen
     }
+}
+
+/// References of the policy that keep nothing: mistyped, moved on, or of
+/// another registry. The person who wrote one meant something to be kept.
+fn idle_references(policy: &PruningPolicy, last: &Last, world: &World) -> Vec<String> {
+    let mut idle = Vec::new();
+    for text in &policy.in_use.references {
+        let Ok(Some(reference)) = reference::parse(text) else {
+            continue;
+        };
+        let here = (reference.account.as_str(), reference.region.as_str());
+        if !last.account.is_empty() && here != (last.account.as_str(), last.region.as_str()) {
+            idle.push(format!(
+                "in_use.references: {text} is in another registry and keeps nothing here"
+            ));
+            continue;
+        }
+        let Some(repository) = world.repositories.get(&reference.repository) else {
+            continue;
+        };
+        let found = match (&reference.digest, &reference.tag) {
+            (Some(digest), _) => repository.images.contains_key(digest),
+            (None, tag) => repository
+                .images
+                .values()
+                .any(|image| image.tags.iter().any(|t| Some(t) == tag.as_ref())),
+        };
+        if !found {
+            idle.push(format!(
+                "in_use.references: {text} names no image, and keeps nothing"
+            ));
+        }
+    }
+    idle
 }

@@ -24,12 +24,14 @@ impl Digest {
         &self.0
     }
 
-    /// The digest that an old-style signature, attestation or SBOM is about:
-    /// cosign names them by tags such as `sha256-<hex>.sig`.
+    /// The digest that an attachment is about by its tag: the referrers tag
+    /// schema of OCI writes `sha256-<hex>` (OCI Distribution Specification,
+    /// "Referrers Tag Schema"), cosign adds `.sig`, `.att` or `.sbom`.
     pub fn of_attachment_tag(tag: &str) -> Option<Self> {
-        let (hex, suffix) = tag.strip_prefix("sha256-")?.split_once('.')?;
-        let known = matches!(suffix, "sig" | "att" | "sbom");
-        (known && is_hex64(hex)).then(|| Self(format!("sha256:{hex}")))
+        let rest = tag.strip_prefix("sha256-")?;
+        let (hex, suffix) = rest.split_at_checked(64)?;
+        let ended = suffix.is_empty() || suffix.starts_with(['.', '-', '_']);
+        (ended && is_hex64(hex)).then(|| Self(format!("sha256:{}", hex.to_ascii_lowercase())))
     }
 }
 
@@ -64,6 +66,8 @@ pub(crate) struct ImageReference {
 pub(crate) struct ReferenceError {
     reference: String,
     problem: &'static str,
+    /// Account and Region, as far as they could be read.
+    pub(crate) registry: Option<(String, String)>,
 }
 
 /// Reads a reference. `None` is one to another kind of registry (Docker Hub,
@@ -72,10 +76,12 @@ pub(crate) struct ReferenceError {
 /// # Errors
 /// When the host is Amazon ECR's and the rest makes no sense.
 pub(crate) fn parse(text: &str) -> Result<Option<ImageReference>, ReferenceError> {
-    let error = |problem| ReferenceError {
+    let error_in = |registry, problem| ReferenceError {
         reference: text.to_owned(),
         problem,
+        registry,
     };
+    let error = |problem| error_in(None, problem);
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(error("it is empty"));
@@ -86,6 +92,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<ImageReference>, ReferenceError
     let Some((account, region)) = registry(host).map_err(error)? else {
         return Ok(None);
     };
+    let error = |problem| error_in(Some((account.clone(), region.clone())), problem);
     let (name, digest) = match path.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
         None => (path, None),
@@ -93,7 +100,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<ImageReference>, ReferenceError
     let digest = match digest {
         None => None,
         Some(digest) if digest.strip_prefix("sha256:").is_some_and(is_hex64) => {
-            Some(Digest::new(digest))
+            Some(Digest::new(digest.to_ascii_lowercase()))
         }
         Some(_) => return Err(error("the digest is not sha256: and 64 hexadecimal digits")),
     };

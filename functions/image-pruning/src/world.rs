@@ -16,6 +16,8 @@ pub struct World {
     pub repositories: BTreeMap<String, Repository>,
     /// Who uses which image, in every repository.
     pub uses: Vec<Use>,
+    /// Whether there are repositories that are not among these.
+    pub more_repositories: bool,
 }
 
 /// One repository.
@@ -27,6 +29,8 @@ pub struct Repository {
     pub images: BTreeMap<Digest, Image>,
     /// Whether every page was read; when not, an absent image may exist.
     pub complete: bool,
+    /// Whether a tag, once pushed, always names the same image.
+    pub tags_stay: bool,
 }
 
 /// One image, index or other artifact.
@@ -38,8 +42,11 @@ pub struct Image {
     pub pushed_at: Option<Timestamp>,
     /// As ECR counts it: compressed; for an index the largest child.
     pub size_bytes: Option<u64>,
-    /// The images that an index lists; empty for anything else.
+    /// The images that an index lists; empty for anything else, and for an
+    /// archived index, which cannot be read.
     pub children: Vec<Digest>,
+    /// Whether it is an index, or may be one.
+    pub index: bool,
     /// What a referrer (signature, attestation, SBOM) is about.
     pub subject: Option<Digest>,
     /// Whether it is in a storage class from which nothing can be pulled.
@@ -47,13 +54,22 @@ pub struct Image {
 }
 
 impl Image {
-    /// What it is about: by the OCI `subject`, or by an old-style tag.
-    pub fn refers_to(&self) -> Option<Digest> {
-        self.subject.clone().or_else(|| {
-            self.tags
-                .iter()
-                .find_map(|tag| Digest::of_attachment_tag(tag))
-        })
+    /// What it is about: by the OCI `subject`, and by tags of attachments. One
+    /// SBOM can be about several images of the same content.
+    pub fn refers_to(&self) -> impl Iterator<Item = Digest> {
+        let by_tag = self
+            .tags
+            .iter()
+            .filter_map(|tag| Digest::of_attachment_tag(tag));
+        self.subject.clone().into_iter().chain(by_tag)
+    }
+
+    /// What it is about by its tags alone, which need not be in its repository:
+    /// cosign can keep signatures apart (`COSIGN_REPOSITORY`).
+    pub fn attached_by_tag(&self) -> impl Iterator<Item = Digest> {
+        self.tags
+            .iter()
+            .filter_map(|tag| Digest::of_attachment_tag(tag))
     }
 
     /// Whether a person gave it a name, as opposed to a tool that attached it
@@ -84,7 +100,7 @@ pub enum Pin {
     /// Whatever the tag points to when it is needed.
     Tag(String),
     /// What the tag pointed to when it was deployed, and no one knows any more:
-    /// it may be the tag's present image or any untagged one.
+    /// unless tags stay where they are, it may be any image.
     WasTag(String),
 }
 

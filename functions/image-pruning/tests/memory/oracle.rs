@@ -22,7 +22,7 @@ pub(crate) fn in_use(world: &World, name: &str) -> BTreeSet<Digest> {
                 more.insert(digest.clone());
             }
             if stays.contains(digest) {
-                more.extend(subject(repository, digest));
+                more.extend(subjects(repository, digest));
             }
         }
         more
@@ -34,7 +34,7 @@ pub(crate) fn in_use(world: &World, name: &str) -> BTreeSet<Digest> {
                 let there = |child: &&Digest| repository.images.contains_key(*child);
                 more.extend(image.children.iter().filter(there).cloned());
             }
-            if subject(repository, digest).is_some_and(|subject| stays.contains(&subject)) {
+            if !subjects(repository, digest).is_disjoint(stays) {
                 more.insert(digest.clone());
             }
         }
@@ -69,18 +69,8 @@ fn named_by(repository: &Repository, used: &Use) -> BTreeSet<Digest> {
             .into_iter()
             .collect(),
         Pin::Tag(tag) => with_tag(tag),
-        Pin::WasTag(tag) => {
-            let mut all: BTreeSet<Digest> = with_tag(tag);
-            for (digest, image) in &repository.images {
-                if image.tags.is_empty()
-                    && listed_by(repository, digest).is_empty()
-                    && subject(repository, digest).is_none()
-                {
-                    all.insert(digest.clone());
-                }
-            }
-            all
-        }
+        Pin::WasTag(tag) if repository.tags_stay => with_tag(tag),
+        Pin::WasTag(_) => repository.images.keys().cloned().collect(),
     }
 }
 
@@ -90,16 +80,23 @@ pub(crate) fn listed_by(repository: &Repository, digest: &Digest) -> BTreeSet<Di
     repository.images.keys().filter(lists).cloned().collect()
 }
 
-/// What an image is about, if that is there and not the image itself.
-pub(crate) fn subject(repository: &Repository, digest: &Digest) -> Option<Digest> {
-    let image = repository.images.get(digest)?;
-    let by_tag = image.tags.iter().find_map(|tag| {
-        let name = ["sig", "att", "sbom"]
-            .iter()
-            .find_map(|suffix| tag.strip_suffix(&format!(".{suffix}")))?;
-        let hex = name.strip_prefix("sha256-")?;
-        (hex.len() == 64).then(|| Digest::new(format!("sha256:{hex}")))
-    });
-    let subject = image.subject.clone().or(by_tag)?;
-    (subject != *digest && repository.images.contains_key(&subject)).then_some(subject)
+/// What an image is about, as far as that is there and not the image itself.
+pub(crate) fn subjects(repository: &Repository, digest: &Digest) -> BTreeSet<Digest> {
+    let Some(image) = repository.images.get(digest) else {
+        return BTreeSet::new();
+    };
+    let by_tag = image.tags.iter().filter_map(|tag| attached_to(tag));
+    let all = image.subject.clone().into_iter().chain(by_tag);
+    all.filter(|subject| subject != digest && repository.images.contains_key(subject))
+        .collect()
+}
+
+/// What a tag of an attachment names.
+pub(crate) fn attached_to(tag: &str) -> Option<Digest> {
+    let name = ["sig", "att", "sbom"]
+        .iter()
+        .find_map(|suffix| tag.strip_suffix(&format!(".{suffix}")))
+        .unwrap_or(tag);
+    let hex = name.strip_prefix("sha256-")?;
+    (hex.len() == 64).then(|| Digest::new(format!("sha256:{hex}")))
 }

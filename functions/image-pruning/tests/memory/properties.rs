@@ -82,7 +82,13 @@ fn repository(of: usize) -> impl Strategy<Value = Repository> {
                     pushed_at: age.map(|hours| now() - SignedDuration::from_hours(hours)),
                     archived,
                     size_bytes: Some(1000),
-                    children: children.map(|c| digest(of, c)).collect(),
+                    // What an archived index lists is not known.
+                    index: true,
+                    children: if archived {
+                        vec![]
+                    } else {
+                        children.map(|c| digest(of, c)).collect()
+                    },
                     subject: subject.filter(|s| cycles || *s < n).map(|s| digest(of, s)),
                     tags: vec![],
                 });
@@ -107,6 +113,7 @@ fn repository(of: usize) -> impl Strategy<Value = Repository> {
                 hold: held.then_some(Hold::Tag),
                 images: digests.zip(images).collect(),
                 complete: !incomplete,
+                tags_stay: there % 3 == 0,
             }
         })
 }
@@ -220,13 +227,15 @@ fn world() -> impl Strategy<Value = World> {
         repository(0),
         repository(1),
         prop::collection::vec(used(), 0..5),
+        any::<bool>(),
     )
-        .prop_map(|(one, other, uses)| World {
+        .prop_map(|(one, other, uses, more_repositories)| World {
             repositories: BTreeMap::from([
                 (REPOSITORIES[0].to_owned(), one),
                 (REPOSITORIES[1].to_owned(), other),
             ]),
             uses,
+            more_repositories,
         })
 }
 
@@ -297,7 +306,20 @@ fn untouchable(
     all.extend(newest(repository, policy.retention_of(name).keep_newest));
     let floor = NEVER_SOONER_THAN.before(now());
     for (digest, image) in &repository.images {
-        if image.archived || image.pushed_at.is_none_or(|at| at > floor) {
+        let apart = image
+            .tags
+            .iter()
+            .filter_map(|tag| oracle::attached_to(tag))
+            .any(|about| {
+                let elsewhere = || {
+                    world
+                        .repositories
+                        .values()
+                        .any(|r| r.images.contains_key(&about))
+                };
+                !repository.images.contains_key(&about) && (world.more_repositories || elsewhere())
+            });
+        if image.archived || apart || image.pushed_at.is_none_or(|at| at > floor) {
             all.insert(digest.clone());
         }
     }
@@ -307,9 +329,8 @@ fn untouchable(
 /// Nothing that goes leaves behind an index that lists it, or what it is about.
 fn no_part_without_its_whole(repository: &Repository, going: &BTreeSet<Digest>) -> bool {
     going.iter().all(|digest| {
-        let subject = oracle::subject(repository, digest);
         oracle::listed_by(repository, digest).is_subset(going)
-            && subject.is_none_or(|subject| going.contains(&subject))
+            && oracle::subjects(repository, digest).is_subset(going)
     })
 }
 
@@ -375,7 +396,7 @@ proptest! {
             prop_assert_eq!(&action.tags, &image.tags);
             prop_assert_eq!(action.pushed_at, image.pushed_at);
             let mut above = oracle::listed_by(repository, &action.digest);
-            above.extend(oracle::subject(repository, &action.digest));
+            above.extend(oracle::subjects(repository, &action.digest));
             for holder in above {
                 let target = format!("{}@{holder}", action.repository);
                 prop_assert!(passes.get(&target).is_some_and(|pass| *pass < change.pass));
@@ -421,7 +442,7 @@ proptest! {
                     let repository = &world.repositories[name];
                     for digest in going {
                         let mut above = oracle::listed_by(repository, digest);
-                        above.extend(oracle::subject(repository, digest));
+                        above.extend(oracle::subjects(repository, digest));
                         let then = before[&format!("{name}@{digest}")];
                         prop_assert!(
                             !above.is_empty() || matches!(then, "newest" | "last_image"),
@@ -436,7 +457,7 @@ proptest! {
                 let repository = world.repositories.get_mut(name).unwrap();
                 for digest in repository.images.keys().filter(|digest| !going.contains(*digest)) {
                     let mut above = oracle::listed_by(repository, digest);
-                    above.extend(oracle::subject(repository, digest));
+                    above.extend(oracle::subjects(repository, digest));
                     outlived |= !above.is_disjoint(going);
                 }
                 repository.images.retain(|digest, _| !going.contains(digest));

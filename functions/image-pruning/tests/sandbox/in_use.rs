@@ -203,8 +203,15 @@ async fn keeps_what_the_last_successful_deployment_ran() {
         }
     }
 
-    let two = STRICT.replace("rollback_deployments: 1", "rollback_deployments: 2");
-    let report = stage.apply(&two).await;
+    // Restarts of the present release are no release to go back to.
+    for _ in 0..3 {
+        let restart = stage.account.ecs().update_service().cluster("shop");
+        let restart = restart.service("web").force_new_deployment(true);
+        restart.send().await.unwrap();
+        let services = stage.account.ecs().describe_services().cluster("shop");
+        services.services("web").send().await.unwrap();
+    }
+    let report = stage.apply(STRICT).await;
 
     assert_eq!(
         kept_for(&report, &digests[2]),
@@ -218,7 +225,7 @@ async fn keeps_what_the_last_successful_deployment_ran() {
 }
 
 #[tokio::test]
-async fn keeps_every_untagged_image_where_a_deployment_has_no_revision() {
+async fn keeps_everything_in_a_repository_where_a_deployments_digest_is_not_known() {
     let stage = Stage::new();
     let off = Settings {
         ecs_service_revisions: Some(false),
@@ -227,7 +234,9 @@ async fn keeps_every_untagged_image_where_a_deployment_has_no_revision() {
     stage.account.control().settings(&off).await.unwrap();
     let repo = stage.account.repository("shop/web").await.unwrap();
     let other = stage.account.repository("shop/other").await.unwrap();
+    // What was deployed as stable may have got any other tag, too.
     let deployed = stage.image(&repo, "deployed", 40, &["stable"]).await;
+    let tagged = stage.image(&repo, "tagged", 35, &["git-abc"]).await;
     stage.account.cluster("shop").await.unwrap();
     let task = stage
         .account
@@ -239,19 +248,88 @@ async fn keeps_every_untagged_image_where_a_deployment_has_no_revision() {
         .service("shop", "web", &task, 0)
         .await
         .unwrap();
-    let present = stage.image(&repo, "present", 30, &["stable"]).await;
-    let tagged = stage.image(&repo, "tagged", 35, &["old"]).await;
+    stage.image(&repo, "present", 30, &["stable"]).await;
     let elsewhere = stage.image(&other, "elsewhere", 35, &[]).await;
     stage.image(&other, "newest", 30, &["v1"]).await;
 
     let report = stage.apply(STRICT).await;
 
     assert_eq!(kept_for(&report, &deployed), Some("may_be_deployed"));
-    assert!(repo.has(&deployed).await.unwrap());
-    assert!(repo.has(&present).await.unwrap());
-    // A tag that no one deploys, and another repository, are not concerned.
-    assert!(!repo.has(&tagged).await.unwrap());
+    assert_eq!(kept_for(&report, &tagged), Some("may_be_deployed"));
+    assert_eq!(repo.digests().await.unwrap().len(), 3);
     assert!(!other.has(&elsewhere).await.unwrap());
+}
+
+#[tokio::test]
+async fn running_tasks_tell_the_digest_of_a_deployment_that_has_no_revision() {
+    let stage = Stage::new();
+    let off = Settings {
+        ecs_service_revisions: Some(false),
+        ..Settings::default()
+    };
+    stage.account.control().settings(&off).await.unwrap();
+    let repo = stage.account.repository("shop/web").await.unwrap();
+    let deployed = stage.image(&repo, "deployed", 40, &["stable"]).await;
+    stage.account.cluster("shop").await.unwrap();
+    let task = stage
+        .account
+        .task_definition("web", &repo.tagged("stable"))
+        .await
+        .unwrap();
+    stage
+        .account
+        .service("shop", "web", &task, 2)
+        .await
+        .unwrap();
+    let between = stage.image(&repo, "between", 35, &["stable"]).await;
+    let present = stage.image(&repo, "present", 30, &["stable"]).await;
+
+    let report = stage.apply(STRICT).await;
+
+    assert_eq!(going(&report), [between]);
+    assert_eq!(
+        sorted(repo.digests().await.unwrap()),
+        sorted([deployed, present])
+    );
+}
+
+#[tokio::test]
+async fn where_tags_cannot_move_the_tag_tells_the_image() {
+    let stage = Stage::new();
+    let off = Settings {
+        ecs_service_revisions: Some(false),
+        ..Settings::default()
+    };
+    stage.account.control().settings(&off).await.unwrap();
+    let repo = stage.account.repository("shop/web").await.unwrap();
+    stage
+        .account
+        .ecr()
+        .put_image_tag_mutability()
+        .repository_name("shop/web")
+        .image_tag_mutability(aws_sdk_ecr::types::ImageTagMutability::Immutable)
+        .send()
+        .await
+        .unwrap();
+    let deployed = stage.image(&repo, "deployed", 40, &["v1"]).await;
+    let unused = stage.image(&repo, "unused", 35, &["v2"]).await;
+    stage.image(&repo, "newest", 30, &["v3"]).await;
+    stage.account.cluster("shop").await.unwrap();
+    let task = stage
+        .account
+        .task_definition("web", &repo.tagged("v1"))
+        .await
+        .unwrap();
+    stage
+        .account
+        .service("shop", "web", &task, 0)
+        .await
+        .unwrap();
+
+    let report = stage.apply(STRICT).await;
+
+    assert_eq!(going(&report), [unused]);
+    assert!(repo.has(&deployed).await.unwrap());
 }
 
 #[tokio::test]

@@ -233,3 +233,85 @@ async fn refuses_to_go_below_the_floor_of_the_policy() {
     assert_eq!(report.refusals[0].guard, "keep_at_least");
     assert_eq!(repo.digests().await.unwrap().len(), 5);
 }
+
+#[tokio::test]
+async fn keeps_untagged_images_that_an_archived_index_may_list() {
+    let stage = Stage::new();
+    let repo = stage.account.repository("shop/web").await.unwrap();
+    let index = stage.index(&repo, "release", 60, &["v1"]).await;
+    let old = stage.image(&repo, "old", 60, &["v0"]).await;
+    stage.image(&repo, "newest", 40, &["v2"]).await;
+    stage
+        .account
+        .ecr()
+        .update_image_storage_class()
+        .repository_name("shop/web")
+        .image_id(
+            aws_sdk_ecr::types::ImageIdentifier::builder()
+                .image_digest(&index[0])
+                .build(),
+        )
+        .target_storage_class(aws_sdk_ecr::types::TargetStorageClass::Archive)
+        .send()
+        .await
+        .unwrap();
+
+    let report = stage.apply(STRICT).await;
+
+    assert_eq!(report.gaps, []);
+    assert_eq!(going(&report), [old]);
+    assert_eq!(kept_for(&report, &index[0]), Some("archived"));
+    assert_eq!(
+        kept_for(&report, &index[1]),
+        Some("may_be_part_of_archived")
+    );
+}
+
+#[tokio::test]
+async fn keeps_signatures_whose_images_are_in_another_repository() {
+    let stage = Stage::new();
+    let web = stage.account.repository("shop/web").await.unwrap();
+    let image = steward_sandbox::Manifest::image("signed");
+    web.push_at(stage.days_ago(60), &image, &["v1"])
+        .await
+        .unwrap();
+    let signatures = stage.account.repository("signatures").await.unwrap();
+    let gone = "sha256-".to_owned() + &"0".repeat(64) + ".sig";
+    let about_image = image.digest().replace(':', "-");
+    let signature = stage
+        .image(&signatures, "signature", 60, &[&about_image])
+        .await;
+    let orphan = stage.image(&signatures, "orphan", 60, &[&gone]).await;
+
+    let part = STRICT.replace("include: [\"*\"]", "include: [\"signatures\"]");
+    let report = stage.plan(&part).await;
+    assert_eq!(going(&report), Vec::<String>::new());
+    assert_eq!(kept_for(&report, &orphan), Some("subject_elsewhere"));
+
+    // With the whole registry in view it is known what is about nothing.
+    let report = stage.apply(STRICT).await;
+    assert_eq!(going(&report), [orphan]);
+    assert_eq!(kept_for(&report, &signature), Some("subject_elsewhere"));
+}
+
+#[tokio::test]
+async fn keep_tags_keeps_signatures_and_warns_of_references_that_keep_nothing() {
+    let stage = Stage::new();
+    let repo = stage.account.repository("shop/web").await.unwrap();
+    let gone = "sha256-".to_owned() + &"0".repeat(64) + ".sig";
+    let signature = stage.image(&repo, "signature", 60, &[&gone]).await;
+    let policy = STRICT
+        .replace(
+            "keep_newest: 1,",
+            "keep_newest: 1, keep_tags: {include: [\"*.sig\"]},",
+        )
+        .replace(
+            "in_use: {",
+            &format!("in_use: {{references: [\"{}\"], ", repo.tagged("typo")),
+        );
+
+    let report = stage.apply(&policy).await;
+
+    assert_eq!(kept_for(&report, &signature), Some("tag_kept"));
+    assert!(report.warnings.iter().any(|w| w.contains("names no image")));
+}
