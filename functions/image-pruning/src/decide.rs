@@ -1,7 +1,7 @@
 //! Which images go, and why every other one stays. Pure: no clock, no
 //! environment, no network, no log, no SDK types.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -12,6 +12,9 @@ use crate::action::{Action, DeleteImage, target};
 use crate::graph::{Graph, protected};
 use crate::policy::{NEVER_SOONER_THAN, PruningPolicy, Retention};
 use crate::world::{Digest, Image, Repository, Use, User, World};
+
+#[cfg(test)]
+mod tests;
 
 /// Why an image stays, waits or goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,19 +267,12 @@ fn judge(
         graph,
         now,
     };
-    let mut verdicts = HashMap::new();
-    for digest in repository.images.keys() {
-        court.verdict(digest, &mut verdicts);
-    }
+    let mut verdicts = court.verdicts();
     for (digest, image) in &repository.images {
         let verdict = match (&repository.hold, verdicts.remove(digest)) {
             (Some(hold), _) => Verdict::Keep(Reason::Held(hold.clone())),
-            (None, Some(Some(verdict))) => verdict,
-            // Digests are hashes, so that no cycle can exist; if one is
-            // claimed all the same, it is kept.
-            (None, _) => Verdict::Keep(Reason::ChildOfKept {
-                index: digest.clone(),
-            }),
+            (None, Some(verdict)) => verdict,
+            (None, None) => Verdict::Keep(court.stays_unjudged(digest)),
         };
         let (reason, decision, since) = match (verdict, gap) {
             (Verdict::Keep(reason), _) => (reason, Decision::Keep, image.pushed_at),
@@ -322,7 +318,8 @@ fn judge(
     }
 }
 
-/// The newest named images that are nobody's child, as a set.
+/// The newest named images that are nobody's child, as a set. Archived ones
+/// stay anyway and cannot be pulled, so that they take no place in it.
 fn newest_named<'a>(
     repository: &'a Repository,
     graph: &Graph<'a>,
@@ -331,7 +328,9 @@ fn newest_named<'a>(
     let mut named: Vec<(&Digest, &Image)> = repository
         .images
         .iter()
-        .filter(|(digest, image)| image.named() && !graph.parents.contains_key(digest))
+        .filter(|(digest, image)| {
+            image.named() && !image.archived && !graph.parents.contains_key(digest)
+        })
         .collect();
     named.sort_by(|(a, x), (b, y)| y.pushed_at.cmp(&x.pushed_at).then(a.cmp(b)));
     named
@@ -341,7 +340,7 @@ fn newest_named<'a>(
         .collect()
 }
 
-/// The newest image that hangs on nothing.
+/// The newest image that hangs on nothing and can be pulled.
 fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'a Digest> {
     let on_its_own = |digest: &&Digest| {
         !graph.parents.contains_key(digest) && !graph.subject.contains_key(digest)
@@ -349,7 +348,7 @@ fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'
     repository
         .images
         .iter()
-        .filter(|(digest, _)| on_its_own(digest))
+        .filter(|(digest, image)| on_its_own(digest) && !image.archived)
         .max_by_key(|(digest, image)| (image.pushed_at, *digest))
         .map(|(digest, _)| digest)
 }
@@ -365,48 +364,91 @@ struct Court<'a> {
     now: Timestamp,
 }
 
-/// `None` while the verdict is being found, so that a cycle is noticed.
-type Verdicts<'a> = HashMap<&'a Digest, Option<Verdict>>;
+type Verdicts<'a> = HashMap<&'a Digest, Verdict>;
 
 impl<'a> Court<'a> {
-    /// The verdict on an image, found once.
-    fn verdict(&self, digest: &'a Digest, found: &mut Verdicts<'a>) -> Option<Verdict> {
-        if let Some(known) = found.get(digest) {
-            return known.clone();
-        }
-        found.insert(digest, None);
-        let verdict = self.find(digest, found);
-        found.insert(digest, verdict.clone());
-        verdict
-    }
-
-    fn find(&self, digest: &'a Digest, found: &mut Verdicts<'a>) -> Option<Verdict> {
-        if let Some(reason) = self.protected.get(digest) {
-            return Some(Verdict::Keep(reason.clone()));
-        }
-        let image = self.repository.images.get(digest)?;
-
-        // What hangs on something else is never judged alone.
-        let mut above = Vec::new();
-        for parent in self.graph.parents.get(digest).into_iter().flatten() {
-            match self.verdict(parent, found)? {
-                Verdict::Keep(_) => {
-                    return Some(Verdict::Keep(Reason::ChildOfKept {
-                        index: (*parent).clone(),
-                    }));
+    /// The verdict on every image: what it hangs on comes before it.
+    fn verdicts(&self) -> Verdicts<'a> {
+        let images = &self.repository.images;
+        let mut unjudged: HashMap<&'a Digest, usize> = images
+            .keys()
+            .map(|digest| (digest, self.above(digest).count()))
+            .collect();
+        let mut ready: VecDeque<&'a Digest> = images
+            .keys()
+            .filter(|digest| unjudged.get(digest) == Some(&0))
+            .collect();
+        let mut found = Verdicts::new();
+        while let Some(digest) = ready.pop_front() {
+            let verdict = self.find(digest, &found);
+            found.insert(digest, verdict);
+            let children = images.get(digest).into_iter().flat_map(|i| &i.children);
+            let referrers = self.graph.referrers.get(digest).into_iter().flatten();
+            for below in children.chain(referrers.copied()) {
+                let Some((below, _)) = images.get_key_value(below) else {
+                    continue;
+                };
+                let open = unjudged.get_mut(below).filter(|count| **count > 0);
+                if let Some(count) = open {
+                    *count -= 1;
+                    if *count == 0 {
+                        ready.push_back(below);
+                    }
                 }
-                Verdict::Go { pass, since, .. } => above.push((*parent, pass, since)),
             }
         }
+        // Digests are hashes, so that nothing can hang on itself; what claims
+        // to do so all the same is kept.
+        for digest in images.keys() {
+            found
+                .entry(digest)
+                .or_insert_with(|| Verdict::Keep(self.stays_unjudged(digest)));
+        }
+        found
+    }
+
+    fn stays_unjudged(&self, digest: &Digest) -> Reason {
+        self.protected
+            .get(digest)
+            .cloned()
+            .unwrap_or_else(|| Reason::ChildOfKept {
+                index: digest.clone(),
+            })
+    }
+
+    /// What an image hangs on: the indexes that list it, and its subject.
+    fn above(&self, digest: &Digest) -> impl Iterator<Item = &'a Digest> {
+        let parents = self.graph.parents.get(digest).into_iter().flatten();
+        parents.chain(self.graph.subject.get(digest)).copied()
+    }
+
+    /// The verdict on an image, those on what it hangs on being found.
+    fn find(&self, digest: &'a Digest, found: &Verdicts<'a>) -> Verdict {
+        let image = match (
+            self.protected.get(digest),
+            self.repository.images.get(digest),
+        ) {
+            (Some(reason), _) => return Verdict::Keep(reason.clone()),
+            (None, Some(image)) => image,
+            (None, None) => return Verdict::Keep(self.stays_unjudged(digest)),
+        };
+
+        // What hangs on something else is never judged alone.
         let subject = self.graph.subject.get(digest).copied();
-        if let Some(subject) = subject {
-            match self.verdict(subject, found)? {
-                Verdict::Keep(_) => {
-                    return Some(Verdict::Keep(Reason::RefersToKept {
-                        subject: subject.clone(),
-                    }));
+        let mut above = Vec::new();
+        for holder in self.above(digest) {
+            match found.get(holder) {
+                Some(Verdict::Go { pass, since, .. }) => above.push((holder, *pass, *since)),
+                _ if subject == Some(holder) => {
+                    return Verdict::Keep(Reason::RefersToKept {
+                        subject: holder.clone(),
+                    });
                 }
-                Verdict::Go { pass, since, .. } => above.push((subject, pass, since)),
+                _ => {
+                    return Verdict::Keep(Reason::ChildOfKept {
+                        index: holder.clone(),
+                    });
+                }
             }
         }
 
@@ -417,28 +459,32 @@ impl<'a> Court<'a> {
             Verdict::Keep(
                 reason @ (Reason::Archived | Reason::PushTimeUnknown | Reason::JustPushed),
             ) => {
-                return Some(Verdict::Keep(reason));
+                return Verdict::Keep(reason);
             }
             Verdict::Keep(reason) if !attached || image.named() => {
-                return Some(Verdict::Keep(reason));
+                return Verdict::Keep(reason);
             }
             Verdict::Go { reason, .. } if !attached => reason,
-            Verdict::Keep(_) | Verdict::Go { .. } => match subject {
-                Some(subject) => Reason::RefersToDeleted {
+            Verdict::Keep(_) | Verdict::Go { .. } => match (subject, above.first()) {
+                (Some(subject), _) => Reason::RefersToDeleted {
                     subject: subject.clone(),
                 },
-                None => Reason::ChildOfDeleted {
-                    index: above.first()?.0.clone(),
+                (None, Some((index, ..))) => Reason::ChildOfDeleted {
+                    index: (*index).clone(),
                 },
+                (None, None) => return Verdict::Keep(self.stays_unjudged(digest)),
             },
         };
         // It comes after all that it hangs on, and is as old as the oldest of
         // it, so that a limit takes the whole before the parts of another.
-        let pass = above
-            .iter()
-            .map(|(_, pass, _)| pass.saturating_add(1))
-            .max()
-            .unwrap_or(0);
+        let mut pass = 0_u8;
+        for (_, earlier, _) in &above {
+            match earlier.checked_add(1) {
+                Some(next) => pass = pass.max(next),
+                // Nested deeper than there are passes, as nothing real is.
+                None => return Verdict::Keep(self.stays_unjudged(digest)),
+            }
+        }
         let since = above
             .iter()
             .map(|(_, _, since)| *since)
@@ -448,12 +494,12 @@ impl<'a> Court<'a> {
             .into_iter()
             .map(|(digest, ..)| digest.clone())
             .collect();
-        Some(Verdict::Go {
+        Verdict::Go {
             reason,
             after,
             pass,
             since,
-        })
+        }
     }
 
     /// The verdict on an image that hangs on nothing.

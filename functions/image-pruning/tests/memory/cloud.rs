@@ -1,0 +1,229 @@
+//! A registry and its users in memory, and hands of the function over it that
+//! can be stopped at any step.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+use std::task::Poll;
+
+use image_pruning::{Action, DeleteImage, Digest, ImagePruning, PruningPolicy, Scope, World};
+use jiff::Timestamp;
+use serde_json::json;
+use steward::engine::{Act, Clock, Context, Gap, Leash, Mode, Observe, Outcome, Run, Seen};
+use steward::lambda;
+use steward::policy::PolicyDocument;
+use steward::run;
+use steward::switches::{Position, Switches};
+
+use crate::oracle;
+
+/// What is true, for all who look at it.
+#[derive(Debug, Default)]
+pub(crate) struct Cloud {
+    pub(crate) world: World,
+    pub(crate) gaps: Vec<Gap>,
+    /// Images that Amazon ECR fails to delete.
+    pub(crate) failing: BTreeSet<Digest>,
+    /// Everything that was ever deleted, in order.
+    pub(crate) deleted: Vec<(String, Digest)>,
+    /// Somebody is between the last look and the deletion.
+    pub(crate) deleting: usize,
+}
+
+pub(crate) type Shared = Rc<RefCell<Cloud>>;
+
+impl Cloud {
+    /// As `BatchDeleteImage` does it, image by image.
+    fn delete(&mut self, image: &DeleteImage) -> Outcome {
+        if self.failing.contains(&image.digest) {
+            return Outcome::Failed("ecr:BatchDeleteImage: KmsError".to_owned());
+        }
+        let Some(repository) = self.world.repositories.get_mut(&image.repository) else {
+            return Outcome::AlreadyDone;
+        };
+        if !repository.images.contains_key(&image.digest) {
+            return Outcome::AlreadyDone;
+        }
+        let mut indexes = oracle::listed_by(repository, &image.digest);
+        indexes.remove(&image.digest);
+        if !indexes.is_empty() {
+            return Outcome::Skipped("ImageReferencedByManifestList".to_owned());
+        }
+        repository.images.remove(&image.digest);
+        self.deleted
+            .push((image.repository.clone(), image.digest.clone()));
+        Outcome::Done
+    }
+
+    /// Why an image must not be deleted after all.
+    fn objection(&self, image: &DeleteImage) -> Option<Outcome> {
+        let repository = self.world.repositories.get(&image.repository)?;
+        let there = repository.images.get(&image.digest)?;
+        let why = if repository.hold.is_some() {
+            "now on hold"
+        } else if there.tags != image.tags {
+            "its tags have changed"
+        } else if oracle::in_use(&self.world, &image.repository).contains(&image.digest) {
+            "has come into use"
+        } else {
+            return None;
+        };
+        Some(Outcome::Skipped(why.to_owned()))
+    }
+}
+
+/// The hands of one run.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    cloud: Shared,
+    steps: Cell<usize>,
+    /// The step at which the run is killed.
+    cut_at: Option<usize>,
+    is_cut: Cell<bool>,
+    /// How often others get their turn before each step, over and over.
+    turns: Vec<u8>,
+}
+
+impl Hands {
+    pub(crate) fn new(cloud: &Shared) -> Self {
+        Self {
+            cloud: Rc::clone(cloud),
+            steps: Cell::new(0),
+            cut_at: None,
+            is_cut: Cell::new(false),
+            turns: vec![0],
+        }
+    }
+
+    pub(crate) fn cut_at(self, step: usize) -> Self {
+        Self {
+            cut_at: Some(step),
+            ..self
+        }
+    }
+
+    pub(crate) fn with_turns(self, turns: Vec<u8>) -> Self {
+        Self { turns, ..self }
+    }
+
+    pub(crate) fn steps(&self) -> usize {
+        self.steps.get()
+    }
+
+    /// Something that takes time: others may go on meanwhile, and the run may
+    /// be killed here.
+    async fn step(&self) {
+        let step = self.steps.get() + 1;
+        self.steps.set(step);
+        for _ in 0..self.turns[step % self.turns.len()] {
+            tokio::task::yield_now().await;
+        }
+        if self.cut_at == Some(step) {
+            self.is_cut.set(true);
+            pending::<()>().await;
+        }
+    }
+
+    /// One run to its end, or to where it is killed, which is `None`.
+    pub(crate) async fn run(
+        &self,
+        policy: &PolicyDocument<PruningPolicy>,
+        now: Timestamp,
+    ) -> Option<Run<ImagePruning>> {
+        let switches = Switches::Fixed(Position::Run);
+        let context = Context {
+            account: "123456789012".to_owned(),
+            region: "eu-west-1".to_owned(),
+            run_id: "memory".to_owned(),
+            leash: Leash(Mode::Apply),
+            clock: Clock::Fixed(now),
+            deadline: None,
+            switches: &switches,
+        };
+        let request = lambda::request::<ImagePruning>(&json!({})).unwrap();
+        let running = run::run(self, &context, policy, request);
+        let killed = poll_fn(|_| match self.is_cut.get() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        tokio::select! {
+            // The run first: only it can get to where it is killed.
+            biased;
+            run = running => {
+                assert!(run.report.sums_hold(), "{:?}", run.report.summary);
+                Some(run)
+            }
+            () = killed => None,
+        }
+    }
+}
+
+impl Observe<ImagePruning> for Hands {
+    async fn observe(&self, policy: &PruningPolicy, _: &Scope) -> Seen<World> {
+        let mut seen = Seen::<World>::default();
+        self.step().await;
+        seen.gaps = self.cloud.borrow().gaps.clone();
+        let names: Vec<String> = {
+            let cloud = self.cloud.borrow();
+            let all = cloud.world.repositories.keys().cloned();
+            all.filter(|name| policy.selects(name)).collect()
+        };
+        for name in names {
+            self.step().await;
+            let read = self.cloud.borrow().world.repositories.get(&name).cloned();
+            seen.world
+                .repositories
+                .extend(read.map(|repository| (name, repository)));
+        }
+        self.step().await;
+        seen.world.uses = self.cloud.borrow().world.uses.clone();
+        seen
+    }
+}
+
+impl Act<ImagePruning> for Hands {
+    async fn act(&self, _: &PruningPolicy, batch: &[Action]) -> Vec<Outcome> {
+        self.step().await;
+        let objections: Vec<Option<Outcome>> = {
+            let mut cloud = self.cloud.borrow_mut();
+            cloud.deleting += 1;
+            let object = |Action::DeleteImage(image): &Action| cloud.objection(image);
+            batch.iter().map(object).collect()
+        };
+        let _over = Deleting(&self.cloud);
+        self.step().await;
+        let mut outcomes = Vec::new();
+        for (Action::DeleteImage(image), objection) in batch.iter().zip(objections) {
+            let outcome = objection.unwrap_or_else(|| self.cloud.borrow_mut().delete(image));
+            outcomes.push(outcome);
+        }
+        // Done, and the answer still on its way.
+        self.step().await;
+        outcomes
+    }
+}
+
+/// Counts a deletion as over, also when its run is killed.
+struct Deleting<'a>(&'a Shared);
+
+impl Drop for Deleting<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().deleting -= 1;
+    }
+}
+
+/// Runs a future that needs no network and no clock.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+/// The policy as a document that names its targets.
+pub(crate) fn document(policy: &PruningPolicy) -> PolicyDocument<PruningPolicy> {
+    let mut text = serde_json::to_value(policy).unwrap();
+    text["version"] = 1.into();
+    PolicyDocument::parse(&text.to_string(), "test").unwrap()
+}

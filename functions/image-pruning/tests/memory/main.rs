@@ -1,0 +1,7 @@
+//! The decision and the cycle around it, over registries that live in memory:
+//! properties of random ones, and half a year of a busy one in seconds.
+
+mod cloud;
+mod oracle;
+mod properties;
+mod simulation;

@@ -1,0 +1,505 @@
+//! What holds for every registry, whoever uses it and whatever the policy
+//! says. The registries are random and mean: shared children, claimed cycles,
+//! attachments of attachments, tags that move between everything.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use image_pruning::{
+    Action, Digest, Image, ImagePruning, Limits, NEVER_SOONER_THAN, Override, Pin, PruningPolicy,
+    Repository, Retention, Scope, Tags, Use, User, UserKind, World,
+};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use steward::engine::{Decision, Function, Gap, Hides, PlanOf, Reason, Seen};
+use steward::hold::Hold;
+use steward::policy::{Period, Selection};
+use steward::report::{ActionOutcome, Status};
+
+use crate::cloud::{Cloud, Hands, block_on, document};
+use crate::oracle;
+
+const REPOSITORIES: [&str; 2] = ["app", "tools"];
+const MOST_IMAGES: usize = 9;
+const TAGS: [&str; 5] = ["v1", "v2", "stable", "release-1", "release-2"];
+
+/// Ages in hours around every limit that a policy below may set.
+const AGES: [i64; 12] = [0, 23, 24, 25, 47, 48, 49, 72, 168, 336, 720, 9000];
+
+fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+/// Scattered, so that the order of digests says nothing.
+fn digest(repository: usize, n: usize) -> Digest {
+    let seed = (repository * MOST_IMAGES + n + 1) as u64;
+    let scattered = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    Digest::new(format!("sha256:{scattered:016x}{seed:048x}"))
+}
+
+/// One image before tags are given out: age, archived, children, subject.
+type Plain = (Option<i64>, bool, Vec<usize>, Option<usize>);
+
+fn plain() -> impl Strategy<Value = Plain> {
+    (
+        prop::option::weighted(0.95, prop::sample::select(&AGES[..])),
+        prop::bool::weighted(0.07),
+        prop_oneof![
+            2 => Just(vec![]),
+            1 => prop::collection::vec(0..MOST_IMAGES, 1..4),
+        ],
+        prop::option::weighted(0.2, 0..MOST_IMAGES),
+    )
+}
+
+/// For each tag who has it, and who is attached to whom by a tag.
+type Given = (Vec<Option<usize>>, Vec<(usize, usize)>);
+
+fn given() -> impl Strategy<Value = Given> {
+    (
+        prop::collection::vec(prop::option::weighted(0.6, 0..MOST_IMAGES), TAGS.len()),
+        prop::collection::vec((0..MOST_IMAGES, 0..MOST_IMAGES), 0..3),
+    )
+}
+
+fn repository(of: usize) -> impl Strategy<Value = Repository> {
+    (
+        prop::collection::vec(plain(), 0..=MOST_IMAGES),
+        given(),
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.05),
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(move |(plain, (tags, attached), held, incomplete, cycles)| {
+            let there = plain.len();
+            let mut images: Vec<Image> = Vec::new();
+            for (n, (age, archived, children, subject)) in plain.into_iter().enumerate() {
+                // Without claimed cycles things hang on what comes before.
+                let children = children.into_iter().filter(|c| cycles || *c > n);
+                images.push(Image {
+                    pushed_at: age.map(|hours| now() - SignedDuration::from_hours(hours)),
+                    archived,
+                    size_bytes: Some(1000),
+                    children: children.map(|c| digest(of, c)).collect(),
+                    subject: subject.filter(|s| cycles || *s < n).map(|s| digest(of, s)),
+                    tags: vec![],
+                });
+            }
+            for (tag, owner) in TAGS.iter().zip(tags) {
+                if let Some(image) = owner.and_then(|n| images.get_mut(n)) {
+                    image.tags.push((*tag).to_owned());
+                }
+            }
+            for (signature, subject) in attached {
+                if signature < there && (cycles || subject < signature) {
+                    let hex = digest(of, subject).as_str().replace(':', "-");
+                    images[signature].tags.push(format!("{hex}.sig"));
+                }
+            }
+            for image in &mut images {
+                image.tags.sort();
+                image.tags.dedup();
+            }
+            let digests = (0..).map(|n| digest(of, n));
+            Repository {
+                hold: held.then_some(Hold::Tag),
+                images: digests.zip(images).collect(),
+                complete: !incomplete,
+            }
+        })
+}
+
+fn used() -> impl Strategy<Value = Use> {
+    let kinds = [
+        UserKind::Task,
+        UserKind::StoppedTask,
+        UserKind::Deployment,
+        UserKind::RollbackTarget,
+        UserKind::TaskSet,
+        UserKind::TaskDefinition,
+        UserKind::LambdaFunction,
+        UserKind::PolicyReference,
+    ];
+    let tag = prop::sample::select(&TAGS[..]);
+    (
+        0..REPOSITORIES.len(),
+        0..MOST_IMAGES + 1,
+        0..5_usize,
+        tag,
+        prop::sample::select(kinds.to_vec()),
+        0..3_u8,
+    )
+        .prop_map(|(repository, n, how, tag, kind, name)| Use {
+            repository: REPOSITORIES[repository].to_owned(),
+            pin: match how {
+                0 => Pin::WasTag(tag.to_owned()),
+                1 => Pin::Tag(tag.to_owned()),
+                _ => Pin::Digest(digest(repository, n)),
+            },
+            by: User {
+                kind,
+                name: format!("user {name}"),
+            },
+        })
+}
+
+fn gap() -> impl Strategy<Value = Gap> {
+    prop_oneof![
+        1 => Just(Hides::Everything),
+        3 => prop::sample::select(&REPOSITORIES[..]).prop_map(Hides::unit),
+        1 => Just(Hides::unit("elsewhere")),
+    ]
+    .prop_map(|hides| Gap {
+        read: format!("a read about {hides}"),
+        hides,
+        grant: "ecs:ListTasks".to_owned(),
+    })
+}
+
+fn retention() -> impl Strategy<Value = Retention> {
+    (1..4_u32, 24..80_u32, 24..80_u32, 0..3_usize).prop_map(|(newest, tagged, untagged, tags)| {
+        Retention {
+            keep_newest: newest,
+            keep_younger_than: Period::hours(tagged),
+            remove_untagged_after: Period::hours(untagged),
+            keep_tags: Tags {
+                include: [vec![], vec!["release-*".to_owned()], vec!["*".to_owned()]][tags].clone(),
+                exclude: vec!["release-2".to_owned()],
+            },
+        }
+    })
+}
+
+/// One that holds nothing back, or one that does.
+fn limits() -> impl Strategy<Value = Limits> {
+    let none = Limits {
+        max_delete_share_percent: 100,
+        ..Limits::default()
+    };
+    let some = (1..5_u32, 1..101_u8, 1..8_u32, 1..5_u32);
+    let some = some.prop_map(|(repository, share, run, floor)| Limits {
+        max_deletes_per_repository: repository,
+        max_delete_share_percent: share,
+        max_deletes_per_run: run,
+        keep_images_at_least: floor,
+        ..Limits::default()
+    });
+    prop_oneof![Just(none), some]
+}
+
+fn policy() -> impl Strategy<Value = PruningPolicy> {
+    (
+        retention(),
+        prop::option::weighted(0.3, retention()),
+        limits(),
+    )
+        .prop_map(|(retention, over, limits)| PruningPolicy {
+            repositories: Some(Selection::everything()),
+            retention,
+            overrides: over
+                .into_iter()
+                .map(|retention| Override {
+                    repositories: Selection {
+                        include: vec!["tool*".to_owned()],
+                        exclude: vec![],
+                    },
+                    retention: Some(retention),
+                    max_deletes_per_repository: None,
+                    max_delete_share_percent: None,
+                })
+                .collect(),
+            limits,
+            ..PruningPolicy::default()
+        })
+}
+
+fn world() -> impl Strategy<Value = World> {
+    (
+        repository(0),
+        repository(1),
+        prop::collection::vec(used(), 0..5),
+    )
+        .prop_map(|(one, other, uses)| World {
+            repositories: BTreeMap::from([
+                (REPOSITORIES[0].to_owned(), one),
+                (REPOSITORIES[1].to_owned(), other),
+            ]),
+            uses,
+        })
+}
+
+fn gaps() -> impl Strategy<Value = Vec<Gap>> {
+    prop_oneof![
+        4 => Just(vec![]),
+        1 => prop::collection::vec(gap(), 1..3),
+    ]
+}
+
+fn plan_of(policy: &PruningPolicy, world: &World, gaps: &[Gap]) -> PlanOf<ImagePruning> {
+    let seen = Seen {
+        world: world.clone(),
+        gaps: gaps.to_vec(),
+        warnings: vec![],
+    };
+    ImagePruning::decide(policy, &Scope::Everything, &seen, now())
+}
+
+/// What a plan would delete, by repository.
+fn going(plan: &PlanOf<ImagePruning>) -> BTreeMap<String, BTreeSet<Digest>> {
+    let mut all: BTreeMap<String, BTreeSet<Digest>> = BTreeMap::new();
+    for item in &plan.items {
+        if let Decision::Act(change) = &item.decision {
+            let Action::DeleteImage(image) = &change.action;
+            all.entry(image.repository.clone())
+                .or_default()
+                .insert(image.digest.clone());
+        }
+    }
+    all
+}
+
+/// The codes of everything in a plan, by target.
+fn codes(plan: &PlanOf<ImagePruning>) -> BTreeMap<String, &'static str> {
+    let items = plan.items.iter();
+    items.map(|i| (i.target.clone(), i.reason.code())).collect()
+}
+
+/// The newest tagged images that can be pulled and are nobody's part.
+fn newest(repository: &Repository, keep: u32) -> BTreeSet<Digest> {
+    let mut all: Vec<(&Digest, &Image)> = repository
+        .images
+        .iter()
+        .filter(|(digest, image)| {
+            let by_people = image.tags.iter().any(|tag| TAGS.contains(&tag.as_str()));
+            by_people && !image.archived && oracle::listed_by(repository, digest).is_empty()
+        })
+        .collect();
+    all.sort_by_key(|(digest, image)| (std::cmp::Reverse(image.pushed_at), *digest));
+    let kept = all.into_iter().take(keep as usize);
+    kept.map(|(digest, _)| digest.clone()).collect()
+}
+
+/// What may never be among what is deleted.
+fn untouchable(
+    policy: &PruningPolicy,
+    world: &World,
+    gaps: &[Gap],
+    name: &str,
+) -> BTreeSet<Digest> {
+    let repository = &world.repositories[name];
+    let hidden = gaps.iter().any(|gap| gap.hides.covers(name));
+    if hidden || repository.hold.is_some() {
+        return repository.images.keys().cloned().collect();
+    }
+    let mut all = oracle::in_use(world, name);
+    all.extend(newest(repository, policy.retention_of(name).keep_newest));
+    let floor = NEVER_SOONER_THAN.before(now());
+    for (digest, image) in &repository.images {
+        if image.archived || image.pushed_at.is_none_or(|at| at > floor) {
+            all.insert(digest.clone());
+        }
+    }
+    all
+}
+
+/// Nothing that goes leaves behind an index that lists it, or what it is about.
+fn no_part_without_its_whole(repository: &Repository, going: &BTreeSet<Digest>) -> bool {
+    going.iter().all(|digest| {
+        let subject = oracle::subject(repository, digest);
+        oracle::listed_by(repository, digest).is_subset(going)
+            && subject.is_none_or(|subject| going.contains(&subject))
+    })
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 2000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn every_image_has_exactly_one_fate_and_nothing_protected_goes(
+        policy in policy(), world in world(), gaps in gaps(),
+    ) {
+        let plan = plan_of(&policy, &world, &gaps);
+
+        let mut expected = BTreeSet::new();
+        for (name, repository) in &world.repositories {
+            expected.extend(repository.images.keys().map(|digest| format!("{name}@{digest}")));
+        }
+        let targets: BTreeSet<String> = plan.items.iter().map(|i| i.target.clone()).collect();
+        prop_assert_eq!(plan.items.len(), expected.len());
+        prop_assert_eq!(targets, expected);
+        for item in &plan.items {
+            prop_assert!(image_pruning::REASON_CODES.contains(&item.reason.code()));
+        }
+        for (name, going) in going(&plan) {
+            let repository = &world.repositories[&name];
+            let untouchable = untouchable(&policy, &world, &gaps, &name);
+            prop_assert!(going.is_disjoint(&untouchable), "{going:?} of {repository:#?}");
+            prop_assert!(no_part_without_its_whole(repository, &going));
+            prop_assert!(going.len() < repository.images.len(), "emptied");
+        }
+        for gap in &gaps {
+            for item in &plan.items {
+                if gap.hides.covers(&item.unit) {
+                    prop_assert!(!matches!(item.decision, Decision::Act(_)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_action_holds_the_image_as_it_is_and_comes_after_what_it_hangs_on(
+        policy in policy(), world in world(),
+    ) {
+        let plan = plan_of(&policy, &world, &[]);
+        let mut passes = BTreeMap::new();
+        for item in &plan.items {
+            if let Decision::Act(change) = &item.decision {
+                passes.insert(item.target.clone(), change.pass);
+            }
+        }
+        for item in &plan.items {
+            let Decision::Act(change) = &item.decision else { continue };
+            let Action::DeleteImage(action) = &change.action;
+            let repository = &world.repositories[&action.repository];
+            let image = &repository.images[&action.digest];
+            prop_assert_eq!(&action.tags, &image.tags);
+            prop_assert_eq!(action.pushed_at, image.pushed_at);
+            let mut above = oracle::listed_by(repository, &action.digest);
+            above.extend(oracle::subject(repository, &action.digest));
+            for holder in above {
+                let target = format!("{}@{holder}", action.repository);
+                prop_assert!(passes.get(&target).is_some_and(|pass| *pass < change.pass));
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_users_are_read_does_not_matter(
+        policy in policy(), world in world(), gaps in gaps(), turn in 0..5_usize,
+    ) {
+        let mut turned = world.clone();
+        turned.uses.reverse();
+        let length = turned.uses.len().max(1);
+        turned.uses.rotate_left(turn % length);
+        // Who is read twice is told once.
+        turned.uses.extend(world.uses.first().cloned());
+        let one = plan_of(&policy, &world, &gaps);
+        let other = plan_of(&policy, &turned, &gaps);
+        prop_assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    }
+
+    #[test]
+    fn deciding_again_after_acting_gives_nothing_to_do(policy in policy(), world in world()) {
+        let mut world = world;
+        let mut quiet = false;
+        let most_rounds = world.repositories.values().map(|r| r.images.len()).sum::<usize>() + 1;
+        let mut before: Option<BTreeMap<String, &'static str>> = None;
+        let mut outlived = false;
+        for _ in 0..most_rounds {
+            let plan = plan_of(&policy, &world, &[]);
+            let going = going(&plan);
+            if going.is_empty() {
+                quiet = true;
+                break;
+            }
+            if let Some(before) = &before {
+                // A part that stays for itself when its whole goes is a new
+                // thing of its own, and can take the place that another had
+                // among the newest or as the last. Nothing else may change.
+                prop_assert!(outlived, "second thoughts: {going:?} of {world:#?}");
+                for (name, going) in &going {
+                    let repository = &world.repositories[name];
+                    for digest in going {
+                        let mut above = oracle::listed_by(repository, digest);
+                        above.extend(oracle::subject(repository, digest));
+                        let then = before[&format!("{name}@{digest}")];
+                        prop_assert!(
+                            !above.is_empty() || matches!(then, "newest" | "last_image"),
+                            "{digest} stayed as {then}"
+                        );
+                    }
+                }
+            }
+            before = Some(codes(&plan));
+            outlived = false;
+            for (name, going) in &going {
+                let repository = world.repositories.get_mut(name).unwrap();
+                for digest in repository.images.keys().filter(|digest| !going.contains(*digest)) {
+                    let mut above = oracle::listed_by(repository, digest);
+                    above.extend(oracle::subject(repository, digest));
+                    outlived |= !above.is_disjoint(going);
+                }
+                repository.images.retain(|digest, _| !going.contains(digest));
+            }
+        }
+        prop_assert!(quiet, "never comes to rest");
+    }
+
+    #[test]
+    fn a_run_keeps_to_its_limits_and_tells_what_it_did(
+        policy in policy(), world in world(), gaps in gaps(),
+        failing in prop::collection::btree_set((0..2_usize, 0..MOST_IMAGES), 0..3),
+    ) {
+        let failing = failing.into_iter().map(|(of, n)| digest(of, n)).collect();
+        let cloud = Rc::new(RefCell::new(Cloud {
+            world: world.clone(),
+            gaps: gaps.clone(),
+            failing,
+            ..Cloud::default()
+        }));
+        let hands = Hands::new(&cloud);
+        let run = block_on(hands.run(&document(&policy), now())).unwrap();
+
+        let cloud = cloud.borrow();
+        let report = &run.report;
+        let mut deleted: BTreeMap<String, BTreeSet<Digest>> = BTreeMap::new();
+        for (name, digest) in &cloud.deleted {
+            prop_assert!(deleted.entry(name.clone()).or_default().insert(digest.clone()));
+        }
+        for (name, deleted) in &deleted {
+            let before = &world.repositories[name];
+            prop_assert!(deleted.is_disjoint(&untouchable(&policy, &world, &gaps, name)));
+            prop_assert!(no_part_without_its_whole(before, deleted));
+            let most = policy.limits.max_deletes_per_repository as usize;
+            prop_assert!(deleted.len() <= most);
+            let left = cloud.world.repositories[name].images.len();
+            prop_assert!(left >= policy.limits.keep_images_at_least as usize);
+        }
+        prop_assert!(cloud.deleted.len() <= policy.limits.max_deletes_per_run as usize);
+        prop_assert_eq!(report.summary.done, cloud.deleted.len());
+
+        // Every action of the plan has ended, and is achieved exactly if the
+        // report says that it is done.
+        let outcomes: BTreeMap<&str, ActionOutcome> = report
+            .actions
+            .iter()
+            .map(|line| (line.resource.as_str(), line.outcome))
+            .collect();
+        for action in &run.planned {
+            let view = ImagePruning::view(action);
+            let done = matches!(
+                outcomes[view.resource.as_str()],
+                ActionOutcome::Done | ActionOutcome::AlreadyDone
+            );
+            let complete = cloud.world.repositories[&view.unit].complete;
+            prop_assert_eq!(ImagePruning::achieved(action, &cloud.world), done && complete);
+            prop_assert!(!ImagePruning::achieved(action, &world));
+        }
+        if !gaps.is_empty() {
+            prop_assert!(!matches!(report.status, Status::Applied | Status::NothingToDo));
+        }
+        if report.summary.failed > 0 {
+            prop_assert!(matches!(report.status, Status::Failed | Status::Partial));
+        }
+    }
+}
