@@ -185,7 +185,12 @@ fn a_wrong_policy_is_told_by_path_value_and_what_is_allowed() {
         (
             "key.yaml",
             "version: 1\nretention:\n  keep_newst: 5\n",
-            &["key.yaml", "retention", "keep_newst", "expected"],
+            &[
+                "key.yaml",
+                "retention.keep_newst: unknown key",
+                "did you mean \"keep_newest\"?",
+                "allowed: keep_newest, ",
+            ],
         ),
         (
             "period.yaml",

@@ -341,26 +341,38 @@ fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut En
         }
     }
     for (action, view) in others {
-        let here = here(&view.target);
-        let outcome = if F::achieved(action, world) {
+        let mut unlisted = here(&view.target)
+            .iter()
+            .copied()
+            .filter(|n| !listed.contains(n));
+        let achieved = F::achieved(action, world);
+        let place = if achieved {
+            // Another change of it that today's plan wants is not done by this.
+            unlisted.find(|n| entries[*n].change().is_none())
+        } else {
+            let unlisted: Vec<usize> = unlisted.collect();
+            let wanted = unlisted.iter().find(|n| entries[**n].change().is_some());
+            wanted.or(unlisted.first()).copied()
+        };
+        let outcome = if achieved {
             Outcome::AlreadyDone
         } else {
-            let now = here.first().and_then(|n| entries[*n].reason.as_ref());
-            Outcome::Skipped(match now {
+            let now = place.or(here(&view.target).first().copied());
+            Outcome::Skipped(match now.and_then(|n| entries[n].reason.as_ref()) {
                 Some(reason) => format!("drifted since the plan was made: {reason}"),
                 None => "drifted since the plan was made: no longer there".to_owned(),
             })
         };
-        let change = Change::bare(action.clone());
-        // It stands for the thing in the report, unless today's plan wants a
-        // change of it: that one still has its place in the order of things.
-        let free = here
-            .iter()
-            .copied()
-            .find(|n| !listed.contains(n) && entries[*n].change().is_none());
-        match free {
+        let action = action.clone();
+        match place {
             Some(n) => {
                 listed.insert(n);
+                // What today's plan wants instead keeps its place in the order
+                // of things, so that nothing that comes after it goes ahead.
+                let change = match entries[n].change().cloned() {
+                    Some(change) => Change { action, ..change },
+                    None => Change::bare(action),
+                };
                 entries[n].standing = Standing::Ended(change, outcome);
             }
             None => entries.push(Entry {
@@ -368,7 +380,7 @@ fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut En
                 target: view.target,
                 since: None,
                 reason: None,
-                standing: Standing::Ended(change, outcome),
+                standing: Standing::Ended(Change::bare(action), outcome),
             }),
         }
     }
@@ -392,12 +404,13 @@ fn hold_dependants<A: Clone, R: Reason>(entries: &mut [Entry<A, R>]) {
                 change.lane.clone(),
                 change.pass,
             )),
-            Standing::Held(change, _) => {
+            Standing::Ended(_, Outcome::AlreadyDone | Outcome::Done) => {}
+            Standing::Held(change, _)
+            | Standing::Ended(change, Outcome::Skipped(_) | Outcome::Failed(_)) => {
                 staying.insert(entry.target.clone());
                 break_pass(&mut broken, change, &entry.target);
             }
-            Standing::Ended(_, Outcome::AlreadyDone | Outcome::Done) => {}
-            Standing::Kept | Standing::Deferred | Standing::Ended(..) => {
+            Standing::Kept | Standing::Deferred => {
                 staying.insert(entry.target.clone());
             }
         }

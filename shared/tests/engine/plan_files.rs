@@ -205,6 +205,7 @@ async fn what_drifted_is_skipped_with_the_reason() {
         "drifted since the plan was made: the script says so about a1"
     );
     assert_eq!(stage.touched(), ["b1"]);
+    assert_eq!(report.summary.observed, 3, "one line for each thing");
 }
 
 #[tokio::test]
@@ -311,6 +312,30 @@ async fn a_step_waits_for_an_earlier_one_that_drifted_or_is_new() {
         "a size was lowered that was not saved"
     );
     assert!(why(&report, "size").contains("a1/saved-size"));
+}
+
+#[tokio::test]
+async fn a_step_that_was_done_and_is_wanted_anew_holds_back_what_follows_it() {
+    let save = |step: &'static str| thing("a", "a1/saved-size").with(Effect::Change, step);
+    let lower = thing("a", "a1/size").with(Effect::Change, "lower");
+    let stage = Stage::of([save("save 3"), lower.pass(1).after_earlier_passes()]);
+    let file = saved(&stage).await;
+    {
+        let mut world = stage.world.borrow_mut();
+        world.things[0] = save("save 4");
+        world.done.push(Deed {
+            unit: "a".to_owned(),
+            target: "a1/saved-size".to_owned(),
+            step: "save 3".to_owned(),
+        });
+    }
+    let report = apply_file(&stage, &file, "").await;
+    assert!(
+        stage.touched().is_empty(),
+        "a size was lowered that was not saved"
+    );
+    assert_eq!(report.summary.already_done, 1);
+    assert_eq!(report.summary.deferred, 2);
 }
 
 #[tokio::test]

@@ -24,14 +24,19 @@ fn parameters(all: Option<&str>, own: Option<&str>) -> Answer {
 }
 
 async fn run(canned: &Canned, absent: Absent, stage: &Stage) -> Report {
+    run_within(None, canned, absent, stage).await
+}
+
+async fn run_within(
+    deadline: Option<Deadline>,
+    canned: &Canned,
+    absent: Absent,
+    stage: &Stage,
+) -> Report {
     let client = aws_sdk_ssm::Client::new(&canned.config());
     let mut setting = Setting::of(Mode::Apply);
     setting.switches = Switches::of(client, "scripted", absent);
-    let now = Instant::now();
-    setting.deadline = Some(Deadline {
-        last_start: now + Duration::from_millis(300),
-        last_answer: now + Duration::from_millis(600),
-    });
+    setting.deadline = deadline;
     let policy = policy("");
     let run = setting.run::<Scripted>(stage, &policy, woken::<Scripted>(String::new()));
     run.await.report
@@ -147,9 +152,16 @@ async fn a_switch_thrown_before_the_first_batch_means_that_nothing_was_done() {
 
 #[tokio::test]
 async fn a_switch_that_never_answers_stops_a_run_in_time_for_its_report() {
+    let soon = || {
+        let now = Instant::now();
+        Some(Deadline {
+            last_start: now + Duration::from_secs(1),
+            last_answer: now + Duration::from_millis(1_500),
+        })
+    };
     let at_the_gate = Canned::by(|_, _| Answer::Never);
     let stage = Stage::of([thing("a", "a1").destroyed()]);
-    let report = run(&at_the_gate, Absent::Stops, &stage).await;
+    let report = run_within(soon(), &at_the_gate, Absent::Stops, &stage).await;
     assert_eq!(report.status, Status::Refused);
     assert!(report.refusals[0].detail.contains("in time"), "{report:?}");
 
@@ -157,7 +169,7 @@ async fn a_switch_that_never_answers_stops_a_run_in_time_for_its_report() {
         0 => parameters(Some("off"), Some("off")),
         _ => Answer::Never,
     });
-    let report = run(&before_a_batch, Absent::Stops, &stage).await;
+    let report = run_within(soon(), &before_a_batch, Absent::Stops, &stage).await;
     assert_eq!(report.status, Status::Refused);
     assert!(stage.touched().is_empty());
 }
