@@ -236,17 +236,18 @@ mod tests {
     #[test]
     fn attachment_tags_name_their_subject() {
         let subject = Digest::new(format!("sha256:{HEX}"));
-        for suffix in ["sig", "att", "sbom"] {
+        for suffix in ["", ".sig", ".att", ".sbom", ".other", "-2"] {
             assert_eq!(
-                Digest::of_attachment_tag(&format!("sha256-{HEX}.{suffix}")),
+                Digest::of_attachment_tag(&format!("sha256-{HEX}{suffix}")),
                 Some(subject.clone())
             );
         }
         for other in [
             "v1",
             "sha256-abc.sig",
-            &format!("sha256-{HEX}"),
-            &format!("sha256-{HEX}.txt"),
+            &format!("sha256-{HEX}0"),
+            &format!("sha256-{HEX}é"),
+            &format!("sha512-{HEX}"),
         ] {
             assert_eq!(Digest::of_attachment_tag(other), None, "{other}");
         }

@@ -125,6 +125,7 @@ impl Case {
     fn items(&self) -> Vec<Item<Action, Reason>> {
         let seen = Seen {
             world: World {
+                more_repositories: false,
                 repositories: BTreeMap::from([("app".to_owned(), self.repository.clone())]),
                 uses: self.uses.clone(),
             },
@@ -534,29 +535,32 @@ fn the_last_image_is_one_that_can_be_pulled_and_stays_whole() {
 }
 
 #[test]
-fn a_tag_that_was_looked_up_once_keeps_what_it_names_and_all_that_it_may_have_named() {
-    Case::new()
-        .image("present", days(400), &["stable"])
-        .image("untagged", days(400), &[])
-        .image("index", days(400), &[])
-        .image("child", days(400), &[])
-        .lists("index", &["child"])
-        .image("other", days(400), &["v1"])
-        .image("child of other", days(400), &[])
-        .lists("other", &["child of other"])
-        .image("signature", days(400), &[])
-        .refers("signature", "other")
-        .used(UserKind::Deployment, Pin::WasTag("stable".to_owned()))
-        .expect(&[
-            ("present", "keep in_use_by_deployment"),
-            ("untagged", "keep may_be_deployed"),
-            ("index", "keep may_be_deployed"),
-            ("child", "keep child_of_kept_index"),
-            // A tag names an index or an image, never a part or a signature.
-            ("other", "go 0 superseded"),
-            ("child of other", "go 1 child_of_deleted_index"),
-            ("signature", "go 1 refers_to_deleted_image"),
-        ]);
+fn a_tag_that_was_looked_up_once_keeps_everything_that_it_may_have_named() {
+    let case = || {
+        Case::new()
+            .image("present", days(400), &["stable"])
+            .image("untagged", days(400), &[])
+            .image("other", days(400), &["v1"])
+            .image("child of other", days(400), &[])
+            .lists("other", &["child of other"])
+            .used(UserKind::Deployment, Pin::WasTag("stable".to_owned()))
+    };
+    // A tag can have named any image, also one that has got another tag or is
+    // part of an index by now.
+    case().expect(&[
+        ("present", "keep in_use_by_deployment"),
+        ("untagged", "keep may_be_deployed"),
+        ("other", "keep may_be_deployed"),
+        ("child of other", "keep may_be_deployed"),
+    ]);
+    let mut immutable = case();
+    immutable.repository.tags_stay = true;
+    immutable.expect(&[
+        ("present", "keep in_use_by_deployment"),
+        ("untagged", "go 0 untagged"),
+        ("other", "go 0 superseded"),
+        ("child of other", "go 1 child_of_deleted_index"),
+    ]);
 }
 
 #[test]
@@ -791,15 +795,12 @@ fn signatures_attached_by_a_tag_share_the_fate_of_their_subject() {
 }
 
 #[test]
-fn a_glob_over_all_tags_does_not_keep_signatures_of_what_goes() {
+fn a_kept_tag_keeps_a_signature_too() {
     Case::new()
         .image("subject", days(400), &[])
         .image("signature", days(400), &[&signature_tag("subject")])
         .policy(|policy| policy.retention.keep_tags.include = vec!["*".to_owned()])
-        .expect(&[
-            ("subject", "go 0 untagged"),
-            ("signature", "go 1 refers_to_deleted_image"),
-        ]);
+        .expect(&[("subject", "go 0 untagged"), ("signature", "keep tag_kept")]);
 }
 
 #[test]
@@ -1004,6 +1005,7 @@ fn repositories_are_judged_each_by_itself() {
     repositories.get_mut("held").unwrap().hold = Some(Hold::Tag);
     let seen = Seen {
         world: World {
+            more_repositories: false,
             repositories,
             uses: one.clone().runs("a").uses,
         },
@@ -1056,6 +1058,12 @@ fn every_reason_has_a_documented_code_and_a_sentence() {
         },
         Reason::RefersToKept {
             subject: part.clone(),
+        },
+        Reason::SubjectElsewhere {
+            subject: part.clone(),
+        },
+        Reason::MayBePartOfArchived {
+            index: part.clone(),
         },
         Reason::Archived,
         Reason::PushTimeUnknown,
