@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use image_pruning::{ACTION_KINDS, ImagePruning, PruningPolicy, REASON_CODES};
-use serde_json::Value;
+use image_pruning::{ACTION_KINDS, ImagePruning, PruningPolicy, REASON_CODES, Scope};
+use serde_json::{Value, json};
 use steward::engine::Function;
 use steward::policy::{Policy, PolicyDocument};
 use steward::{guard, hold, lambda};
@@ -119,4 +119,55 @@ fn the_commented_override_of_the_example_parses_too() {
     let text = format!("{before}overrides:{}", after.replace("\n#  ", "\n  "));
     let policy = PolicyDocument::<PruningPolicy>::parse(&text, "example").unwrap();
     assert_eq!(policy.policy().overrides.len(), 1);
+}
+
+/// What an event of AWS wakes, or why it wakes nothing.
+fn woken_by(fixture: &str) -> Result<Scope, String> {
+    let path = format!(
+        "{}/../../shared/fixtures/events/{fixture}",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let event = steward::event::parse(&serde_json::from_str(&text).unwrap()).unwrap();
+    ImagePruning::scope(&event).map_err(|error| error.to_string())
+}
+
+#[test]
+fn schedules_and_pushes_wake_it_and_its_own_deletions_do_not() {
+    assert_eq!(woken_by("schedule-rule.json"), Ok(Scope::Everything));
+    let pushed = woken_by("ecr-push.json").unwrap();
+    assert!(matches!(pushed, Scope::Repositories(names) if names.len() == 1));
+    let deleted = woken_by("ecr-delete-untagged.json").unwrap();
+    assert_eq!(deleted, Scope::Repositories(vec![]));
+    let error = woken_by("alarm-metric.json").unwrap_err();
+    assert!(
+        error.contains("CloudWatch alarm") && error.contains("allowed:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_wrong_parameter_is_named_with_what_is_allowed() {
+    for (event, expected) in [
+        (
+            json!({"mode": "plan", "repositories": "shop/web"}),
+            "repositories: \"shop/web\"",
+        ),
+        (
+            json!({"mode": "plan", "repositories": []}),
+            "repositories: []",
+        ),
+        (
+            json!({"mode": "plan", "repositories": ["a", 1]}),
+            "repositories: [\"a\",1]",
+        ),
+        (json!({"mode": "plan", "repos": ["a"]}), "repos: not a key"),
+    ] {
+        let parsed = steward::event::parse(&event).unwrap();
+        let error = ImagePruning::scope(&parsed).unwrap_err().to_string();
+        assert!(
+            error.contains(expected) && error.contains("allowed: "),
+            "{error}"
+        );
+    }
 }

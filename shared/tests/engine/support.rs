@@ -127,7 +127,9 @@ pub(crate) fn assert_sound(report: &Report) {
         Status::NothingToDo => {
             assert_eq!((sums.done, sums.failed, report.refusals.len()), (0, 0, 0))
         }
-        Status::Refused => assert!(sums.done == 0 && (!report.refusals.is_empty() || sums.skipped > 0)),
+        Status::Refused => {
+            assert!(sums.done == 0 && (!report.refusals.is_empty() || sums.skipped > 0))
+        }
         Status::Waiting => assert!(report.wait.is_some() && sums.failed == 0),
         Status::Failed => assert_eq!(sums.done, 0),
         Status::Partial => assert_eq!(report.mode, Mode::Apply),

@@ -86,6 +86,13 @@ async fn survives(faults: &[Fault]) {
             "{cut} lost an image in use"
         );
         assert!(after.iter().all(|digest| before.contains(digest)), "{cut}");
+        if let Some(run) = &first {
+            let claimed = run.report.summary.done + run.report.summary.already_done;
+            assert!(
+                claimed <= before.len() - after.len(),
+                "{cut}: {claimed} claimed to be gone of {before:?}, and there are {after:?}"
+            );
+        }
         if let Some(run) = &first
             && run.report.summary.failed + run.report.gaps.len() + run.report.refusals.len() > 0
         {
