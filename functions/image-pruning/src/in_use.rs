@@ -305,6 +305,23 @@ impl Users {
                 kind,
                 name: format!("{id} (cluster {})", short(cluster)),
             };
+            // Every task has a container; where none is told, its definition
+            // has to tell.
+            if task.containers().is_empty() {
+                let definition = task.task_definition_arn().unwrap_or_default();
+                match self.containers(definition).await {
+                    Ok(containers) => {
+                        all.images
+                            .extend(containers.images.iter().map(|(_, image, _)| Used {
+                                image: image.clone(),
+                                digest: None,
+                                by_tag,
+                                by: by.clone(),
+                            }));
+                    }
+                    Err(read) => all.gap(read, "ecs:DescribeTaskDefinition"),
+                }
+            }
             for container in task.containers() {
                 let Some(image) = container.image() else {
                     all.gap(
@@ -412,7 +429,7 @@ impl Users {
         // are what the others have.
         if matches!(controller, None | Some(DeploymentControllerType::Ecs)) {
             match self
-                .successful_revisions(arn, settings.rollback_deployments as usize)
+                .successful_revisions(cluster, arn, settings.rollback_deployments as usize)
                 .await
             {
                 Ok(targets) => {
@@ -489,6 +506,7 @@ impl Users {
     /// The revisions of the last successful deployments, newest first.
     async fn successful_revisions(
         &self,
+        cluster: &str,
         service: &str,
         most: usize,
     ) -> Result<Vec<String>, String> {
@@ -506,7 +524,7 @@ impl Users {
                 .ecs
                 .list_service_deployments()
                 .service(service)
-                .cluster(cluster_of(service))
+                .cluster(cluster)
                 .status(ServiceDeploymentStatus::Successful)
                 .max_results(100)
                 .set_next_token(token)
@@ -591,7 +609,7 @@ impl Users {
                     && revision
                         .container_images()
                         .iter()
-                        .all(|c| c.image_digest().is_some());
+                        .all(|c| c.image().is_some() && c.image_digest().is_some());
                 if let (true, Some(arn)) = (settled, revision.service_revision_arn()) {
                     remember(&self.revisions, arn.to_owned(), Arc::clone(&revision));
                 }
@@ -606,7 +624,7 @@ impl Users {
         let open = revision
             .container_images()
             .iter()
-            .any(|c| c.image_digest().is_none());
+            .any(|c| c.image().is_none() || c.image_digest().is_none());
         let definition = revision.task_definition().unwrap_or_default();
         let containers = if open || revision.container_images().is_empty() {
             match self.containers(definition).await {
@@ -846,12 +864,4 @@ impl Reading {
             );
         }
     }
-}
-
-/// The cluster in a service's ARN (`…:service/CLUSTER/SERVICE`); the old
-/// format without one belongs to services that have no deployments to list.
-fn cluster_of(service: &str) -> &str {
-    let mut parts = service.rsplit('/');
-    let _service = parts.next();
-    parts.next().unwrap_or("default")
 }
