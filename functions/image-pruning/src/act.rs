@@ -18,12 +18,18 @@ use crate::ImagePruning;
 use crate::action::{Action, DeleteImage};
 use crate::graph::{Graph, protected};
 use crate::in_use::Reading;
-use crate::observe::{HoldError, Registry};
+use crate::observe::{self, HoldError, Registry};
 use crate::policy::PruningPolicy;
 use crate::world::{Digest, Repository, Use};
 
 /// How long a reading of users serves the check before deleting.
 const RECHECK_AFTER: Duration = Duration::from_secs(20);
+
+/// An image just before its deletion.
+struct Present {
+    tags: Vec<String>,
+    archived: bool,
+}
 
 impl Act<ImagePruning> for Registry {
     async fn act(&self, policy: &PruningPolicy, batch: &[Action]) -> Vec<Outcome> {
@@ -126,18 +132,20 @@ impl Registry {
         reading
     }
 
-    /// The present tags of the images that still exist.
+    /// The images as they are now; `None` for one that ECR says is gone. One
+    /// that it says nothing about is not in the answer.
     async fn present(
         &self,
         name: &str,
         images: &[&DeleteImage],
-    ) -> Result<BTreeMap<Digest, Vec<String>>, String> {
+    ) -> Result<BTreeMap<Digest, Option<Present>>, String> {
+        let mut found = BTreeMap::new();
         // DescribeImages fails as a whole when one image is missing, and names
         // it; the others are asked for again.
         let mut ids: Vec<ImageIdentifier> = images.iter().map(|i| id_of(&i.digest)).collect();
         loop {
             if ids.is_empty() {
-                return Ok(BTreeMap::new());
+                return Ok(found);
             }
             let answer = self
                 .ecr
@@ -148,29 +156,30 @@ impl Registry {
                 .await;
             match answer {
                 Ok(answer) => {
-                    let details = answer.image_details.unwrap_or_default();
-                    return Ok(details
-                        .into_iter()
-                        .filter_map(|detail| {
-                            let mut tags = detail.image_tags.unwrap_or_default();
-                            tags.sort();
-                            Some((Digest::new(detail.image_digest?), tags))
-                        })
-                        .collect());
+                    for detail in answer.image_details.unwrap_or_default() {
+                        let archived = observe::is_archived(&detail);
+                        let mut tags = detail.image_tags.unwrap_or_default();
+                        tags.sort();
+                        if let Some(digest) = detail.image_digest {
+                            found.insert(Digest::new(digest), Some(Present { tags, archived }));
+                        }
+                    }
+                    return Ok(found);
                 }
                 Err(error) if aws::code(&error) == Some("ImageNotFoundException") => {
                     let text = aws::explain(&error);
                     let before = ids.len();
                     ids.retain(|id| {
-                        !id.image_digest()
-                            .is_some_and(|digest| text.contains(digest))
+                        let named = id.image_digest().filter(|digest| text.contains(digest));
+                        found.extend(named.map(|digest| (Digest::new(digest), None)));
+                        named.is_none()
                     });
                     if ids.len() == before {
                         return Err(format!("ecr:DescribeImages: {text}"));
                     }
                 }
                 Err(error) if aws::code(&error) == Some("RepositoryNotFoundException") => {
-                    return Ok(BTreeMap::new());
+                    return Ok(images.iter().map(|i| (i.digest.clone(), None)).collect());
                 }
                 Err(error) => return Err(format!("ecr:DescribeImages: {}", aws::explain(&error))),
             }
@@ -245,19 +254,26 @@ fn changed(
     name: &str,
     repository: &mut Repository,
     images: &[&DeleteImage],
-    present: &BTreeMap<Digest, Vec<String>>,
+    present: &BTreeMap<Digest, Option<Present>>,
     uses: &BTreeSet<Use>,
 ) -> BTreeMap<Digest, Outcome> {
     let mut outcomes = BTreeMap::new();
     for image in images {
         let outcome = match present.get(&image.digest) {
-            None => Some(Outcome::AlreadyDone),
-            Some(tags) if *tags != image.tags => Some(Outcome::Skipped(format!(
+            Some(None) => Some(Outcome::AlreadyDone),
+            Some(Some(now)) if now.tags != image.tags => Some(Outcome::Skipped(format!(
                 "its tags have changed from [{}] to [{}]",
                 image.tags.join(", "),
-                tags.join(", ")
+                now.tags.join(", ")
             ))),
-            Some(_) => None,
+            Some(Some(Present { archived: true, .. })) => {
+                Some(Outcome::Skipped("has been archived".to_owned()))
+            }
+            Some(Some(_)) => None,
+            None => Some(Outcome::Failed(
+                "the check before deleting failed: ecr:DescribeImages says nothing about it"
+                    .to_owned(),
+            )),
         };
         if let Some(outcome) = outcome {
             outcomes.insert(image.digest.clone(), outcome);
