@@ -264,7 +264,12 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
         deadline: Some(Deadline::after(remaining(lambda.deadline()))),
         switches,
     };
-    let span = tracing::info_span!("run", run.id = %context.run_id, function = F::NAME);
+    let span = tracing::info_span!(
+        "run",
+        requestId = %lambda.request_id,
+        run.id = %context.run_id,
+        function = F::NAME
+    );
     let run = run::run::<F>(hands, &context, &policy, request)
         .instrument(span)
         .await;

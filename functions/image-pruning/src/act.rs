@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier, ImageStatus};
+use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
 use steward::aws;
 use steward::engine::{Act, Outcome};
 use tokio::time::Instant;
@@ -18,15 +18,14 @@ use crate::ImagePruning;
 use crate::action::{Action, DeleteImage};
 use crate::graph::{Graph, protected};
 use crate::in_use::Reading;
-use crate::observe::{HoldError, Registry};
+use crate::observe::{HoldError, Registry, is_archived};
 use crate::policy::PruningPolicy;
 use crate::world::{Digest, Repository, Use};
 
-/// An image as it is just before it is deleted.
-struct Present {
-    tags: Vec<String>,
-    /// Not archived in the meantime.
-    can_go: bool,
+/// An image just before it is deleted.
+enum Present {
+    Here { tags: Vec<String>, archived: bool },
+    Gone,
 }
 
 /// How long a reading of users serves the check before deleting.
@@ -135,68 +134,56 @@ impl Registry {
         reading
     }
 
-    /// The present tags of the images that still exist.
+    /// What became of the images since they were observed; one that ECR says
+    /// nothing about is not in the answer.
     async fn present(
         &self,
         name: &str,
         images: &[&DeleteImage],
     ) -> Result<BTreeMap<Digest, Present>, String> {
+        let mut found = BTreeMap::new();
         // DescribeImages fails as a whole when one image is missing, and names
         // it; the others are asked for again.
-        let mut ids: Vec<ImageIdentifier> = images.iter().map(|i| id_of(&i.digest)).collect();
-        loop {
-            if ids.is_empty() {
-                return Ok(BTreeMap::new());
-            }
+        let mut asked: Vec<&Digest> = images.iter().map(|image| &image.digest).collect();
+        while !asked.is_empty() {
             let answer = self
                 .ecr
                 .describe_images()
                 .repository_name(name)
-                .set_image_ids(Some(ids.clone()))
+                .set_image_ids(Some(asked.iter().map(|digest| id_of(digest)).collect()))
                 .send()
                 .await;
             match answer {
                 Ok(answer) => {
-                    let mut present = BTreeMap::new();
                     for detail in answer.image_details.unwrap_or_default() {
-                        let Some(digest) = detail.image_digest else {
-                            continue;
-                        };
+                        let archived = is_archived(&detail);
                         let mut tags = detail.image_tags.unwrap_or_default();
                         tags.sort();
-                        let can_go =
-                            matches!(detail.image_status, None | Some(ImageStatus::Active));
-                        present.insert(Digest::new(digest), Present { tags, can_go });
-                    }
-                    // What is gone is an error that names it, never silence.
-                    let silent = ids
-                        .iter()
-                        .filter_map(|id| id.image_digest())
-                        .find(|digest| !present.contains_key(&Digest::new(*digest)));
-                    return match silent {
-                        Some(digest) => {
-                            Err(format!("ecr:DescribeImages: no answer about {digest}"))
+                        if let Some(digest) = detail.image_digest {
+                            found.insert(Digest::new(digest), Present::Here { tags, archived });
                         }
-                        None => Ok(present),
-                    };
+                    }
+                    break;
                 }
                 Err(error) if aws::code(&error) == Some("ImageNotFoundException") => {
                     let text = aws::explain(&error);
-                    let before = ids.len();
-                    ids.retain(|id| {
-                        !id.image_digest()
-                            .is_some_and(|digest| text.contains(digest))
-                    });
-                    if ids.len() == before {
+                    let (gone, rest): (Vec<&Digest>, Vec<&Digest>) = asked
+                        .iter()
+                        .partition(|digest| text.contains(digest.as_str()));
+                    if gone.is_empty() {
                         return Err(format!("ecr:DescribeImages: {text}"));
                     }
+                    found.extend(gone.into_iter().map(|d| (d.clone(), Present::Gone)));
+                    asked = rest;
                 }
                 Err(error) if aws::code(&error) == Some("RepositoryNotFoundException") => {
-                    return Ok(BTreeMap::new());
+                    found.extend(asked.into_iter().map(|d| (d.clone(), Present::Gone)));
+                    break;
                 }
                 Err(error) => return Err(format!("ecr:DescribeImages: {}", aws::explain(&error))),
             }
         }
+        Ok(found)
     }
 
     async fn delete(&self, name: &str, images: &[&DeleteImage]) -> BTreeMap<Digest, Outcome> {
@@ -273,15 +260,21 @@ fn changed(
     let mut outcomes = BTreeMap::new();
     for image in images {
         let outcome = match present.get(&image.digest) {
-            None => Some(Outcome::AlreadyDone),
-            Some(now) if !now.can_go => {
+            Some(Present::Gone) => Some(Outcome::AlreadyDone),
+            // What is gone is an error that names it, never silence.
+            None => Some(Outcome::Failed(
+                "the check before deleting says nothing about it".to_owned(),
+            )),
+            Some(Present::Here { archived: true, .. }) => {
                 Some(Outcome::Skipped("it has been archived since".to_owned()))
             }
-            Some(now) if now.tags != image.tags => Some(Outcome::Skipped(format!(
-                "its tags have changed from [{}] to [{}]",
-                image.tags.join(", "),
-                now.tags.join(", ")
-            ))),
+            Some(Present::Here { tags, .. }) if *tags != image.tags => {
+                Some(Outcome::Skipped(format!(
+                    "its tags have changed from [{}] to [{}]",
+                    image.tags.join(", "),
+                    tags.join(", ")
+                )))
+            }
             Some(_) => None,
         };
         if let Some(outcome) = outcome {

@@ -378,6 +378,15 @@ impl Users {
         } else {
             ByTag::HasLookedUp
         };
+        // Every task has a container; where none is told, its definition has to
+        // tell.
+        if task.containers().is_empty() {
+            let definition = task.task_definition_arn().unwrap_or_default();
+            match self.containers(definition).await {
+                Ok(containers) => all.images.extend(containers.used(&by, |_| by_tag)),
+                Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
+            }
+        }
         for container in task.containers() {
             if kind == UserKind::StoppedTask && container.image_digest().is_none() {
                 // It stopped before it had pulled anything.

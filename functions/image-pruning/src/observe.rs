@@ -13,6 +13,7 @@ use aws_sdk_ecr::types::{
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use steward::aws::{self, ErrorKind};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 use steward::hold;
@@ -217,11 +218,11 @@ impl Registry {
             // An archived image cannot be got (Amazon ECR User Guide,
             // "Archiving an image"); what it lists stays unknown.
             if manifest != Manifest::Single && !image.archived {
-                unread.push(digest.clone());
+                unread.push((digest.clone(), manifest));
             }
             repository.images.insert(digest, image);
         }
-        let chunks: Vec<Vec<Digest>> = unread.chunks(100).map(<[Digest]>::to_vec).collect();
+        let chunks: Vec<Vec<(Digest, Manifest)>> = unread.chunks(100).map(<[_]>::to_vec).collect();
         let answers: Vec<Vec<(Digest, Children)>> = stream::iter(chunks)
             .map(|chunk| self.children(&listed.name, chunk))
             .buffer_unordered(REPOSITORIES_AT_ONCE)
@@ -298,9 +299,15 @@ impl Registry {
     }
 
     /// What the indexes among `digests` list; at most 100 of them.
-    async fn children(&self, repository: &str, digests: Vec<Digest>) -> Vec<(Digest, Children)> {
-        let ids = digests
-            .iter()
+    async fn children(
+        &self,
+        repository: &str,
+        unread: Vec<(Digest, Manifest)>,
+    ) -> Vec<(Digest, Children)> {
+        let kinds: BTreeMap<Digest, Manifest> = unread.iter().cloned().collect();
+        let digests = unread.into_iter().map(|(digest, _)| digest);
+        let ids = kinds
+            .keys()
             .map(|d| ImageIdentifier::builder().image_digest(d.as_str()).build());
         let answer = self
             .ecr
@@ -315,14 +322,12 @@ impl Registry {
             Err(error) => {
                 let why = aws::explain(&error);
                 return digests
-                    .into_iter()
                     .take(1)
                     .map(|digest| (digest, Children::Unknown(why.clone())))
                     .collect();
             }
         };
         let mut found: BTreeMap<Digest, Children> = digests
-            .into_iter()
             .map(|digest| {
                 let why = format!("index {digest} is missing from the answer");
                 (digest, Children::Unknown(why))
@@ -344,24 +349,18 @@ impl Registry {
             ));
         }
         for image in answer.images() {
-            let id = image.image_id().and_then(|id| id.image_digest());
-            let Some(known) = id.and_then(|id| found.get_mut(&Digest::new(id))) else {
+            let Some(digest) = image.image_id().and_then(|id| id.image_digest()) else {
                 continue;
             };
-            *known = match serde_json::from_str::<IndexManifest>(
-                image.image_manifest().unwrap_or_default(),
-            ) {
-                Ok(manifest) => Children::Are(
-                    manifest
-                        .manifests
-                        .into_iter()
-                        .map(|m| Digest::new(m.digest))
-                        .collect(),
-                ),
-                Err(error) => Children::Unknown(format!(
-                    "the manifest of {} cannot be read: {error}",
-                    id.unwrap_or_default()
-                )),
+            let digest = Digest::new(digest);
+            let (Some(known), Some(kind)) = (found.get_mut(&digest), kinds.get(&digest)) else {
+                continue;
+            };
+            *known = match listed(image.image_manifest().unwrap_or_default(), *kind) {
+                Ok(children) => Children::Are(children),
+                Err(why) => {
+                    Children::Unknown(format!("the manifest of {digest} cannot be read: {why}"))
+                }
             };
         }
         found.into_iter().collect()
@@ -385,17 +384,39 @@ enum Children {
     Unknown(String),
 }
 
-/// As much of a manifest as tells its children; a manifest that is no index
-/// lists none.
+/// As much of a manifest as tells its children, and whether it can have any.
 #[derive(Deserialize)]
-struct IndexManifest {
-    #[serde(default)]
-    manifests: Vec<Descriptor>,
+#[serde(rename_all = "camelCase")]
+struct ManifestBody {
+    manifests: Option<Vec<Descriptor>>,
+    layers: Option<IgnoredAny>,
+    fs_layers: Option<IgnoredAny>,
+    blobs: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Descriptor {
     digest: String,
+}
+
+/// The children that a manifest lists. One that says neither what it lists nor
+/// what it is made of tells nothing, and that is not the same as no children.
+fn listed(manifest: &str, kind: Manifest) -> Result<Vec<Digest>, String> {
+    let body: ManifestBody = serde_json::from_str(manifest).map_err(|error| error.to_string())?;
+    let made_of_parts = body.layers.is_some() || body.fs_layers.is_some() || body.blobs.is_some();
+    match body.manifests {
+        Some(manifests) => Ok(manifests
+            .into_iter()
+            .map(|m| Digest::new(m.digest))
+            .collect()),
+        None if kind == Manifest::Unknown && made_of_parts => Ok(vec![]),
+        None => Err("it has no list of manifests".to_owned()),
+    }
+}
+
+/// Whether it is in the archive, or on its way into or out of it.
+pub(crate) fn is_archived(detail: &ImageDetail) -> bool {
+    !matches!(detail.image_status(), None | Some(ImageStatus::Active))
 }
 
 fn image_of(detail: ImageDetail) -> Option<(Digest, Image, Manifest)> {
@@ -404,7 +425,7 @@ fn image_of(detail: ImageDetail) -> Option<(Digest, Image, Manifest)> {
         Some(_) => Manifest::Single,
         None => Manifest::Unknown,
     };
-    let archived = !matches!(detail.image_status(), None | Some(ImageStatus::Active));
+    let archived = is_archived(&detail);
     let mut tags = detail.image_tags.unwrap_or_default();
     tags.sort();
     let pushed_at = detail

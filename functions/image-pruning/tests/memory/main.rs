@@ -2,6 +2,7 @@
 //! properties of random ones, and half a year of a busy one in seconds.
 
 mod cloud;
+mod limits;
 mod oracle;
 mod properties;
 mod simulation;

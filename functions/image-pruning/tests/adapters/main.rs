@@ -1,0 +1,10 @@
+//! How the function talks to AWS, call by call, against a scripted AWS: pages
+//! and their sizes, absent fields, failures inside answers, throttling, things
+//! that go away between two calls, and what is asked for only once.
+
+mod absent;
+mod caches;
+mod deleting;
+mod failing;
+mod paging;
+mod script;
