@@ -1,5 +1,10 @@
 //! The contract section of the README says what the code does.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use image_pruning::{ACTION_KINDS, ImagePruning, PruningPolicy, REASON_CODES, Scope};

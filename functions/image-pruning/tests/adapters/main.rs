@@ -2,6 +2,11 @@
 //! and their sizes, absent fields, failures inside answers, throttling, things
 //! that go away between two calls, and what is asked for only once.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
+
 mod absent;
 mod caches;
 mod deleting;

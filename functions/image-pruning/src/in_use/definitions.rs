@@ -1,0 +1,141 @@
+//! The task definitions of Amazon ECS: the newest of each family, and the
+//! containers of any.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_sdk_ecs::types::{SortOrder, TaskDefinitionStatus, VersionConsistency};
+use futures::{StreamExt, stream};
+use steward::aws;
+
+use super::{AT_ONCE, ByTag, Reading, Used, Users, known, remember, short};
+use crate::world::{User, UserKind};
+
+/// What of a task definition matters here.
+#[derive(Debug)]
+pub(super) struct Containers {
+    arn: String,
+    /// Container name, image, and whether its tag is looked up for every task.
+    pub(super) images: Vec<(String, String, ByTag)>,
+}
+
+impl Containers {
+    /// All of them as used by somebody.
+    pub(super) fn used(
+        &self,
+        by: &User,
+        by_tag: impl Fn(ByTag) -> ByTag,
+    ) -> impl Iterator<Item = Used> {
+        let used = |(_, image, as_written): &(String, String, ByTag)| Used {
+            image: image.clone(),
+            digest: None,
+            by_tag: by_tag(*as_written),
+            by: by.clone(),
+        };
+        self.images.iter().map(used).collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// A task definition that could not be read.
+pub(super) struct Unread {
+    pub(super) read: String,
+    /// It does not exist any more.
+    pub(super) gone: bool,
+}
+
+impl Users {
+    /// The newest revisions of every active task-definition family.
+    pub(super) async fn families(&self, revisions: usize) -> Reading {
+        let mut all = Reading::default();
+        let mut newest: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        // Descending order lists the newest revisions of a family first
+        // (Amazon ECS API Reference, `ListTaskDefinitions`).
+        let definitions = self
+            .ecs
+            .list_task_definitions()
+            .status(TaskDefinitionStatus::Active)
+            .sort(SortOrder::Desc);
+        let pages = definitions.into_paginator().page_size(100).send();
+        let (arns, incomplete) = aws::read_pages(pages, |page| page.task_definition_arns).await;
+        if let Some(why) = incomplete {
+            all.gap(
+                format!("ecs:ListTaskDefinitions: {why}"),
+                "ecs:ListTaskDefinitions",
+            );
+        }
+        for arn in arns {
+            let family = arn
+                .rsplit_once(':')
+                .map_or(arn.as_str(), |(family, _)| family);
+            let of_family = newest.entry(family.to_owned()).or_default();
+            if of_family.len() < revisions {
+                of_family.push(arn);
+            }
+        }
+        let described: Vec<Result<Arc<Containers>, Unread>> =
+            stream::iter(newest.into_values().flatten())
+                .map(|arn| async move { self.containers(&arn).await })
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
+        for containers in described {
+            match containers {
+                Ok(containers) => {
+                    let by = User {
+                        kind: UserKind::TaskDefinition,
+                        name: short(&containers.arn).to_owned(),
+                    };
+                    all.images.extend(containers.used(&by, |_| ByTag::LooksUp));
+                }
+                Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
+            }
+        }
+        all
+    }
+
+    pub(super) async fn containers(&self, definition: &str) -> Result<Arc<Containers>, Unread> {
+        if let Some(containers) = known(&self.definitions, definition) {
+            return Ok(containers);
+        }
+        let failed = |why: String, gone| Unread {
+            read: format!("ecs:DescribeTaskDefinition of {}: {why}", short(definition)),
+            gone,
+        };
+        let request = self
+            .ecs
+            .describe_task_definition()
+            .task_definition(definition);
+        let answer = self.call(request.send()).await.map_err(|error| {
+            // "Unable to describe task definition" is a ClientException.
+            let gone = aws::code(&error) == Some("ClientException");
+            failed(aws::explain(&error), gone)
+        })?;
+        let found = answer
+            .task_definition
+            .and_then(|definition| definition.container_definitions)
+            .filter(|containers| !containers.is_empty())
+            .ok_or_else(|| failed("the answer has no containers in it".to_owned(), false))?;
+        let mut images = Vec::new();
+        for container in &found {
+            let image = container
+                .image()
+                .ok_or_else(|| failed("a container has no image".to_owned(), false))?;
+            let by_tag = match container.version_consistency() {
+                Some(VersionConsistency::Disabled) => ByTag::LooksUp,
+                _ => ByTag::HasLookedUp,
+            };
+            let name = container.name().unwrap_or_default();
+            images.push((name.to_owned(), image.to_owned(), by_tag));
+        }
+        let containers = Arc::new(Containers {
+            arn: definition.to_owned(),
+            images,
+        });
+        remember(
+            &self.definitions,
+            definition.to_owned(),
+            Arc::clone(&containers),
+        );
+        Ok(containers)
+    }
+}

@@ -1,0 +1,391 @@
+//! The services of Amazon ECS: what they run, would run when they are scaled up,
+//! and can be rolled back to.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use aws_sdk_ecs::types::{
+    DeploymentControllerType, Service, ServiceDeploymentStatus, ServiceRevision,
+};
+use futures::{StreamExt, stream};
+use steward::aws;
+
+use super::definitions::Unread;
+use super::{AT_ONCE, ByTag, Reading, Used, Users, known, remember, short};
+use crate::policy::InUse;
+use crate::reference::Digest;
+use crate::world::{User, UserKind};
+
+/// What a revision runs, for telling releases apart.
+fn release_of(revision: &ServiceRevision) -> Vec<(String, String)> {
+    let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
+    let mut images: Vec<(String, String)> = revision
+        .container_images()
+        .iter()
+        .map(|c| (text(c.image()), text(c.image_digest())))
+        .collect();
+    images.sort();
+    if images.iter().any(|(_, digest)| digest.is_empty()) || images.is_empty() {
+        images.push((text(revision.task_definition()), String::new()));
+    }
+    images
+}
+
+impl Users {
+    pub(super) async fn services(&self, cluster: &str, settings: &InUse) -> Reading {
+        let mut all = Reading::default();
+        let services = self.ecs.list_services().cluster(cluster);
+        let pages = services.into_paginator().page_size(100).send();
+        let (arns, incomplete) = aws::read_pages(pages, |page| page.service_arns).await;
+        match incomplete {
+            Some(why) if why.code() == Some("ClusterNotFoundException") => {}
+            Some(why) => {
+                let read = format!("ecs:ListServices in cluster {}: {why}", short(cluster));
+                all.gap(read, "ecs:ListServices");
+            }
+            None => {}
+        }
+        let chunks: Vec<Vec<String>> = arns.chunks(10).map(<[String]>::to_vec).collect();
+        let readings: Vec<Reading> = stream::iter(chunks)
+            .map(|chunk| self.describe_services(cluster, chunk, settings))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        all.add(Reading::joined(readings));
+        all
+    }
+
+    async fn describe_services(
+        &self,
+        cluster: &str,
+        arns: Vec<String>,
+        settings: &InUse,
+    ) -> Reading {
+        let mut all = Reading::default();
+        let asked = arns.len();
+        let request = self
+            .ecs
+            .describe_services()
+            .cluster(cluster)
+            .set_services(Some(arns));
+        let answer = self.call(request.send()).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => return all,
+            Err(error) => {
+                let read = format!(
+                    "ecs:DescribeServices in cluster {}: {}",
+                    short(cluster),
+                    aws::explain(&error)
+                );
+                all.gap(read, "ecs:DescribeServices");
+                return all;
+            }
+        };
+        let answered = answer.services().len();
+        all.open("ecs:DescribeServices", asked, answered, answer.failures());
+        let readings: Vec<Reading> = stream::iter(answer.services())
+            .map(|service| self.service(cluster, service, settings))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        all.add(Reading::joined(readings));
+        all
+    }
+
+    /// Everything that a service runs, would run when it is scaled up, or can
+    /// be rolled back to.
+    async fn service(&self, cluster: &str, service: &Service, settings: &InUse) -> Reading {
+        let mut all = Reading::default();
+        let arn = service.service_arn().unwrap_or_default();
+        let name = format!("{} (cluster {})", short(arn), short(cluster));
+        let user = |kind| User {
+            kind,
+            name: name.clone(),
+        };
+
+        // Definitions whose images some revision of the present deployments
+        // tells digest by digest.
+        let mut told: BTreeSet<String> = BTreeSet::new();
+        let current: Vec<String> = service
+            .current_service_revisions()
+            .iter()
+            .filter_map(|revision| revision.arn().map(str::to_owned))
+            .collect();
+        let current = match self.describe_revisions(&current).await {
+            Ok(current) => current,
+            Err(read) => {
+                all.gap(read, "ecs:DescribeServiceRevisions");
+                vec![]
+            }
+        };
+        for revision in &current {
+            told.extend(revision.task_definition().map(str::to_owned));
+            match self
+                .revision_images(revision, user(UserKind::Deployment))
+                .await
+            {
+                Ok(images) => all.images.extend(images),
+                Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
+            }
+        }
+
+        // Only the ECS controller keeps service deployments; task sets below
+        // are what the others have.
+        let controller = service.deployment_controller().map(|c| c.r#type());
+        if matches!(controller, None | Some(DeploymentControllerType::Ecs)) {
+            let most = settings.rollback_deployments as usize;
+            match self.rollback_targets(cluster, arn, &current, most).await {
+                Ok(targets) => {
+                    for revision in targets {
+                        match self
+                            .revision_images(&revision, user(UserKind::RollbackTarget))
+                            .await
+                        {
+                            Ok(images) => all.images.extend(images),
+                            // Without its definition nothing can go back to it.
+                            Err(unread) if unread.gone => {}
+                            Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
+                        }
+                    }
+                }
+                Err((read, grant)) => all.gap(read, grant),
+            }
+        }
+
+        // Deployments that have no revision. While tasks of one run, these tell
+        // the digest; without, only the tag is known.
+        let mut untold: BTreeMap<&str, (UserKind, bool)> = BTreeMap::new();
+        let deployments = service.deployments().iter().map(|deployment| {
+            let runs = deployment.running_count() > 0;
+            (deployment.task_definition(), UserKind::Deployment, runs)
+        });
+        let sets = service.task_sets().iter().map(|set| {
+            let runs = set.running_count() > 0;
+            (set.task_definition(), UserKind::TaskSet, runs)
+        });
+        for (definition, kind, runs) in deployments.chain(sets) {
+            if let Some(definition) = definition {
+                let (_, all_run) = untold.entry(definition).or_insert((kind, true));
+                *all_run &= runs;
+            }
+        }
+        if let Some(definition) = service.task_definition() {
+            untold
+                .entry(definition)
+                .or_insert((UserKind::Deployment, false));
+        }
+        untold.retain(|definition, _| !told.contains(*definition));
+        for (definition, (kind, runs)) in untold {
+            match self.containers(definition).await {
+                Ok(containers) => all.images.extend(containers.used(&user(kind), |by_tag| {
+                    if runs { ByTag::LooksUp } else { by_tag }
+                })),
+                Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
+            }
+        }
+        all
+    }
+
+    /// What the service can be rolled back to: the last successful deployments
+    /// that ran something else than the present ones, and than each other.
+    /// Deployments that only restarted the same release count once.
+    async fn rollback_targets(
+        &self,
+        cluster: &str,
+        service: &str,
+        current: &[Arc<ServiceRevision>],
+        most: usize,
+    ) -> Result<Vec<Arc<ServiceRevision>>, (String, &'static str)> {
+        let arns = self
+            .successful_revisions(cluster, service)
+            .await
+            .map_err(|read| (read, "ecs:ListServiceDeployments"))?;
+        let mut releases: BTreeSet<_> = current
+            .iter()
+            .map(|revision| release_of(revision))
+            .collect();
+        let mut targets = Vec::new();
+        for chunk in arns.chunks(20) {
+            let found = self
+                .describe_revisions(chunk)
+                .await
+                .map_err(|read| (read, "ecs:DescribeServiceRevisions"))?;
+            let by_arn: HashMap<&str, &Arc<ServiceRevision>> = found
+                .iter()
+                .filter_map(|revision| Some((revision.service_revision_arn()?, revision)))
+                .collect();
+            // In the order of the deployments, which the answer need not have.
+            for revision in chunk.iter().filter_map(|arn| by_arn.get(arn.as_str())) {
+                if targets.len() < most && releases.insert(release_of(revision)) {
+                    targets.push(Arc::clone(revision));
+                }
+            }
+            if targets.len() >= most {
+                break;
+            }
+        }
+        Ok(targets)
+    }
+
+    /// The revisions of the successful deployments, newest first. ECS keeps
+    /// deployments for 90 days (Amazon ECS Developer Guide, "View service
+    /// history using Amazon ECS service deployments").
+    async fn successful_revisions(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Vec<String>, String> {
+        let failed = |why: String| {
+            Err(format!(
+                "ecs:ListServiceDeployments of service {}: {why}",
+                short(service)
+            ))
+        };
+        let mut deployments = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            // The SDK has no paginator for this operation.
+            let request = self
+                .ecs
+                .list_service_deployments()
+                .service(service)
+                .cluster(cluster)
+                .status(ServiceDeploymentStatus::Successful)
+                .max_results(100)
+                .set_next_token(token.clone());
+            let answer = match self.call(request.send()).await {
+                Ok(answer) => answer,
+                // Deleted since it was described.
+                Err(error)
+                    if matches!(
+                        aws::code(&error),
+                        Some("ServiceNotFoundException" | "ClusterNotFoundException")
+                    ) =>
+                {
+                    return Ok(vec![]);
+                }
+                Err(error) => return failed(aws::explain(&error)),
+            };
+            let Some(briefs) = answer.service_deployments else {
+                return failed("the answer has no list in it".to_owned());
+            };
+            for brief in briefs {
+                let at = brief.created_at().map(|at| at.as_nanos());
+                deployments.push((at, brief.target_service_revision_arn));
+            }
+            let next = answer.next_token.filter(|next| !next.is_empty());
+            if next.is_some() && next == token {
+                return failed("the same page comes again and again".to_owned());
+            }
+            token = next;
+            if token.is_none() {
+                break;
+            }
+        }
+        deployments.sort();
+        let mut seen = BTreeSet::new();
+        Ok(deployments
+            .into_iter()
+            .rev()
+            .filter_map(|(_, arn)| arn)
+            .filter(|arn| seen.insert(arn.clone()))
+            .collect())
+    }
+
+    async fn describe_revisions(
+        &self,
+        arns: &[String],
+    ) -> Result<Vec<Arc<ServiceRevision>>, String> {
+        let mut found = Vec::new();
+        let mut unknown = Vec::new();
+        for arn in arns {
+            match known(&self.revisions, arn) {
+                Some(revision) => found.push(revision),
+                None => unknown.push(arn.clone()),
+            }
+        }
+        for chunk in unknown.chunks(20) {
+            let request = self
+                .ecs
+                .describe_service_revisions()
+                .set_service_revision_arns(Some(chunk.to_vec()));
+            let answer = self.call(request.send()).await.map_err(|error| {
+                format!("ecs:DescribeServiceRevisions: {}", aws::explain(&error))
+            })?;
+            if let Some(failure) = answer
+                .failures()
+                .iter()
+                .find(|f| f.reason() != Some("MISSING"))
+            {
+                return Err(format!(
+                    "ecs:DescribeServiceRevisions: {} {}",
+                    failure.arn().unwrap_or_default(),
+                    failure.reason().unwrap_or("failed without a reason")
+                ));
+            }
+            if answer.service_revisions().len() + answer.failures().len() < chunk.len() {
+                return Err(
+                    "ecs:DescribeServiceRevisions: fewer answered than asked for".to_owned(),
+                );
+            }
+            for revision in answer.service_revisions.unwrap_or_default() {
+                let revision = Arc::new(revision);
+                // A digest is filled in when the first task starts, and stays.
+                let settled = !revision.container_images().is_empty()
+                    && revision
+                        .container_images()
+                        .iter()
+                        .all(|c| c.image_digest().is_some());
+                if let (true, Some(arn)) = (settled, revision.service_revision_arn()) {
+                    remember(&self.revisions, arn.to_owned(), Arc::clone(&revision));
+                }
+                found.push(revision);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The images of a revision: by digest where it has one, and as its
+    /// definition says where it has not.
+    async fn revision_images(
+        &self,
+        revision: &ServiceRevision,
+        by: User,
+    ) -> Result<Vec<Used>, Unread> {
+        let mut images = Vec::new();
+        let mut told = BTreeSet::new();
+        for container in revision.container_images() {
+            let (Some(image), Some(digest)) = (container.image(), container.image_digest()) else {
+                continue;
+            };
+            told.extend(container.container_name().map(str::to_owned));
+            images.push(Used {
+                image: image.to_owned(),
+                digest: Some(Digest::new(digest)),
+                by_tag: ByTag::LooksUp,
+                by: by.clone(),
+            });
+        }
+        // A present deployment's containers are all looked for: one that the
+        // revision leaves out is used all the same.
+        let complete = !told.is_empty()
+            && told.len() == revision.container_images().len()
+            && by.kind != UserKind::Deployment;
+        if !complete {
+            let definition = revision.task_definition().unwrap_or_default();
+            let containers = self.containers(definition).await?;
+            let untold = containers
+                .images
+                .iter()
+                .filter(|(name, ..)| !told.contains(name));
+            images.extend(untold.map(|(_, image, by_tag)| Used {
+                image: image.clone(),
+                digest: None,
+                by_tag: *by_tag,
+                by: by.clone(),
+            }));
+        }
+        Ok(images)
+    }
+}
