@@ -1,9 +1,10 @@
 //! What a plan may not do, whatever a function decided.
 //!
 //! Guards judge per unit (a repository, a database, an environment), with an
-//! account-wide ceiling above. A count limit holds back the excess, oldest
-//! first; a share or a floor refuses the unit, and the rest goes on. Nothing
-//! here ever holds back an [`Effect::Restore`].
+//! account-wide ceiling above. A count limit lets the oldest through and holds
+//! back the excess; under that of a run, units take turns. A share or a floor
+//! refuses the unit, and the rest goes on. Nothing here ever holds back an
+//! [`Effect::Restore`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -18,7 +18,7 @@ use crate::engine::{
 };
 use crate::event::{self, Event, EventError};
 use crate::policy::{PolicyDocument, PolicyError, PolicySource};
-use crate::report::Report;
+use crate::report::{ActionLine, ActionOutcome, Report};
 use crate::run;
 use crate::switches::{Absent, Switches};
 
@@ -284,7 +284,9 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
                 tracing::warn!(run.id = %context.run_id, line, "{kind}");
             }
         }
-        for line in &run.report.actions {
+        // What was deferred is counted; it is decided again by the next run.
+        let ended = |line: &&ActionLine| line.outcome != ActionOutcome::Deferred;
+        for line in run.report.actions.iter().filter(ended) {
             let json = serde_json::to_string(line).unwrap_or_default();
             tracing::info!(run.id = %context.run_id, action = %json, "{} {}", line.kind, line.resource);
         }

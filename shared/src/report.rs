@@ -45,7 +45,7 @@ pub enum Status {
     NothingToDo,
     /// Nothing was done because a guard, a switch or the mode forbids it.
     Refused,
-    /// Some was done, and something failed, was refused or was not reached.
+    /// Some was done, and something failed, was refused, skipped or not reached.
     Partial,
     /// The work goes on later; see `wait`.
     Waiting,

@@ -533,6 +533,7 @@ impl<'a> Court<'a> {
                 | Reason::PushTimeUnknown
                 | Reason::JustPushed
                 | Reason::SubjectElsewhere { .. }
+                | Reason::MayBePartOfArchived { .. }
                 | Reason::TagKept { .. }),
             ) => {
                 return Verdict::Keep(reason);

@@ -111,7 +111,9 @@ pub(crate) fn protected<'a>(
             Pin::Digest(digest) => repository.images.get_key_value(digest).map(|(d, _)| d),
             Pin::Tag(tag) | Pin::WasTag(tag) => by_tag.get(tag.as_str()).copied(),
         };
-        if let (Pin::WasTag(_), false) = (&used.pin, repository.tags_stay) {
+        // A tag that stays and is not there any more has been taken away.
+        let tells = repository.tags_stay && digest.is_some();
+        if matches!(used.pin, Pin::WasTag(_)) && !tells {
             unresolved.get_or_insert(used);
         }
         if let Some(digest) = digest {

@@ -25,8 +25,9 @@ use crate::policy::InUse;
 use crate::reference::{self, Digest};
 use crate::world::{Pin, Use, User, UserKind};
 
-/// Describes that are under way at once, in all. ECS throttles those of task
-/// definitions soonest.
+/// Calls about single things that are under way at once, in all; listings come
+/// on top, one per cluster and kind. ECS throttles describes of task definitions
+/// soonest.
 const CALLS_AT_ONCE: usize = 8;
 
 /// Things that are looked at side by side; what they call waits its turn for
@@ -123,7 +124,10 @@ impl Reading {
                 Err(error) => {
                     gaps.push(Gap {
                         read: format!("{error} ({})", used.by),
-                        hides: Hides::Everything,
+                        hides: error
+                            .repository
+                            .as_ref()
+                            .map_or(Hides::Everything, Hides::unit),
                         grant: String::new(),
                     });
                     continue;

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::in_use::{Reading, Users};
 use crate::policy::PruningPolicy;
 use crate::reference;
-use crate::world::{Digest, Image, Repository, World};
+use crate::world::{Digest, Image, Pin, Repository, World};
 use crate::{ImagePruning, Scope};
 
 /// Repositories that are read side by side.
@@ -479,6 +479,7 @@ impl Observe<ImagePruning> for Registry {
         let (uses, gaps) = users.uses_of(&last.account, &last.region);
         seen.world.uses = uses.into_iter().collect();
         seen.gaps.extend(gaps);
+        seen.warnings.extend(kept_whole(&seen.world));
         seen.warnings
             .extend(idle_references(policy, &last, &seen.world));
         seen.gaps.sort();
@@ -520,4 +521,24 @@ fn idle_references(policy: &PruningPolicy, last: &Last, world: &World) -> Vec<St
         }
     }
     idle
+}
+
+/// Repositories of which nothing goes, because a digest in use is not known.
+fn kept_whole(world: &World) -> Vec<String> {
+    let mut told: BTreeMap<&str, String> = BTreeMap::new();
+    for used in &world.uses {
+        let Some(repository) = world.repositories.get(&used.repository) else {
+            continue;
+        };
+        if matches!(used.pin, Pin::WasTag(_)) && !repository.tags_stay {
+            told.entry(&used.repository).or_insert_with(|| {
+                format!(
+                    "repository {} is kept whole: an image of it is {}, and its digest is not \
+                     recorded; deploy that again to have it recorded",
+                    used.repository, used.by
+                )
+            });
+        }
+    }
+    told.into_values().collect()
 }

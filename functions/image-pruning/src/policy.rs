@@ -103,8 +103,8 @@ pub struct InUse {
     /// The newest revisions of each active task-definition family whose images
     /// are kept: what can be started or rolled back to by hand. 1 to 100.
     pub revisions_per_family: u32,
-    /// The last successful deployments of each service whose images are kept.
-    /// 1 to 20.
+    /// The last releases of each service before the present one whose images are
+    /// kept: successful deployments that ran other images. 1 to 20.
     pub rollback_deployments: u32,
     /// Images that something outside this account and Region uses: full
     /// references, by tag or digest.
@@ -131,8 +131,8 @@ pub struct Limits {
     /// A repository of which more than this part would go is refused; judged
     /// when more than 10 images would. 1 to 100.
     pub max_delete_share_percent: u8,
-    /// The most deletions in one run; the rest waits, oldest first. 1 to
-    /// 100000.
+    /// The most deletions in one run; the rest waits. Repositories take turns,
+    /// each with its oldest. 1 to 100000.
     pub max_deletes_per_run: u32,
     /// A repository that would be left with fewer images is refused. 1 to
     /// 10000.

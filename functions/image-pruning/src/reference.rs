@@ -68,6 +68,8 @@ pub(crate) struct ReferenceError {
     problem: &'static str,
     /// Account and Region, as far as they could be read.
     pub(crate) registry: Option<(String, String)>,
+    /// The repository, as far as it could be read.
+    pub(crate) repository: Option<String>,
 }
 
 /// Reads a reference. `None` is one to another kind of registry (Docker Hub,
@@ -76,12 +78,12 @@ pub(crate) struct ReferenceError {
 /// # Errors
 /// When the host is Amazon ECR's and the rest makes no sense.
 pub(crate) fn parse(text: &str) -> Result<Option<ImageReference>, ReferenceError> {
-    let error_in = |registry, problem| ReferenceError {
+    let error = |problem| ReferenceError {
         reference: text.to_owned(),
         problem,
-        registry,
+        registry: None,
+        repository: None,
     };
-    let error = |problem| error_in(None, problem);
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(error("it is empty"));
@@ -92,7 +94,13 @@ pub(crate) fn parse(text: &str) -> Result<Option<ImageReference>, ReferenceError
     let Some((account, region)) = registry(host).map_err(error)? else {
         return Ok(None);
     };
-    let error = |problem| error_in(Some((account.clone(), region.clone())), problem);
+    // Up to the digest and the tag, there is the name.
+    let end = path.find(['@', ':']).unwrap_or(path.len());
+    let error = |problem| ReferenceError {
+        registry: Some((account.clone(), region.clone())),
+        repository: Some(path[..end].to_owned()).filter(|name| !name.is_empty()),
+        ..error(problem)
+    };
     let (name, digest) = match path.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
         None => (path, None),

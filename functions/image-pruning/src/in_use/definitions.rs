@@ -107,8 +107,12 @@ impl Users {
             .task_definition(definition);
         let answer = self.call(request.send()).await.map_err(|error| {
             // "Unable to describe task definition" is a ClientException.
-            let gone = aws::code(&error) == Some("ClientException");
-            failed(aws::explain(&error), gone)
+            let text = aws::explain(&error);
+            let gone = aws::code(&error) == Some("ClientException")
+                && text
+                    .to_lowercase()
+                    .contains("unable to describe task definition");
+            failed(text, gone)
         })?;
         let found = answer
             .task_definition

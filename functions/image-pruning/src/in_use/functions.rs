@@ -95,7 +95,7 @@ impl Users {
                 written: written.to_owned(),
                 digest,
             });
-            if let Some(key) = key {
+            if let Some(key) = key.filter(|_| found.digest.is_some()) {
                 remember(&self.functions, key, Arc::clone(&found));
             }
             image = Some(found);

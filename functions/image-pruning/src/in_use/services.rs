@@ -13,20 +13,26 @@ use steward::aws;
 use super::definitions::Unread;
 use super::{AT_ONCE, ByTag, Reading, Used, Users, known, remember, short};
 use crate::policy::InUse;
-use crate::reference::Digest;
+use crate::reference::{self, Digest};
 use crate::world::{User, UserKind};
 
-/// What a revision runs, for telling releases apart.
+/// What a revision runs of Amazon ECR, for telling releases apart: a sidecar
+/// from elsewhere that moves on makes no release.
 fn release_of(revision: &ServiceRevision) -> Vec<(String, String)> {
-    let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
     let mut images: Vec<(String, String)> = revision
         .container_images()
         .iter()
-        .map(|c| (text(c.image()), text(c.image_digest())))
+        .filter_map(|container| {
+            let image = container.image()?;
+            let elsewhere = matches!(reference::parse(image), Ok(None));
+            let digest = container.image_digest().unwrap_or_default();
+            (!elsewhere).then(|| (image.to_owned(), digest.to_owned()))
+        })
         .collect();
     images.sort();
-    if images.iter().any(|(_, digest)| digest.is_empty()) || images.is_empty() {
-        images.push((text(revision.task_definition()), String::new()));
+    if images.is_empty() || images.iter().any(|(_, digest)| digest.is_empty()) {
+        let definition = revision.task_definition().unwrap_or_default();
+        images.push((definition.to_owned(), String::new()));
     }
     images
 }
@@ -379,10 +385,17 @@ impl Users {
                 .images
                 .iter()
                 .filter(|(name, ..)| !told.contains(name));
-            images.extend(untold.map(|(_, image, by_tag)| Used {
+            // A revision without a digest has not fixed one, so that ECS will
+            // look the tag up.
+            let digest_of = |name: &str| {
+                let containers = revision.container_images();
+                let found = containers.iter().find(|c| c.container_name() == Some(name));
+                found.and_then(|c| c.image_digest()).map(Digest::new)
+            };
+            images.extend(untold.map(|(name, image, _)| Used {
                 image: image.clone(),
-                digest: None,
-                by_tag: *by_tag,
+                digest: digest_of(name),
+                by_tag: ByTag::LooksUp,
                 by: by.clone(),
             }));
         }

@@ -120,11 +120,12 @@ impl Users {
         let of_service = task
             .group()
             .is_some_and(|group| group.starts_with("service:"));
-        let has_pulled = task.last_status() == Some("RUNNING");
-        let by_tag = if of_service && !has_pulled {
-            ByTag::LooksUp
-        } else {
+        let running = task.last_status() == Some("RUNNING");
+        let pulling = task.pull_started_at().is_some() && !of_service;
+        let by_tag = if running || pulling {
             ByTag::HasLookedUp
+        } else {
+            ByTag::LooksUp
         };
         // Every task has a container; where none is told, its definition has to
         // tell.
@@ -140,7 +141,7 @@ impl Users {
                 // It stopped before it had pulled anything.
                 continue;
             }
-            let image = match container.image() {
+            let image = match container.image().filter(|image| !image.is_empty()) {
                 Some(image) => image.to_owned(),
                 // What AWS adds to a task (GuardDuty's agent, the proxy of
                 // Service Connect) has no image and is not in its definition.

@@ -233,7 +233,8 @@ async fn a_container_whose_image_nobody_tells_is_a_gap() {
 
 #[tokio::test]
 async fn a_task_that_tells_no_containers_uses_what_its_definition_names() {
-    let task = json!({"taskDefinitionArn": DEFINITION, "lastStatus": "PROVISIONING"});
+    let task = json!({"taskDefinitionArn": DEFINITION, "lastStatus": "PENDING",
+        "pullStartedAt": 1_700_000_000});
     let script = with_task(account(vec![]), task).always("ecs:DescribeTaskDefinition", |_| {
         json!({"taskDefinition": {"containerDefinitions": [
             {"name": "web", "image": format!("{REGISTRY}/app:stable")}]}})
@@ -255,35 +256,57 @@ async fn a_task_that_tells_no_containers_uses_what_its_definition_names() {
 }
 
 #[tokio::test]
-async fn a_task_whose_digest_is_not_known_yet_may_run_whatever_its_tag_was() {
-    let task = json!({"containers": [{"image": format!("{REGISTRY}/app:stable")}]});
-    let seen = Stage::over(with_task(account(vec![]), task))
-        .await
-        .observe()
-        .await;
-    assert_eq!(pins(&seen), [r#"in_use_by_task WasTag("stable")"#]);
+async fn a_task_that_pulls_or_runs_without_a_digest_may_run_whatever_its_tag_was() {
+    let was = r#"in_use_by_task WasTag("stable")"#;
+    let is = r#"in_use_by_task Tag("stable")"#;
+    for (state, expected) in [
+        (json!({"lastStatus": "PROVISIONING"}), is),
+        (
+            json!({"lastStatus": "PENDING", "pullStartedAt": 1_700_000_000}),
+            was,
+        ),
+        (json!({"lastStatus": "RUNNING"}), was),
+        // A service's task pulls what its deployment says.
+        (
+            json!({"lastStatus": "PENDING", "pullStartedAt": 1_700_000_000,
+                "group": "service:web"}),
+            is,
+        ),
+        (
+            json!({"lastStatus": "RUNNING", "group": "service:web"}),
+            was,
+        ),
+    ] {
+        let mut task = state.clone();
+        task["containers"] = json!([{"image": format!("{REGISTRY}/app:stable")}]);
+        let script = with_task(account(vec![]), task);
+        let seen = Stage::over(script).await.observe().await;
+        assert_eq!(pins(&seen), [expected], "{state}");
+    }
 }
 
 #[tokio::test]
 async fn a_revision_that_leaves_out_an_image_or_a_digest_is_completed_by_its_definition() {
     let name = "web";
     let image = format!("{REGISTRY}/app:stable");
-    for told in [
-        json!([]),
-        json!([{"containerName": name}]),
-        json!([{"containerName": name, "image": image}]),
-        json!([{"containerName": name, "imageDigest": digest(1)}]),
+    // Nothing was fixed, so that the tag will be looked up.
+    let tag = r#"in_use_by_deployment Tag("stable")"#;
+    let pinned = format!("in_use_by_deployment Digest(Digest(\"{}\"))", digest(1));
+    for (told, expected) in [
+        (json!([]), vec![tag]),
+        (json!([{"containerName": name}]), vec![tag]),
+        (json!([{"containerName": name, "image": image}]), vec![tag]),
+        (
+            json!([{"containerName": name, "imageDigest": digest(1)}]),
+            vec![pinned.as_str(), tag],
+        ),
     ] {
         let seen = Stage::over(with_service(account(vec![]), told.clone()))
             .await
             .observe()
             .await;
         assert_eq!(seen.gaps, [], "{told}");
-        assert_eq!(
-            pins(&seen),
-            [r#"in_use_by_deployment WasTag("stable")"#],
-            "{told}"
-        );
+        assert_eq!(pins(&seen), expected, "{told}");
     }
 }
 

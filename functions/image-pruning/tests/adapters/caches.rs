@@ -60,7 +60,7 @@ async fn an_incomplete_revision_is_described_again_until_it_is_complete() {
     for _ in 0..2 {
         assert_eq!(
             pins(&stage.observe().await),
-            [r#"in_use_by_deployment WasTag("stable")"#]
+            [r#"in_use_by_deployment Tag("stable")"#]
         );
     }
     assert_eq!(stage.client.count("ecs:DescribeServiceRevisions"), 2);

@@ -183,7 +183,7 @@ async fn a_manifest_that_is_no_json_blocks_its_repository() {
 }
 
 #[tokio::test]
-async fn an_unreadable_reference_blocks_every_repository() {
+async fn an_unreadable_reference_blocks_its_repository_or_every_one() {
     let stage = busy().await;
     let web = stage.account.existing_repository("shop/web");
     stage
@@ -192,12 +192,23 @@ async fn an_unreadable_reference_blocks_every_repository() {
         .await
         .unwrap();
 
-    let report = stage.apply(STRICT).await;
+    let report = stage.plan(STRICT).await;
 
-    assert_eq!(report.status, Status::Refused);
     assert!(
         report.gaps[0].read.contains("sha256:tooshort"),
         "{:?}",
         report.gaps
     );
+    assert_eq!(report.gaps[0].hides, "shop/web");
+    assert_eq!(report.summary.planned, 4);
+
+    let nameless = format!("{}/:v1", stage.account.registry());
+    stage
+        .account
+        .task_definition("odder", &nameless)
+        .await
+        .unwrap();
+    let report = stage.apply(STRICT).await;
+    assert_eq!(report.status, Status::Refused);
+    assert!(report.gaps.iter().any(|gap| gap.hides == "everything"));
 }
