@@ -111,9 +111,7 @@ pub(crate) fn protected<'a>(
             Pin::Digest(digest) => repository.images.get_key_value(digest).map(|(d, _)| d),
             Pin::Tag(tag) | Pin::WasTag(tag) => by_tag.get(tag.as_str()).copied(),
         };
-        // A tag that stays and is not there any more has been taken away.
-        let tells = repository.tags_stay && digest.is_some();
-        if matches!(used.pin, Pin::WasTag(_)) && !tells {
+        if matches!(&used.pin, Pin::WasTag(tag) if !repository.tells(tag)) {
             unresolved.get_or_insert(used);
         }
         if let Some(digest) = digest {

@@ -79,6 +79,24 @@ impl Reading {
         all
     }
 
+    /// A read in a cluster that failed. One that has been deleted since it was
+    /// listed runs nothing.
+    fn cluster_gap(
+        &mut self,
+        read: &str,
+        grant: &str,
+        cluster: &str,
+        code: Option<&str>,
+        why: &str,
+    ) {
+        if code != Some("ClusterNotFoundException") {
+            self.gap(
+                format!("{read} in cluster {}: {why}", short(cluster)),
+                grant,
+            );
+        }
+    }
+
     /// What a describe of `asked` things left open inside an HTTP 200. A thing
     /// that is missing has gone since it was listed and uses nothing.
     fn open(

@@ -530,7 +530,7 @@ fn kept_whole(world: &World) -> Vec<String> {
         let Some(repository) = world.repositories.get(&used.repository) else {
             continue;
         };
-        if matches!(used.pin, Pin::WasTag(_)) && !repository.tags_stay {
+        if matches!(&used.pin, Pin::WasTag(tag) if !repository.tells(tag)) {
             told.entry(&used.repository).or_insert_with(|| {
                 format!(
                     "repository {} is kept whole: an image of it is {}, and its digest is not \

@@ -33,6 +33,15 @@ pub struct Repository {
     pub tags_stay: bool,
 }
 
+impl Repository {
+    /// Whether a tag that was looked up once still tells which image it was: it
+    /// stays where it is, and it is there.
+    pub(crate) fn tells(&self, tag: &str) -> bool {
+        let named = |image: &Image| image.tags.iter().any(|t| t == tag);
+        self.tags_stay && self.images.values().any(named)
+    }
+}
+
 /// One image, index or other artifact.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
@@ -57,11 +66,10 @@ impl Image {
     /// What it is about: by the OCI `subject`, and by tags of attachments. One
     /// SBOM can be about several images of the same content.
     pub fn refers_to(&self) -> impl Iterator<Item = Digest> {
-        let by_tag = self
-            .tags
-            .iter()
-            .filter_map(|tag| Digest::of_attachment_tag(tag));
-        self.subject.clone().into_iter().chain(by_tag)
+        self.subject
+            .clone()
+            .into_iter()
+            .chain(self.attached_by_tag())
     }
 
     /// What it is about by its tags alone, which need not be in its repository:

@@ -561,6 +561,15 @@ fn a_tag_that_was_looked_up_once_keeps_everything_that_it_may_have_named() {
         ("other", "go 0 superseded"),
         ("child of other", "go 1 child_of_deleted_index"),
     ]);
+    // A tag that stays and is not there any more tells nothing either.
+    let mut untagged = case().used(UserKind::Deployment, Pin::WasTag("gone".to_owned()));
+    untagged.repository.tags_stay = true;
+    untagged.expect(&[
+        ("present", "keep in_use_by_deployment"),
+        ("untagged", "keep may_be_deployed"),
+        ("other", "keep may_be_deployed"),
+        ("child of other", "keep may_be_deployed"),
+    ]);
 }
 
 #[test]

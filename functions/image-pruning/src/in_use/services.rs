@@ -43,13 +43,9 @@ impl Users {
         let services = self.ecs.list_services().cluster(cluster);
         let pages = services.into_paginator().page_size(100).send();
         let (arns, incomplete) = aws::read_pages(pages, |page| page.service_arns).await;
-        match incomplete {
-            Some(why) if why.code() == Some("ClusterNotFoundException") => {}
-            Some(why) => {
-                let read = format!("ecs:ListServices in cluster {}: {why}", short(cluster));
-                all.gap(read, "ecs:ListServices");
-            }
-            None => {}
+        if let Some(why) = incomplete {
+            let (code, text) = (why.code(), why.to_string());
+            all.cluster_gap("ecs:ListServices", "ecs:ListServices", cluster, code, &text);
         }
         let chunks: Vec<Vec<String>> = arns.chunks(10).map(<[String]>::to_vec).collect();
         let readings: Vec<Reading> = stream::iter(chunks)
@@ -77,14 +73,10 @@ impl Users {
         let answer = self.call(request.send()).await;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => return all,
             Err(error) => {
-                let read = format!(
-                    "ecs:DescribeServices in cluster {}: {}",
-                    short(cluster),
-                    aws::explain(&error)
-                );
-                all.gap(read, "ecs:DescribeServices");
+                let (code, text) = (aws::code(&error), aws::explain(&error));
+                let operation = "ecs:DescribeServices";
+                all.cluster_gap(operation, operation, cluster, code, &text);
                 return all;
             }
         };

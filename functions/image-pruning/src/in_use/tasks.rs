@@ -50,17 +50,15 @@ impl Users {
             .desired_status(status.clone());
         let pages = tasks.into_paginator().page_size(100).send();
         let (arns, incomplete) = aws::read_pages(pages, |page| page.task_arns).await;
-        match incomplete {
-            // Deleted since it was listed: nothing runs there.
-            Some(why) if why.code() == Some("ClusterNotFoundException") => {}
-            Some(why) => {
-                let read = format!(
-                    "ecs:ListTasks ({status}) in cluster {}: {why}",
-                    short(cluster)
-                );
-                all.gap(read, "ecs:ListTasks");
-            }
-            None => {}
+        if let Some(why) = incomplete {
+            let (code, text) = (why.code(), why.to_string());
+            all.cluster_gap(
+                &format!("ecs:ListTasks ({status})"),
+                "ecs:ListTasks",
+                cluster,
+                code,
+                &text,
+            );
         }
         let stopped = status == DesiredStatus::Stopped;
         let chunks: Vec<Vec<String>> = arns.chunks(100).map(<[String]>::to_vec).collect();
@@ -84,14 +82,10 @@ impl Users {
         let answer = self.call(request.send()).await;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => return all,
             Err(error) => {
-                let read = format!(
-                    "ecs:DescribeTasks in cluster {}: {}",
-                    short(cluster),
-                    aws::explain(&error)
-                );
-                all.gap(read, "ecs:DescribeTasks");
+                let (code, text) = (aws::code(&error), aws::explain(&error));
+                let operation = "ecs:DescribeTasks";
+                all.cluster_gap(operation, operation, cluster, code, &text);
                 return all;
             }
         };

@@ -256,6 +256,8 @@ async fn keeps_everything_in_a_repository_where_a_deployments_digest_is_not_know
 
     assert_eq!(kept_for(&report, &deployed), Some("may_be_deployed"));
     assert_eq!(kept_for(&report, &tagged), Some("may_be_deployed"));
+    let told = |warning: &String| warning.contains("shop/web is kept whole");
+    assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
     assert_eq!(repo.digests().await.unwrap().len(), 3);
     assert!(!other.has(&elsewhere).await.unwrap());
 }
