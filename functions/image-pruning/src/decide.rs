@@ -598,6 +598,16 @@ impl<'a> Court<'a> {
         {
             return Verdict::Keep(Reason::TagKept { tag: tag.clone() });
         }
+        // A signature by tag may be about an image of another repository,
+        // whatever else it is named; an OCI referrer is in the repository of
+        // its subject or about nothing.
+        let mut subjects = image.attached_by_tag();
+        let apart = subjects.find(|subject| {
+            !self.repository.images.contains_key(subject) && self.registry.may_have(subject)
+        });
+        if let Some(subject) = apart {
+            return Verdict::Keep(Reason::SubjectElsewhere { subject });
+        }
         let go = |reason| Verdict::Go {
             reason,
             after: vec![],
@@ -607,17 +617,6 @@ impl<'a> Court<'a> {
         if !image.named() {
             let after = retention.remove_untagged_after;
             let remove_untagged_after = after.to_string();
-            // A signature by tag may be about an image of another repository;
-            // an OCI referrer is in the repository of its subject or about
-            // nothing.
-            let apart = || {
-                image.attached_by_tag().find(|subject| {
-                    !self.repository.images.contains_key(subject) && self.registry.may_have(subject)
-                })
-            };
-            if let Some(subject) = apart() {
-                return Verdict::Keep(Reason::SubjectElsewhere { subject });
-            }
             if let Some(index) = self.unreadable {
                 return Verdict::Keep(Reason::MayBePartOfArchived {
                     index: index.clone(),

@@ -40,6 +40,7 @@ struct Case {
     uses: Vec<Use>,
     gaps: Vec<Gap>,
     policy: PruningPolicy,
+    more_repositories: bool,
 }
 
 impl Case {
@@ -56,6 +57,7 @@ impl Case {
             uses: vec![],
             gaps: vec![],
             policy,
+            more_repositories: false,
         }
     }
 
@@ -125,7 +127,7 @@ impl Case {
     fn items(&self) -> Vec<Item<Action, Reason>> {
         let seen = Seen {
             world: World {
-                more_repositories: false,
+                more_repositories: self.more_repositories,
                 repositories: BTreeMap::from([("app".to_owned(), self.repository.clone())]),
                 uses: self.uses.clone(),
             },
@@ -777,6 +779,19 @@ fn a_referrer_without_its_subject_is_judged_alone() {
             // Such a tag is no name that a person gave.
             ("by tag", "go 0 untagged"),
         ]);
+}
+
+#[test]
+fn a_name_of_its_own_does_not_free_a_signature_of_an_image_elsewhere() {
+    let mut case = Case::new()
+        .image("named", days(400), &["v1", &signature_tag("elsewhere")])
+        .image("plain", days(400), &[&signature_tag("elsewhere")]);
+    case.expect(&[("named", "go 0 superseded"), ("plain", "go 0 untagged")]);
+    case.more_repositories = true;
+    case.expect(&[
+        ("named", "keep subject_elsewhere"),
+        ("plain", "keep subject_elsewhere"),
+    ]);
 }
 
 #[test]
