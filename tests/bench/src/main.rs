@@ -1,0 +1,3 @@
+//! Measures the functions against a paging, batching AWS of its own.
+
+fn main() {}
