@@ -12,6 +12,7 @@ pub mod event;
 pub mod guard;
 pub mod hold;
 pub mod lambda;
+pub mod permission;
 pub mod plan_file;
 pub mod policy;
 pub mod report;

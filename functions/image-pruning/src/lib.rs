@@ -11,6 +11,7 @@ mod decide;
 mod graph;
 mod in_use;
 mod observe;
+mod permissions;
 mod policy;
 mod reference;
 mod world;
@@ -24,6 +25,7 @@ use steward::guard::{RunLimits, UnitLimits};
 pub use crate::action::{ACTION_KINDS, Action, DeleteImage};
 pub use crate::decide::{REASON_CODES, Reason};
 pub use crate::observe::Registry;
+pub use crate::permissions::PERMISSIONS;
 pub use crate::policy::{
     InUse, Limits, NEVER_SOONER_THAN, Override, PruningPolicy, Retention, Tags,
 };
