@@ -12,12 +12,13 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use clap::{Arg, ArgMatches, Args as _, Command, FromArgMatches as _};
 use serde_json::{Map, Value, json};
 use steward::aws;
-use steward::engine::{Act, Clock, Context, Function, Leash, Mode, Observe, Request, Trigger};
+use steward::engine::{Act, Clock, Function, Leash, Mode, Observe, Trigger};
 use steward::lambda;
 use steward::permission::Permission;
 use steward::plan_file::PlanFile;
 use steward::policy::{PolicyDocument, PolicySource};
 use steward::report::Status;
+use steward::run::{Context, Request};
 use steward::switches::{Absent, Switches};
 
 use crate::arguments::{AwsArguments, RunArguments, mode_argument};
@@ -163,7 +164,7 @@ pub(crate) async fn run<F: ByHand>(
         switches: &switches,
     };
     if let Some(file) = &request.plan_file {
-        file.fits(request.operation, &context)
+        file.fits(request.operation, &context.account, &context.region)
             .with_context(|| format!("plan file {}", given.plan.as_deref().unwrap_or_default()))
             .map_err(Failure::usage)?;
     }
@@ -179,7 +180,7 @@ pub(crate) async fn run<F: ByHand>(
     let report = &run.report;
     let looked = report.status != Status::Refused || report.summary.observed > 0;
     let saved = match given.plan_out.as_deref().filter(|_| looked) {
-        Some(path) => save(&PlanFile::of(&run), path, given.force).map(|()| Some(path)),
+        Some(path) => save(&run.plan_file(), path, given.force).map(|()| Some(path)),
         None => Ok(None),
     };
     let text = if given.json {

@@ -12,12 +12,13 @@ use clap::{Args, FromArgMatches as _};
 use serde::Serialize;
 use serde_json::json;
 use steward::aws::{self, Identity};
-use steward::engine::{Clock, Context, Leash, Mode, Trigger};
+use steward::engine::{Clock, Leash, Mode, Trigger};
 use steward::guard;
 use steward::lambda;
 use steward::permission::{Needed, Permission};
 use steward::policy::PolicySource;
 use steward::report::Report;
+use steward::run::Context;
 use steward::switches::{Absent, Position, Switches};
 
 use crate::arguments::AwsArguments;

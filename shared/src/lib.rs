@@ -7,7 +7,9 @@
 //! by hand; both call [`run::run`].
 
 pub mod aws;
+mod digest;
 pub mod engine;
+mod entry;
 pub mod event;
 pub mod guard;
 pub mod hold;

@@ -18,9 +18,8 @@ mod world;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use steward::engine::{ActionView, Function, PlanOf, ScopeError, Seen};
+use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits};
 use steward::event::{EcrImageAction, EcrResult, Event};
-use steward::guard::{RunLimits, UnitLimits};
 
 pub use crate::action::{ACTION_KINDS, Action, DeleteImage};
 pub use crate::decide::{REASON_CODES, Reason};
