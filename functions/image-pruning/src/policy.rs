@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward::engine::UnitLimits;
 use steward::guard;
-use steward::policy::{Period, Policy, Problems, Selection};
+use steward::policy::{Notify, Period, Policy, Problems, Selection};
 
 use crate::reference;
 
@@ -31,6 +31,8 @@ pub struct PruningPolicy {
     pub in_use: InUse,
     /// How much one run may delete.
     pub limits: Limits,
+    /// What a run tells people.
+    pub notify: Notify,
 }
 
 /// What is kept of a repository although nothing uses it.
@@ -303,9 +305,14 @@ impl Policy for PruningPolicy {
             let path = "limits.reviewed_plan_may_exceed";
             problems.add(path, format!("\"{name}\""), may_exceed.join(", "));
         }
+        self.notify.check("notify", problems);
     }
 
     fn selects_targets(&self) -> bool {
         self.repositories.is_some()
+    }
+
+    fn notify(&self) -> &Notify {
+        &self.notify
     }
 }
