@@ -13,13 +13,11 @@ use serde_json::Value;
 use tracing::Instrument;
 
 use crate::aws;
-use crate::engine::{
-    Act, Clock, Context, Deadline, Function, Leash, Mode, Observe, Request, ScopeError,
-};
+use crate::engine::{Act, Clock, Deadline, Function, Leash, Mode, Observe, ScopeError};
 use crate::event::{self, Event, EventError};
 use crate::policy::{PolicyDocument, PolicyError, PolicySource};
 use crate::report::{ActionLine, ActionOutcome, Report};
-use crate::run;
+use crate::run::{self, Context, Request};
 use crate::switches::{Absent, Switches};
 
 /// The policy document itself.

@@ -7,11 +7,14 @@
 //! by hand; both call [`run::run`].
 
 pub mod aws;
+mod digest;
 pub mod engine;
+mod entry;
 pub mod event;
 pub mod guard;
 pub mod hold;
 pub mod lambda;
+pub mod permission;
 pub mod plan_file;
 pub mod policy;
 pub mod report;

@@ -17,7 +17,7 @@ use serde_json::Value;
 use wildmatch::WildMatch;
 
 use crate::aws;
-use crate::plan_file::sha256_of;
+use crate::digest::sha256_of;
 
 /// The largest policy that is read, in bytes. A Parameter Store value holds
 /// 8 KB at most; S3 has room for more.

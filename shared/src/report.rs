@@ -10,9 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::engine::{Context, Function, Gap, Mode, Outcome, Reason, Request, Trigger, Wait};
-use crate::policy::{Policy, PolicyDocument};
-use crate::run::{Entries, Held, Standing};
+use crate::engine::{Function, Gap, Mode, Outcome, Reason, Trigger, Wait};
+use crate::entry::{Entries, Held, Standing};
 
 /// The largest report that leaves a function, in bytes of JSON. Lambda takes
 /// 6 MB as an answer, but Step Functions and EventBridge take 256 KB
@@ -226,51 +225,6 @@ pub fn schema() -> schemars::Schema {
 }
 
 impl Report {
-    pub(crate) fn begin<F: Function>(
-        context: &Context<'_>,
-        policy: &PolicyDocument<impl Policy>,
-        request: &Request<F>,
-        mode: Mode,
-    ) -> Self {
-        let now = context.clock.now();
-        let warnings = policy
-            .warnings()
-            .iter()
-            .chain(&request.warnings)
-            .cloned()
-            .collect();
-        Self {
-            schema_version: 1,
-            function: F::NAME.to_owned(),
-            operation: request.operation.to_owned(),
-            status: Status::Failed,
-            mode,
-            run_id: context.run_id.clone(),
-            trigger: request.trigger,
-            account: context.account.clone(),
-            region: context.region.clone(),
-            started_at: now,
-            finished_at: now,
-            policy_digest: policy.digest().to_owned(),
-            plan_digest: crate::plan_file::digest::<F>(
-                request.operation,
-                &context.account,
-                &context.region,
-                &request.scope,
-                &[],
-            ),
-            summary: Summary::default(),
-            actions: vec![],
-            actions_total: 0,
-            truncated: false,
-            kept: vec![],
-            refusals: vec![],
-            gaps: vec![],
-            warnings,
-            wait: None,
-        }
-    }
-
     /// Writes down what became of every entry, and what that adds up to.
     pub(crate) fn tell<F: Function>(&mut self, entries: &Entries<F>) -> Status {
         let mut kept: BTreeMap<&'static str, KeptLine> = BTreeMap::new();
@@ -397,9 +351,9 @@ impl Report {
     }
 
     /// Ends the report and writes the one summary line of the run.
-    pub(crate) fn finish(mut self, context: &Context<'_>, status: Status) -> Self {
+    pub(crate) fn finish(mut self, now: Timestamp, status: Status) -> Self {
         self.status = status;
-        self.finished_at = context.clock.now();
+        self.finished_at = now;
         let sums = &self.summary;
         tracing::info!(
             run.id = %self.run_id,

@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steward::aws::IdentityError;
 use steward::engine::{
-    ActionView, Function, Leash, Mode, Plan, PlanOf, Request, ScopeError, Seen, Trigger,
+    ActionView, Function, Leash, Mode, Plan, PlanOf, RunLimits, ScopeError, Seen, Trigger,
+    UnitLimits,
 };
 use steward::event::Event;
-use steward::guard::{RunLimits, UnitLimits};
 use steward::lambda::{Environment, EnvironmentError, InvocationError, request};
 use steward::policy::{Policy, PolicyError, PolicySource, Problems};
+use steward::run::Request;
 
 // ---- a function that only wakes up --------------------------------------------
 

@@ -11,19 +11,20 @@ mod decide;
 mod graph;
 mod in_use;
 mod observe;
+mod permissions;
 mod policy;
 mod reference;
 mod world;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use steward::engine::{ActionView, Function, PlanOf, ScopeError, Seen};
+use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits};
 use steward::event::{EcrImageAction, EcrResult, Event};
-use steward::guard::{RunLimits, UnitLimits};
 
 pub use crate::action::{ACTION_KINDS, Action, DeleteImage};
 pub use crate::decide::{REASON_CODES, Reason};
 pub use crate::observe::Registry;
+pub use crate::permissions::PERMISSIONS;
 pub use crate::policy::{
     Elsewhere, InUse, Limits, NEVER_SOONER_THAN, Override, PruningPolicy, Retention, Tags,
 };

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use steward::engine::UnitLimits;
 use steward::guard;
 use steward::policy::{Period, Policy, Problems, Selection};
 
@@ -188,9 +189,9 @@ impl PruningPolicy {
 
     /// The limits for the engine. Those of an override are per repository, so
     /// the repositories that are there have to be named.
-    pub fn limits_of(&self, repository: &str) -> guard::UnitLimits {
+    pub fn limits_of(&self, repository: &str) -> UnitLimits {
         let over = self.override_of(repository);
-        guard::UnitLimits {
+        UnitLimits {
             max_actions: Some(
                 over.and_then(|o| o.max_deletes_per_repository)
                     .unwrap_or(self.limits.max_deletes_per_repository),

@@ -9,11 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use steward::engine::{
-    Act, Clock, Context, Deadline, Function, Leash, Mode, Observe, Request, Run, Trigger,
+    Act, Clock, Deadline, Function, Leash, Mode, Observe, RunLimits, Trigger, UnitLimits,
 };
-use steward::guard::{RunLimits, UnitLimits};
 use steward::policy::{Policy, PolicyDocument, Problems, Selection};
 use steward::report::{ActionOutcome, MAX_BYTES, Report, Status};
+use steward::run::{Context, Request, Run};
 use steward::switches::{Position, Switches};
 
 pub(crate) const ACCOUNT: &str = "111122223333";

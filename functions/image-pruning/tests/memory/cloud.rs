@@ -10,10 +10,10 @@ use std::task::Poll;
 use image_pruning::{Action, DeleteImage, Digest, ImagePruning, PruningPolicy, Scope, World};
 use jiff::Timestamp;
 use serde_json::json;
-use steward::engine::{Act, Clock, Context, Gap, Leash, Mode, Observe, Outcome, Run, Seen};
+use steward::engine::{Act, Clock, Gap, Leash, Mode, Observe, Outcome, Seen};
 use steward::lambda;
 use steward::policy::PolicyDocument;
-use steward::run;
+use steward::run::{self, Context, Run};
 use steward::switches::{Position, Switches};
 
 use crate::oracle;
