@@ -176,18 +176,39 @@ impl<E: Error + ProvideErrorMetadata + 'static> std::fmt::Display for Incomplete
 
 /// Every item of every page, and why they may not be all.
 pub async fn read_pages<P, T, E>(
+    pages: PaginationStream<Result<P, E>>,
+    list: impl Fn(P) -> Option<Vec<T>>,
+) -> (Vec<T>, Option<Incomplete<E>>) {
+    read_all(None, pages, list).await
+}
+
+/// The same where many listings go on side by side: each page waits its turn.
+pub async fn read_pages_at<P, T, E>(
+    pace: &Pace,
+    pages: PaginationStream<Result<P, E>>,
+    list: impl Fn(P) -> Option<Vec<T>>,
+) -> (Vec<T>, Option<Incomplete<E>>) {
+    read_all(Some(pace), pages, list).await
+}
+
+async fn read_all<P, T, E>(
+    pace: Option<&Pace>,
     mut pages: PaginationStream<Result<P, E>>,
     list: impl Fn(P) -> Option<Vec<T>>,
 ) -> (Vec<T>, Option<Incomplete<E>>) {
     let mut items = Vec::new();
-    while let Some(page) = pages.next().await {
-        match page.map(&list) {
-            Ok(Some(of_page)) => items.extend(of_page),
-            Ok(None) => return (items, Some(Incomplete::NoList)),
-            Err(error) => return (items, Some(Incomplete::Failed(error))),
+    loop {
+        let page = match pace {
+            Some(pace) => pace.call(pages.next()).await,
+            None => pages.next().await,
+        };
+        match page.map(|page| page.map(&list)) {
+            None => return (items, None),
+            Some(Ok(Some(of_page))) => items.extend(of_page),
+            Some(Ok(None)) => return (items, Some(Incomplete::NoList)),
+            Some(Err(error)) => return (items, Some(Incomplete::Failed(error))),
         }
     }
-    (items, None)
 }
 
 /// The identity behind the credentials.

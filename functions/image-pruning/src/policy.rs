@@ -1,6 +1,8 @@
 //! What image-pruning is told. `policy.example.yaml` shows every key with its
 //! default.
 
+mod elsewhere;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
@@ -9,6 +11,7 @@ use steward::engine::UnitLimits;
 use steward::guard;
 use steward::policy::{Notify, Period, Policy, Problems, Selection};
 
+pub use self::elsewhere::Elsewhere;
 use crate::reference;
 
 /// No image that was pushed less than this ago is ever deleted, whatever the
@@ -112,6 +115,11 @@ pub struct InUse {
     /// Images that something outside this account and Region uses: full
     /// references, by tag or digest.
     pub references: Vec<String>,
+    /// Where restore points and recipes are, `s3://BUCKET/PREFIX/`: the images
+    /// that they name are kept.
+    pub restore_points: Vec<String>,
+    /// Other accounts and Regions whose users of images are read too.
+    pub elsewhere: Vec<Elsewhere>,
 }
 
 impl Default for InUse {
@@ -120,6 +128,8 @@ impl Default for InUse {
             revisions_per_family: 5,
             rollback_deployments: 3,
             references: vec![],
+            restore_points: vec![],
+            elsewhere: vec![],
         }
     }
 }
@@ -255,6 +265,7 @@ impl Policy for PruningPolicy {
             revisions_per_family,
             rollback_deployments,
             references,
+            ..
         } = &self.in_use;
         problems.within("in_use.revisions_per_family", *revisions_per_family, 1, 100);
         problems.within("in_use.rollback_deployments", *rollback_deployments, 1, 20);
@@ -267,6 +278,8 @@ impl Policy for PruningPolicy {
                 Err(error) => problems.add(&path, error, allowed),
             }
         }
+        self.in_use.check_restore_points(problems);
+        self.in_use.check_elsewhere(problems);
         let limits = &self.limits;
         problems.within(
             "limits.max_deletes_per_repository",
