@@ -112,9 +112,18 @@ class Stack:
         raise ValueError(f"no condition function: {function}")
 
     def _plain(self, value):
+        """What a rule or a condition compares."""
         if isinstance(value, str):
             return value
-        return (self.parameters | PSEUDO)[value["Ref"]]
+        ((function, argument),) = value.items()
+        match function:
+            case "Ref":
+                return (self.parameters | PSEUDO)[argument]
+            case "Fn::Split":
+                return self._plain(argument[1]).split(argument[0])
+            case "Fn::Select":
+                return self._plain(argument[1])[int(argument[0])]
+        raise ValueError(f"no function of a condition: {function}")
 
     def _existing(self, section):
         return {
@@ -146,7 +155,7 @@ class Stack:
         return {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
 
     def text(self, value):
-        """A text with parameters and pseudo parameters filled in; resources stay as ${Name}."""
+        """A text with parameters and pseudo parameters filled in; resources stay as ${Name} or ${Name.Attribute}."""
         if isinstance(value, dict) and set(value) == {"Fn::Sub"}:
             body = value["Fn::Sub"]
             body, own = (body, {}) if isinstance(body, str) else body
@@ -154,6 +163,10 @@ class Stack:
             return re.sub(r"\$\{([^!}]+)\}", lambda match: known.get(match[1], match[0]), body)
         if isinstance(value, dict) and set(value) == {"Ref"}:
             return "${" + value["Ref"] + "}"
+        if isinstance(value, dict) and set(value) == {"Fn::GetAtt"}:
+            return "${" + ".".join(value["Fn::GetAtt"]) + "}"
+        if isinstance(value, dict) and set(value) in ({"Fn::Select"}, {"Fn::Split"}):
+            return self._plain(value)
         if isinstance(value, str):
             return value
         raise ValueError(f"no text: {json.dumps(value)}")
