@@ -17,7 +17,7 @@ APPLY = {"ImagePruningMode": "apply", "ImagePruningPolicy": POLICY}
 SWITCHES = (
     ({}, {"Role": "recovery"}, {"RecoveryBucket": "steward-restore-points-123456789012-eu-west-1"}),
     ({}, APPLY),
-    ({}, {"ImagePruningPolicyFrom": "ssm:/shop/pruning"}, {"ImagePruningPolicyFrom": "s3://shop/pruning.yaml"}),
+    ({}, {"ImagePruningPolicyParameter": "/shop/pruning"}, {"ImagePruningPolicyObject": "shop/pruning.yaml"}),
     (
         {},
         {
@@ -58,9 +58,14 @@ def statements(stack, role):
     """Every statement of a role: its own, of its managed policies, and of policies attached to it."""
     properties = stack.resources[role]["Properties"]
     documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
-    documents += [stack.resources[policy["Ref"]]["Properties"]["PolicyDocument"] for policy in properties.get("ManagedPolicyArns", [])]
     documents += [
-        policy["PolicyDocument"] for policy in stack.of_type("AWS::IAM::Policy").values() if {"Ref": role} in policy["Roles"]
+        stack.resources[policy["Ref"]]["Properties"]["PolicyDocument"]
+        for policy in properties.get("ManagedPolicyArns", [])
+    ]
+    documents += [
+        policy["PolicyDocument"]
+        for policy in stack.of_type("AWS::IAM::Policy").values()
+        if {"Ref": role} in policy["Roles"]
     ]
     return [statement for document in documents for statement in document["Statement"]]
 
@@ -70,7 +75,9 @@ def listed(value):
 
 
 def allowed(stack, role):
-    return {action for each in statements(stack, role) if each["Effect"] == "Allow" for action in listed(each["Action"])}
+    return {
+        action for each in statements(stack, role) if each["Effect"] == "Allow" for action in listed(each["Action"])
+    }
 
 
 def is_read(action):
@@ -87,9 +94,10 @@ class Template(unittest.TestCase):
         for given, reason in (
             ({"ImagePruningMode": "apply"}, "needs a policy that selects repositories"),
             ({"Role": "recovery", "RecoveryBucket": "elsewhere"}, "leave RecoveryBucket empty"),
-            ({"ImagePruningPolicyFrom": "/steward/policy"}, "ssm:/NAME or s3://BUCKET/KEY"),
-            ({"ImagePruningPolicyFrom": "ssm:policy"}, "ssm:/NAME or s3://BUCKET/KEY"),
-            ({"ImagePruningPolicyFrom": "s3://bucket/*"}, "ssm:/NAME or s3://BUCKET/KEY"),
+            ({"ImagePruningPolicyParameter": "policy"}, "with its slash in front"),
+            ({"ImagePruningPolicyObject": "s3://bucket/key"}, "BUCKET/KEY"),
+            ({"ImagePruningPolicyObject": "bucket/*"}, "BUCKET/KEY"),
+            ({"ImagePruningPolicyParameter": "/a", "ImagePruningPolicyObject": "bucket/key"}, "not both"),
             ({"ImagePruningSchedule": "0 3 * * *"}, "cron(…) or rate(…)"),
             ({"ImagePruningRepositories": "Shop"}, "a repository's name"),
             ({"LogLevel": "WARN"}, "AllowedValues"),
@@ -100,9 +108,34 @@ class Template(unittest.TestCase):
 
     def test_a_deployment_with_defaults_changes_nothing(self):
         stack = steward()
-        self.assertEqual(stack.resources["ImagePruning"]["Properties"]["Environment"]["Variables"]["STEWARD_MODE"], "plan")
+        self.assertEqual(
+            stack.resources["ImagePruning"]["Properties"]["Environment"]["Variables"]["STEWARD_MODE"], "plan"
+        )
         self.assertEqual(stack.resources["ImagePruningAfterPush"]["Properties"]["State"], "DISABLED")
-        self.assertEqual([action for action in allowed(stack, "ImagePruningRole") if action.startswith("ecr:") and not is_read(action)], [])
+        self.assertEqual(
+            [
+                action
+                for action in allowed(stack, "ImagePruningRole")
+                if action.startswith("ecr:") and not is_read(action)
+            ],
+            [],
+        )
+
+    def test_the_readme_tells_every_parameter_and_no_other(self):
+        table = (
+            (INFRA / "README.md")
+            .read_text()
+            .split("## The automation", 1)[1]
+            .split("### Parameters", 1)[1]
+            .split("\n### ", 1)[0]
+        )
+        names = [
+            name
+            for row in table.splitlines()
+            if row.startswith("| `")
+            for name in re.findall(r"`(\w+)`", row.split("|")[1])
+        ]
+        self.assertEqual(sorted(names), sorted(TEMPLATE["Parameters"]))
 
     def test_what_the_linter_skips_is_explained(self):
         for name, resource in TEMPLATE["Resources"].items():
@@ -124,8 +157,8 @@ class Code(unittest.TestCase):
         readme = (HOUSE / "functions/image-pruning/README.md").read_text().split("\n### Permissions", 1)[1]
         called = set(re.findall(r"^\| `([a-z0-9]+:\w+)`", readme, re.MULTILINE))
         granted = set()
-        for place in ("", "s3://shop/pruning.yaml"):
-            granted |= allowed(steward(**APPLY, ImagePruningPolicyFrom=place), "ImagePruningRole")
+        for place in ("", "shop/pruning.yaml"):
+            granted |= allowed(steward(**APPLY, ImagePruningPolicyObject=place), "ImagePruningRole")
         self.assertEqual(called - granted, set(), "called, and not granted")
         self.assertEqual(granted - called - set(BEHIND_A_CALL), set(), "granted, and not called")
         self.assertEqual(allowed(steward(), "ImagePruningWakeRole"), {"lambda:InvokeFunction", "sqs:SendMessage"})
@@ -151,16 +184,32 @@ class Code(unittest.TestCase):
 
     def test_the_policy_that_may_be_read_is_the_one_that_the_function_is_told(self):
         for place, told, resource in (
-            ("", "ssm:${ImagePruningPolicyDocument}", "arn:aws:ssm:eu-central-1:123456789012:parameter${ImagePruningPolicyDocument}"),
-            ("ssm:/shop/pruning", "ssm:/shop/pruning", "arn:aws:ssm:eu-central-1:123456789012:parameter/shop/pruning"),
-            ("s3://shop/pruning.yaml", "s3://shop/pruning.yaml", "arn:aws:s3:::shop/pruning.yaml"),
+            (
+                {},
+                "ssm:${ImagePruningPolicyDocument}",
+                "arn:aws:ssm:eu-central-1:123456789012:parameter${ImagePruningPolicyDocument}",
+            ),
+            (
+                {"ImagePruningPolicyParameter": "/shop/pruning"},
+                "ssm:/shop/pruning",
+                "arn:aws:ssm:eu-central-1:123456789012:parameter/shop/pruning",
+            ),
+            (
+                {"ImagePruningPolicyObject": "shop/pruning.yaml"},
+                "s3://shop/pruning.yaml",
+                "arn:aws:s3:::shop/pruning.yaml",
+            ),
         ):
-            stack = steward(ImagePruningPolicyFrom=place)
+            stack = steward(**place)
             variables = stack.resources["ImagePruning"]["Properties"]["Environment"]["Variables"]
             (statement,) = [each for each in statements(stack, "ImagePruningRole") if each["Sid"] == "ReadThePolicy"]
-            self.assertEqual((stack.text(variables["STEWARD_POLICY_FROM"]), stack.text(statement["Resource"])), (told, resource))
+            self.assertEqual(
+                (stack.text(variables["STEWARD_POLICY_FROM"]), stack.text(statement["Resource"])), (told, resource)
+            )
         # Names of Parameter Store begin with a slash, which the ARN has once.
-        self.assertEqual(steward().resources["ImagePruningPolicyDocument"]["Properties"]["Name"], "/steward/policy/image-pruning")
+        self.assertEqual(
+            steward().resources["ImagePruningPolicyDocument"]["Properties"]["Name"], "/steward/policy/image-pruning"
+        )
 
     def test_policies_in_the_template_are_policies(self):
         schema = json.loads((HOUSE / "functions/image-pruning/policy.schema.json").read_text())
@@ -226,12 +275,18 @@ class Shared(unittest.TestCase):
             self.assertEqual(alarm["AlarmActions"], [{"Ref": "Topic"}], name)
             for metric in alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}]):
                 if "MetricStat" in metric:
-                    watched.add((metric["MetricStat"]["Metric"]["Namespace"], metric["MetricStat"]["Metric"]["MetricName"]))
+                    watched.add(
+                        (metric["MetricStat"]["Metric"]["Namespace"], metric["MetricStat"]["Metric"]["MetricName"])
+                    )
         own = {"Failed", "RunFailed", "Gaps", "NotificationsFailed"}
         self.assertEqual(
             watched,
             {("Steward", name) for name in own}
-            | {("AWS/Lambda", "Errors"), ("AWS/Lambda", "Throttles"), ("AWS/SQS", "ApproximateNumberOfMessagesVisible")},
+            | {
+                ("AWS/Lambda", "Errors"),
+                ("AWS/Lambda", "Throttles"),
+                ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+            },
         )
         told = set(re.findall(r"^\| `(\w+)` \| Count \|", (HOUSE / "docs/logging.md").read_text(), re.MULTILINE))
         self.assertLessEqual(own, told)
@@ -263,7 +318,9 @@ class Shared(unittest.TestCase):
             encryption["ServerSideEncryptionByDefault"],
             {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Fn::GetAtt": ["RestorePointKey", "Arn"]}},
         )
-        self.assertEqual(bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"], {"Mode": "GOVERNANCE", "Days": "30"})
+        self.assertEqual(
+            bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"], {"Mode": "GOVERNANCE", "Days": "30"}
+        )
         self.assertNotIn("ObjectLockEnabled", steward().resources["RestorePoints"]["Properties"])
 
 
