@@ -468,6 +468,7 @@ impl Observe<ImagePruning> for Registry {
             warnings: repositories.warnings,
         };
         seen.gaps.extend(users.gaps.iter().cloned());
+        seen.warnings.extend(users.warnings.iter().cloned());
 
         let mut last = Last::default();
         for (name, (listed, repository)) in repositories.world {

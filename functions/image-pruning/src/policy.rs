@@ -12,6 +12,7 @@ use steward::guard;
 use steward::policy::{Notify, Period, Policy, Problems, Selection};
 
 pub use self::elsewhere::Elsewhere;
+pub(crate) use self::elsewhere::S3Prefix;
 use crate::reference;
 
 /// No image that was pushed less than this ago is ever deleted, whatever the

@@ -125,10 +125,20 @@ pub enum UserKind {
     RollbackTarget,
     /// A task set of an ECS service with another deployment controller.
     TaskSet,
+    /// An ECS managed daemon, or what it can be rolled back to.
+    Daemon,
+    /// A rule of `EventBridge` that starts tasks.
+    EventRule,
+    /// A schedule of `EventBridge` Scheduler that starts tasks.
+    Schedule,
     /// A recent revision of an active task-definition family.
     TaskDefinition,
     /// A version of a Lambda function.
     LambdaFunction,
+    /// A restore point below `in_use.restore_points` of the policy.
+    RestorePoint,
+    /// A recipe of an environment, in the same places.
+    Recipe,
     /// `in_use.references` of the policy.
     PolicyReference,
 }
@@ -142,8 +152,13 @@ impl UserKind {
             Self::Deployment => "in_use_by_deployment",
             Self::RollbackTarget => "rollback_target",
             Self::TaskSet => "in_use_by_task_set",
+            Self::Daemon => "in_use_by_daemon",
+            Self::EventRule => "started_by_rule",
+            Self::Schedule => "started_by_schedule",
             Self::TaskDefinition => "in_task_definition",
             Self::LambdaFunction => "in_use_by_lambda_function",
+            Self::RestorePoint => "named_by_restore_point",
+            Self::Recipe => "named_by_recipe",
             Self::PolicyReference => "referenced_by_policy",
         }
     }
@@ -155,8 +170,13 @@ impl UserKind {
             Self::Deployment => "deployed by service",
             Self::RollbackTarget => "rollback target of service",
             Self::TaskSet => "in a task set of service",
+            Self::Daemon => "deployed by daemon",
+            Self::EventRule => "started by rule",
+            Self::Schedule => "started by schedule",
             Self::TaskDefinition => "named by task definition",
             Self::LambdaFunction => "used by Lambda function",
+            Self::RestorePoint => "named by restore point",
+            Self::Recipe => "named by recipe",
             Self::PolicyReference => "named by the policy as",
         }
     }

@@ -988,8 +988,13 @@ fn the_weightiest_reason_is_told() {
     // Whoever uses it, from the least to the most telling.
     for (kind, code) in [
         (UserKind::PolicyReference, "referenced_by_policy"),
+        (UserKind::Recipe, "named_by_recipe"),
+        (UserKind::RestorePoint, "named_by_restore_point"),
         (UserKind::LambdaFunction, "in_use_by_lambda_function"),
         (UserKind::TaskDefinition, "in_task_definition"),
+        (UserKind::Schedule, "started_by_schedule"),
+        (UserKind::EventRule, "started_by_rule"),
+        (UserKind::Daemon, "in_use_by_daemon"),
         (UserKind::TaskSet, "in_use_by_task_set"),
         (UserKind::RollbackTarget, "rollback_target"),
         (UserKind::Deployment, "in_use_by_deployment"),

@@ -125,8 +125,13 @@ fn used() -> impl Strategy<Value = Use> {
         UserKind::Deployment,
         UserKind::RollbackTarget,
         UserKind::TaskSet,
+        UserKind::Daemon,
+        UserKind::EventRule,
+        UserKind::Schedule,
         UserKind::TaskDefinition,
         UserKind::LambdaFunction,
+        UserKind::RestorePoint,
+        UserKind::Recipe,
         UserKind::PolicyReference,
     ];
     let tag = prop::sample::select(&TAGS[..]);
