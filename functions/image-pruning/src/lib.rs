@@ -26,7 +26,7 @@ pub use crate::decide::{REASON_CODES, Reason};
 pub use crate::observe::Registry;
 pub use crate::permissions::PERMISSIONS;
 pub use crate::policy::{
-    InUse, Limits, NEVER_SOONER_THAN, Override, PruningPolicy, Retention, Tags,
+    Elsewhere, InUse, Limits, NEVER_SOONER_THAN, Override, PruningPolicy, Retention, Tags,
 };
 pub use crate::world::{Digest, Image, Pin, Repository, Use, User, UserKind, World};
 

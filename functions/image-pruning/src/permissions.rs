@@ -101,4 +101,10 @@ pub const PERMISSIONS: &[Permission] = &[
         Sometimes,
         "the policy, when it is in S3",
     ),
+    of(
+        "sns:Publish",
+        "*",
+        Sometimes,
+        "telling people what a run did, when there is a topic",
+    ),
 ];

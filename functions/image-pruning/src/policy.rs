@@ -1,14 +1,17 @@
 //! What image-pruning is told. `policy.example.yaml` shows every key with its
 //! default.
 
+mod elsewhere;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward::engine::UnitLimits;
 use steward::guard;
-use steward::policy::{Period, Policy, Problems, Selection};
+use steward::policy::{Notify, Period, Policy, Problems, Selection};
 
+pub use self::elsewhere::Elsewhere;
 use crate::reference;
 
 /// No image that was pushed less than this ago is ever deleted, whatever the
@@ -31,6 +34,8 @@ pub struct PruningPolicy {
     pub in_use: InUse,
     /// How much one run may delete.
     pub limits: Limits,
+    /// What a run tells people.
+    pub notify: Notify,
 }
 
 /// What is kept of a repository although nothing uses it.
@@ -110,6 +115,11 @@ pub struct InUse {
     /// Images that something outside this account and Region uses: full
     /// references, by tag or digest.
     pub references: Vec<String>,
+    /// Where restore points and recipes are, `s3://BUCKET/PREFIX/`: the images
+    /// that they name are kept.
+    pub restore_points: Vec<String>,
+    /// Other accounts and Regions whose users of images are read too.
+    pub elsewhere: Vec<Elsewhere>,
 }
 
 impl Default for InUse {
@@ -118,6 +128,8 @@ impl Default for InUse {
             revisions_per_family: 5,
             rollback_deployments: 3,
             references: vec![],
+            restore_points: vec![],
+            elsewhere: vec![],
         }
     }
 }
@@ -253,6 +265,7 @@ impl Policy for PruningPolicy {
             revisions_per_family,
             rollback_deployments,
             references,
+            ..
         } = &self.in_use;
         problems.within("in_use.revisions_per_family", *revisions_per_family, 1, 100);
         problems.within("in_use.rollback_deployments", *rollback_deployments, 1, 20);
@@ -265,6 +278,8 @@ impl Policy for PruningPolicy {
                 Err(error) => problems.add(&path, error, allowed),
             }
         }
+        self.in_use.check_restore_points(problems);
+        self.in_use.check_elsewhere(problems);
         let limits = &self.limits;
         problems.within(
             "limits.max_deletes_per_repository",
@@ -303,9 +318,14 @@ impl Policy for PruningPolicy {
             let path = "limits.reviewed_plan_may_exceed";
             problems.add(path, format!("\"{name}\""), may_exceed.join(", "));
         }
+        self.notify.check("notify", problems);
     }
 
     fn selects_targets(&self) -> bool {
         self.repositories.is_some()
+    }
+
+    fn notify(&self) -> &Notify {
+        &self.notify
     }
 }
