@@ -68,6 +68,8 @@ pub(crate) struct Entry<A, R> {
     pub(crate) unit: String,
     pub(crate) target: String,
     pub(crate) since: Option<jiff::Timestamp>,
+    /// Whether it can be used as it is, which is what floors count.
+    pub(crate) serves: bool,
     /// `None` only for a line of a plan file that today's decision knows
     /// nothing of.
     pub(crate) reason: Option<R>,
@@ -80,6 +82,7 @@ impl<A: Clone, R: Reason> Entry<A, R> {
             unit,
             target,
             since,
+            serves,
             reason,
             decision,
         } = item;
@@ -92,6 +95,7 @@ impl<A: Clone, R: Reason> Entry<A, R> {
             unit,
             target,
             since,
+            serves,
             reason: Some(reason),
             standing,
         }
@@ -379,6 +383,7 @@ fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut En
                 unit: view.unit,
                 target: view.target,
                 since: None,
+                serves: false,
                 reason: None,
                 standing: Standing::Ended(Change::bare(action), outcome),
             }),

@@ -7,11 +7,15 @@
 
 mod act;
 mod action;
+mod archive;
 mod decide;
 mod graph;
 mod in_use;
+mod lifecycle;
 mod observe;
+mod outsiders;
 mod policy;
+mod reason;
 mod reference;
 mod world;
 
@@ -21,13 +25,16 @@ use steward::engine::{ActionView, Function, PlanOf, ScopeError, Seen};
 use steward::event::{EcrImageAction, EcrResult, Event};
 use steward::guard::{RunLimits, UnitLimits};
 
-pub use crate::action::{ACTION_KINDS, Action, DeleteImage};
-pub use crate::decide::{REASON_CODES, Reason};
+pub use crate::action::{ACTION_KINDS, Action, Removal};
 pub use crate::observe::Registry;
 pub use crate::policy::{
-    InUse, Limits, NEVER_SOONER_THAN, Override, PruningPolicy, Retention, Tags,
+    ARCHIVED_AT_LEAST, InUse, Limits, NEVER_SOONER_THAN, Override, PULLS_TELL_AFTER, PruningPolicy,
+    RemoveBy, Retention, Tags,
 };
-pub use crate::world::{Digest, Image, Pin, Repository, Use, User, UserKind, World};
+pub use crate::reason::{REASON_CODES, Reason};
+pub use crate::world::{
+    Digest, Image, Outsider, Pin, Repository, Storage, Use, User, UserKind, World,
+};
 
 /// image-pruning, for the engine.
 #[derive(Debug)]
