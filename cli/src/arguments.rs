@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Args, Command, value_parser};
 
+use crate::doctor::DoctorArguments;
 use crate::functions;
 
 /// What every run of every function takes.
@@ -44,6 +45,13 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
 
+    #[command(flatten)]
+    pub(crate) aws: AwsArguments,
+}
+
+/// Which account and Region, beside what the environment says.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AwsArguments {
     /// The AWS profile.
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
@@ -68,8 +76,20 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(functions)
+        .subcommand(doctor_command())
         .subcommand(report_command())
         .subcommand(schema_command())
+}
+
+fn doctor_command() -> Command {
+    DoctorArguments::augment_args(Command::new("doctor"))
+        .about("Check that everything is there that a function needs; change nothing")
+        .long_about(
+            "Check that everything is there that a function needs, and change nothing: who is \
+             calling, the policy, the kill switches, what a plan cannot read, and by simulation \
+             whether the function's role has every permission. The exit status is 0 when nothing \
+             is wrong, and 1 when something is or cannot be told.",
+        )
 }
 
 fn report_command() -> Command {

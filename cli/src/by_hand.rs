@@ -12,14 +12,16 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use clap::{Arg, ArgMatches, Args as _, Command, FromArgMatches as _};
 use serde_json::{Map, Value, json};
 use steward::aws;
-use steward::engine::{Act, Clock, Context, Function, Leash, Mode, Observe, Request, Trigger};
+use steward::engine::{Act, Clock, Function, Leash, Mode, Observe, Trigger};
 use steward::lambda;
+use steward::permission::Permission;
 use steward::plan_file::PlanFile;
 use steward::policy::{PolicyDocument, PolicySource};
 use steward::report::Status;
+use steward::run::{Context, Request};
 use steward::switches::{Absent, Switches};
 
-use crate::arguments::{RunArguments, mode_argument};
+use crate::arguments::{AwsArguments, RunArguments, mode_argument};
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::progress::{Progress, Watched};
@@ -37,6 +39,9 @@ pub(crate) trait ByHand: Function + Sized + 'static {
 
     /// Its clients.
     fn hands(config: &SdkConfig) -> Self::Hands;
+
+    /// The permissions it needs.
+    fn permissions() -> &'static [Permission];
 
     /// Its own arguments.
     fn scope_arguments() -> Vec<Arg>;
@@ -129,7 +134,7 @@ pub(crate) async fn run<F: ByHand>(
         PolicySource::Ssm(_) | PolicySource::S3 { .. } => None,
         _ => Some(load::<F>(&source, &SdkConfig::builder().build()).await?),
     };
-    let config = sdk_config(&given).await;
+    let config = sdk_config(&given.aws).await;
     let region = aws::region(&config).map_err(Failure::usage)?;
     let policy = match local {
         Some(policy) => policy,
@@ -159,7 +164,7 @@ pub(crate) async fn run<F: ByHand>(
         switches: &switches,
     };
     if let Some(file) = &request.plan_file {
-        file.fits(request.operation, &context)
+        file.fits(request.operation, &context.account, &context.region)
             .with_context(|| format!("plan file {}", given.plan.as_deref().unwrap_or_default()))
             .map_err(Failure::usage)?;
     }
@@ -175,7 +180,7 @@ pub(crate) async fn run<F: ByHand>(
     let report = &run.report;
     let looked = report.status != Status::Refused || report.summary.observed > 0;
     let saved = match given.plan_out.as_deref().filter(|_| looked) {
-        Some(path) => save(&PlanFile::of(&run), path, given.force).map(|()| Some(path)),
+        Some(path) => save(&run.plan_file(), path, given.force).map(|()| Some(path)),
         None => Ok(None),
     };
     let text = if given.json {
@@ -265,7 +270,8 @@ async fn load<F: Function>(
     source.load(config).await.map_err(Failure::usage)
 }
 
-async fn sdk_config(given: &RunArguments) -> SdkConfig {
+/// The configuration for the account that is asked for.
+pub(crate) async fn sdk_config(given: &AwsArguments) -> SdkConfig {
     let mut loader = aws::config_loader();
     if let Some(region) = &given.region {
         loader = loader.region(Region::new(region.clone()));
@@ -293,7 +299,7 @@ async fn sdk_config(given: &RunArguments) -> SdkConfig {
 
 /// Unique among the runs of everybody in the account, as far as that is needed
 /// to find a run's log lines and report again.
-fn run_id(clock: Clock) -> String {
+pub(crate) fn run_id(clock: Clock) -> String {
     let now = clock.now();
     format!(
         "cli-{}-{}",
@@ -311,7 +317,10 @@ fn by_hand_of<F: ByHand>(
     matches: &ArgMatches,
 ) -> Given {
     let mut options = Vec::new();
-    let own = [("profile", &given.profile), ("region", &given.region)];
+    let own = [
+        ("profile", &given.aws.profile),
+        ("region", &given.aws.region),
+    ];
     for (name, value) in own {
         if let Some(value) = value {
             options.push((name.to_owned(), value.clone()));

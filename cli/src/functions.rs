@@ -8,9 +8,11 @@ use aws_config::SdkConfig;
 use clap::{Arg, ArgMatches, Command};
 use image_pruning::{ImagePruning, Registry};
 use serde_json::{Map, Value, json};
+use steward::permission::Permission;
 
 use crate::arguments::scope_argument;
 use crate::by_hand::{self, ByHand};
+use crate::doctor::{self, Findings, Place};
 use crate::exit::{Exit, Failure};
 use crate::terminal::{Terminal, print};
 
@@ -27,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) command: fn() -> Command,
     /// Runs it.
     pub(crate) run: for<'a> fn(&'a ArgMatches, &'a Terminal) -> Ending<'a>,
+    /// What `steward doctor` finds out about it.
+    pub(crate) findings: for<'a> fn(&'a Place<'a>) -> Findings<'a>,
     /// The JSON Schema of its policy.
     pub(crate) policy_schema: fn() -> Value,
 }
@@ -37,9 +41,15 @@ impl Entry {
             name: F::NAME,
             command: by_hand::command::<F>,
             run: |matches, terminal| Box::pin(by_hand::run::<F>(matches, terminal)),
+            findings: |place| Box::pin(doctor::findings::<F>(place)),
             policy_schema: || steward::policy::schema::<F::Policy>().to_value(),
         }
     }
+}
+
+/// The names of all of them.
+pub(crate) fn names() -> Vec<&'static str> {
+    FUNCTIONS.iter().map(|function| function.name).collect()
 }
 
 /// The function of this name.
@@ -55,6 +65,10 @@ impl ByHand for ImagePruning {
 
     fn hands(config: &SdkConfig) -> Registry {
         Registry::new(config)
+    }
+
+    fn permissions() -> &'static [Permission] {
+        image_pruning::PERMISSIONS
     }
 
     fn scope_arguments() -> Vec<Arg> {
@@ -80,9 +94,7 @@ impl ByHand for ImagePruning {
 
 /// What `steward schema` knows.
 pub(crate) fn schema_names() -> Vec<&'static str> {
-    std::iter::once("report")
-        .chain(FUNCTIONS.iter().map(|function| function.name))
-        .collect()
+    std::iter::once("report").chain(names()).collect()
 }
 
 /// The published JSON Schema of this name, as it is in its file.

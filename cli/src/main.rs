@@ -6,6 +6,7 @@
 
 mod arguments;
 mod by_hand;
+mod doctor;
 mod exit;
 mod files;
 mod functions;
@@ -47,6 +48,7 @@ async fn main() -> ExitCode {
 
 async fn dispatch(matches: &clap::ArgMatches, terminal: &Terminal) -> Result<Exit, Failure> {
     match matches.subcommand() {
+        Some(("doctor", matches)) => doctor::run(matches, terminal).await,
         Some(("report", matches)) => saved::show(matches, terminal),
         Some(("schema", matches)) => functions::print_schema(matches),
         Some((name, matches)) => match functions::named(name) {

@@ -121,6 +121,9 @@ fn wrong_arguments_are_usage_errors() {
         &["image-pruning", "prune", "--mode", "delete"],
         &["report"],
         &["schema", "nonsense"],
+        &["doctor", "nonsense"],
+        // A policy is one function's.
+        &["doctor", "--policy", "a"],
         &[],
         &["image-pruning"],
     ] {
@@ -138,6 +141,7 @@ fn help_tells_of_every_command_and_exit_status() {
     assert_eq!(help.status, 0);
     for word in [
         "image-pruning",
+        "doctor",
         "report",
         "schema",
         "10 when a plan has changes",
@@ -155,6 +159,21 @@ fn help_tells_of_every_command_and_exit_status() {
         help.out
     );
     assert_eq!(steward(&["--version"], "").status, 0);
+}
+
+#[test]
+fn a_role_that_is_none_is_told_with_what_is_allowed() {
+    for role in [
+        "steward",
+        "arn:aws:iam::1:role/x",
+        "arn:aws:iam::123456789012:user/x",
+    ] {
+        let ended = steward(&["doctor", "image-pruning", "--role", role], "");
+        ended.says(
+            2,
+            &["--role", role, "allowed: arn:aws:iam::ACCOUNT:role/NAME"],
+        );
+    }
 }
 
 #[test]

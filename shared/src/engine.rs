@@ -14,11 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub use crate::event::{Mode, Trigger};
-use crate::guard::{RunLimits, UnitLimits};
-use crate::plan_file::PlanFile;
 use crate::policy::Policy;
-use crate::report::Report;
-use crate::switches::Switches;
 
 /// Which targets a failed read could hide.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -209,6 +205,26 @@ pub struct ActionView {
     pub detail: serde_json::Map<String, serde_json::Value>,
 }
 
+/// The limits of one unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnitLimits {
+    /// See [`MAX_ACTIONS_PER_UNIT`](crate::guard::MAX_ACTIONS_PER_UNIT).
+    pub max_actions: Option<u32>,
+    /// See [`MAX_SHARE_PERCENT`](crate::guard::MAX_SHARE_PERCENT); 0 to 100.
+    pub max_share_percent: Option<u8>,
+    /// See [`KEEP_AT_LEAST`](crate::guard::KEEP_AT_LEAST).
+    pub keep_at_least: Option<u32>,
+}
+
+/// The limits of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunLimits {
+    /// See [`MAX_ACTIONS_PER_RUN`](crate::guard::MAX_ACTIONS_PER_RUN).
+    pub max_actions: Option<u32>,
+    /// The limits, by the names of their guards, that a reviewed plan file may exceed.
+    pub reviewed_plan_may_exceed: BTreeSet<String>,
+}
+
 /// The pure half of a function. There is no `self`: nothing here reads or
 /// calls anything.
 pub trait Function {
@@ -345,52 +361,3 @@ impl Deadline {
 /// What a run may do at most, whatever an event asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leash(pub Mode);
-
-/// Everything about a run that is not the function's own.
-#[derive(Debug)]
-pub struct Context<'a> {
-    /// Whose resources these are (12 digits).
-    pub account: String,
-    /// Where they are.
-    pub region: String,
-    /// Unique per run.
-    pub run_id: String,
-    /// What the run may do at most.
-    pub leash: Leash,
-    /// What time it is.
-    pub clock: Clock,
-    /// When the Lambda will be killed; `None` by hand.
-    pub deadline: Option<Deadline>,
-    /// The kill switches, read before every batch of writes.
-    pub switches: &'a Switches,
-}
-
-/// What a run is asked to do.
-#[derive(Debug)]
-pub struct Request<F: Function> {
-    /// One of [`Function::OPERATIONS`].
-    pub operation: &'static str,
-    /// What the event or the subcommand asks for; `None` is the leash's.
-    pub mode: Option<Mode>,
-    /// What woke us.
-    pub trigger: Trigger,
-    /// The resolved scope.
-    pub scope: F::Scope,
-    /// A reviewed plan: only what is in it is done.
-    pub plan_file: Option<PlanFile<F>>,
-    /// What the event parser could not make sense of but could do without.
-    pub warnings: Vec<String>,
-}
-
-/// What a run leaves behind.
-pub struct Run<F: Function> {
-    /// The whole report; [`Report::bounded`] is for the outside.
-    pub report: Report,
-    /// The actions that stand after the guards.
-    pub planned: Vec<F::Action>,
-    /// The actions for a plan file: these, and those that only a limit holds
-    /// back which a reviewed plan may exceed.
-    pub for_review: Vec<F::Action>,
-    /// The scope they were planned for.
-    pub scope: F::Scope,
-}

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use crate::engine::{After, Effect, Gap, Reason};
+use crate::engine::{After, Effect, Gap, Reason, RunLimits, UnitLimits};
+use crate::entry::{Entry, Held, Standing};
 use crate::report::Refusal;
-use crate::run::{Entry, Held, Standing};
 
 /// The most changes in one unit and run; the excess waits for the next run.
 pub const MAX_ACTIONS_PER_UNIT: &str = "max_actions_per_unit";
@@ -52,26 +52,6 @@ pub const NAMES: &[&str] = &[
 /// A share says little about a handful: [`MAX_SHARE_PERCENT`] judges only
 /// when more than this many things of a unit are to be changed.
 pub const SHARE_JUDGES_ABOVE: usize = 10;
-
-/// The limits of one unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UnitLimits {
-    /// See [`MAX_ACTIONS_PER_UNIT`].
-    pub max_actions: Option<u32>,
-    /// See [`MAX_SHARE_PERCENT`]; 0 to 100.
-    pub max_share_percent: Option<u8>,
-    /// See [`KEEP_AT_LEAST`].
-    pub keep_at_least: Option<u32>,
-}
-
-/// The limits of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RunLimits {
-    /// See [`MAX_ACTIONS_PER_RUN`].
-    pub max_actions: Option<u32>,
-    /// The limits, by the names above, that a reviewed plan file may exceed.
-    pub reviewed_plan_may_exceed: BTreeSet<String>,
-}
 
 /// Holds back every destruction whose target a gap could hide: the backstop
 /// behind a function's own `decide`. One refusal per unit, also for what the

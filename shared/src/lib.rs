@@ -7,13 +7,20 @@
 //! by hand; both call [`run::run`].
 
 pub mod aws;
+mod digest;
 pub mod engine;
+mod entry;
 pub mod event;
 pub mod guard;
 pub mod hold;
 pub mod lambda;
+pub mod logs;
+pub mod metrics;
+pub mod notify;
+pub mod permission;
 pub mod plan_file;
 pub mod policy;
 pub mod report;
 pub mod run;
 pub mod switches;
+pub mod tally;

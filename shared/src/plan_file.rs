@@ -5,13 +5,14 @@
 //! done, one that is no longer wanted word for word is skipped as drifted, and
 //! nothing that is not in the file is done.
 
-use std::fmt::Write as _;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::engine::{Context, Function, Run};
+use crate::digest::sha256_of;
+use crate::engine::{Change, Function, Outcome};
+use crate::entry::{Entries, Entry, Held, Standing};
 
 /// A saved plan.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,29 +75,6 @@ pub enum PlanFileError {
 }
 
 impl<F: Function> PlanFile<F> {
-    /// The plan that a run has made, with what only a limit holds back that a
-    /// reviewed plan may exceed.
-    pub fn of(run: &Run<F>) -> Self {
-        Self {
-            schema_version: 1,
-            function: F::NAME.to_owned(),
-            operation: run.report.operation.clone(),
-            account: run.report.account.clone(),
-            region: run.report.region.clone(),
-            created_at: run.report.finished_at,
-            policy_digest: run.report.policy_digest.clone(),
-            plan_digest: digest::<F>(
-                &run.report.operation,
-                &run.report.account,
-                &run.report.region,
-                &run.scope,
-                &run.for_review,
-            ),
-            scope: run.scope.clone(),
-            actions: run.for_review.clone(),
-        }
-    }
-
     /// Reads a plan file.
     ///
     /// # Errors
@@ -147,11 +125,11 @@ impl<F: Function> PlanFile<F> {
     ///
     /// # Errors
     /// [`PlanFileError::Elsewhere`] naming the difference.
-    pub fn fits(&self, operation: &str, context: &Context<'_>) -> Result<(), PlanFileError> {
+    pub fn fits(&self, operation: &str, account: &str, region: &str) -> Result<(), PlanFileError> {
         let pairs = [
             ("operation", self.operation.as_str(), operation),
-            ("account", &self.account, &context.account),
-            ("region", &self.region, &context.region),
+            ("account", &self.account, account),
+            ("region", &self.region, region),
         ];
         for (field, found, expected) in pairs {
             if found != expected {
@@ -179,12 +157,85 @@ pub(crate) fn digest<F: Function>(
     sha256_of(&(F::NAME, operation, account, region, scope, actions))
 }
 
-/// `sha256:` and hex over the JSON of a value.
-pub(crate) fn sha256_of(value: &impl Serialize) -> String {
-    let json = serde_json::to_vec(value).unwrap_or_default();
-    let mut text = "sha256:".to_owned();
-    for byte in Sha256::digest(&json) {
-        let _ = write!(text, "{byte:02x}");
+/// Holds the lines of a plan file against today's plan: what is wanted word
+/// for word stands, what is achieved is done, everything else has drifted and
+/// is skipped, and what only today's plan wants is left alone.
+pub(crate) fn reconcile<F: Function>(
+    file: &PlanFile<F>,
+    world: &F::World,
+    entries: &mut Entries<F>,
+) {
+    let mut by_target: HashMap<String, Vec<usize>> = HashMap::new();
+    for (n, entry) in entries.iter().enumerate() {
+        by_target.entry(entry.target.clone()).or_default().push(n);
     }
-    text
+    let here = |target: &str| by_target.get(target).map(Vec::as_slice).unwrap_or_default();
+
+    // What is wanted word for word comes first, so that no other line of the
+    // same target takes its place.
+    let mut listed = HashSet::new();
+    let mut others = Vec::new();
+    for action in &file.actions {
+        let view = F::view(action);
+        let same = here(&view.target).iter().copied().find(|n| {
+            let wanted = entries[*n].change().map(|change| &change.action);
+            wanted == Some(action)
+        });
+        match same {
+            Some(n) => {
+                listed.insert(n);
+            }
+            None => others.push((action, view)),
+        }
+    }
+    for (action, view) in others {
+        let mut unlisted = here(&view.target)
+            .iter()
+            .copied()
+            .filter(|n| !listed.contains(n));
+        let achieved = F::achieved(action, world);
+        let place = if achieved {
+            // Another change of it that today's plan wants is not done by this.
+            unlisted.find(|n| entries[*n].change().is_none())
+        } else {
+            let unlisted: Vec<usize> = unlisted.collect();
+            let wanted = unlisted.iter().find(|n| entries[**n].change().is_some());
+            wanted.or(unlisted.first()).copied()
+        };
+        let outcome = if achieved {
+            Outcome::AlreadyDone
+        } else {
+            let now = place.or(here(&view.target).first().copied());
+            Outcome::Skipped(match now.and_then(|n| entries[n].reason.as_ref()) {
+                Some(reason) => format!("drifted since the plan was made: {reason}"),
+                None => "drifted since the plan was made: no longer there".to_owned(),
+            })
+        };
+        let action = action.clone();
+        match place {
+            Some(n) => {
+                listed.insert(n);
+                // What today's plan wants instead keeps its place in the order
+                // of things, so that nothing that comes after it goes ahead.
+                let change = match entries[n].change().cloned() {
+                    Some(change) => Change { action, ..change },
+                    None => Change::bare(action),
+                };
+                entries[n].standing = Standing::Ended(change, outcome);
+            }
+            None => entries.push(Entry {
+                unit: view.unit,
+                target: view.target,
+                since: None,
+                serves: false,
+                reason: None,
+                standing: Standing::Ended(Change::bare(action), outcome),
+            }),
+        }
+    }
+    for (n, entry) in entries.iter_mut().enumerate() {
+        if !listed.contains(&n) {
+            entry.hold(Held::NotInPlanFile);
+        }
+    }
 }

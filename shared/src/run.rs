@@ -10,129 +10,94 @@ use futures::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::engine::{
-    Act, After, Change, Context, Decision, Function, Item, Mode, Observe, Outcome, Reason, Request,
-    Run, Trigger,
+    Act, After, Change, Clock, Deadline, Function, Leash, Mode, Observe, Outcome, Reason, Trigger,
 };
+use crate::entry::{Entries, Entry, Held, Standing};
 use crate::guard;
 use crate::plan_file::{self, PlanFile};
 use crate::policy::PolicyDocument;
-use crate::report::{Refusal, Report, Status};
-use crate::switches::Position;
+use crate::report::{Refusal, Report, Status, Summary};
+use crate::switches::{Position, Switches};
+use crate::tally::{self, UnitTally};
 
 /// How many lanes run side by side.
 pub const LANES_AT_ONCE: usize = 8;
 
-/// Why the engine, not the function, holds an action back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
-    /// A guard of this name.
-    Guard(&'static str),
-    /// A change that it must come after is not made.
-    After(String),
-    /// A change that it must come after is made in this run, at a time that
-    /// nothing orders.
-    AfterThisRun(String),
-    /// The plan file that is applied does not hold it.
-    NotInPlanFile,
-    /// It was never reached, and why.
-    NotReached(String),
+/// Everything about a run that is not the function's own.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Whose resources these are (12 digits).
+    pub account: String,
+    /// Where they are.
+    pub region: String,
+    /// Unique per run.
+    pub run_id: String,
+    /// What the run may do at most.
+    pub leash: Leash,
+    /// What time it is.
+    pub clock: Clock,
+    /// When the Lambda will be killed; `None` by hand.
+    pub deadline: Option<Deadline>,
+    /// The kill switches, read before every batch of writes.
+    pub switches: &'a Switches,
 }
 
-impl Held {
-    pub(crate) fn sentence(&self) -> String {
-        match self {
-            Self::Guard(guard) => format!("held back by {guard}"),
-            Self::After(target) => format!("must come after {target}, which stays"),
-            Self::AfterThisRun(target) => {
-                format!("must come after {target}, which this run changes; the next run goes on")
-            }
-            Self::NotInPlanFile => "not in the plan file".to_owned(),
-            Self::NotReached(why) => format!("not reached: {why}"),
-        }
-    }
+/// What a run is asked to do.
+#[derive(Debug)]
+pub struct Request<F: Function> {
+    /// One of [`Function::OPERATIONS`].
+    pub operation: &'static str,
+    /// What the event or the subcommand asks for; `None` is the leash's.
+    pub mode: Option<Mode>,
+    /// What woke us.
+    pub trigger: Trigger,
+    /// The resolved scope.
+    pub scope: F::Scope,
+    /// A reviewed plan: only what is in it is done.
+    pub plan_file: Option<PlanFile<F>>,
+    /// What the event parser could not make sense of but could do without.
+    pub warnings: Vec<String>,
 }
 
-/// Where one observed thing stands on its way through the run.
-#[derive(Clone, Debug)]
-pub(crate) enum Standing<A> {
-    Kept,
-    Deferred,
-    Wanted(Change<A>),
-    Held(Change<A>, Held),
-    Ended(Change<A>, Outcome),
+/// What a run leaves behind.
+pub struct Run<F: Function> {
+    /// The whole report; [`Report::bounded`] is for the outside.
+    pub report: Report,
+    /// What it comes to in each unit, by name.
+    pub units: Vec<UnitTally>,
+    /// The actions that stand after the guards.
+    pub planned: Vec<F::Action>,
+    /// The actions for a plan file: these, and those that only a limit holds
+    /// back which a reviewed plan may exceed.
+    pub for_review: Vec<F::Action>,
+    /// The scope they were planned for.
+    pub scope: F::Scope,
 }
 
-/// One observed thing, or one line of a plan file whose thing is gone.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry<A, R> {
-    pub(crate) unit: String,
-    pub(crate) target: String,
-    pub(crate) since: Option<jiff::Timestamp>,
-    /// Whether it can be used as it is, which is what floors count.
-    pub(crate) serves: bool,
-    /// `None` only for a line of a plan file that today's decision knows
-    /// nothing of.
-    pub(crate) reason: Option<R>,
-    pub(crate) standing: Standing<A>,
-}
-
-impl<A: Clone, R: Reason> Entry<A, R> {
-    fn of(item: Item<A, R>) -> Self {
-        let Item {
-            unit,
-            target,
-            since,
-            serves,
-            reason,
-            decision,
-        } = item;
-        let standing = match decision {
-            Decision::Keep => Standing::Kept,
-            Decision::Defer => Standing::Deferred,
-            Decision::Act(change) => Standing::Wanted(change),
-        };
-        Self {
-            unit,
-            target,
-            since,
-            serves,
-            reason: Some(reason),
-            standing,
-        }
-    }
-
-    /// The change that is wanted and that nothing holds back so far.
-    pub(crate) fn wanted(&self) -> Option<&Change<A>> {
-        match &self.standing {
-            Standing::Wanted(change) => Some(change),
-            _ => None,
-        }
-    }
-
-    /// The change that is wanted, also when something holds it back.
-    fn change(&self) -> Option<&Change<A>> {
-        match &self.standing {
-            Standing::Wanted(change) | Standing::Held(change, _) => Some(change),
-            _ => None,
-        }
-    }
-
-    /// Holds the change back, unless something else does already.
-    pub(crate) fn hold(&mut self, held: Held) {
-        if let Standing::Wanted(change) = &self.standing {
-            self.standing = Standing::Held(change.clone(), held);
-        }
-    }
-
-    fn end(&mut self, outcome: Outcome) {
-        if let Standing::Wanted(change) = &self.standing {
-            self.standing = Standing::Ended(change.clone(), outcome);
+impl<F: Function> Run<F> {
+    /// Its plan as a file, with what only a limit holds back that a
+    /// reviewed plan may exceed.
+    pub fn plan_file(&self) -> PlanFile<F> {
+        PlanFile {
+            schema_version: 1,
+            function: F::NAME.to_owned(),
+            operation: self.report.operation.clone(),
+            account: self.report.account.clone(),
+            region: self.report.region.clone(),
+            created_at: self.report.finished_at,
+            policy_digest: self.report.policy_digest.clone(),
+            plan_digest: plan_file::digest::<F>(
+                &self.report.operation,
+                &self.report.account,
+                &self.report.region,
+                &self.scope,
+                &self.for_review,
+            ),
+            scope: self.scope.clone(),
+            actions: self.for_review.clone(),
         }
     }
 }
-
-/// The entries of a function's run.
-pub(crate) type Entries<F> = Vec<Entry<<F as Function>::Action, <F as Function>::Reason>>;
 
 /// One run of a function, from gate to report.
 ///
@@ -145,9 +110,10 @@ pub async fn run<F: Function>(
     request: Request<F>,
 ) -> Run<F> {
     let mode = request.mode.unwrap_or(context.leash.0);
-    let mut report = Report::begin::<F>(context, policy, &request, mode);
+    let mut report = begin::<F>(context, policy, &request, mode);
     let ended = |report: Report| Run {
         report,
+        units: vec![],
         planned: vec![],
         for_review: vec![],
         scope: request.scope.clone(),
@@ -155,7 +121,7 @@ pub async fn run<F: Function>(
 
     if let Some(refusal) = gate::<F>(context, policy, &request, mode).await {
         report.refusals.push(refusal);
-        return ended(report.finish(context, Status::Refused));
+        return ended(report.finish(context.clock.now(), Status::Refused));
     }
 
     let now = context.clock.now();
@@ -166,7 +132,7 @@ pub async fn run<F: Function>(
              timeout, or select less in its policy"
                 .to_owned(),
         );
-        return ended(report.finish(context, Status::Failed));
+        return ended(report.finish(context.clock.now(), Status::Failed));
     };
     report.gaps = seen.gaps.iter().map(Into::into).collect();
     report.warnings.extend(seen.warnings.iter().cloned());
@@ -182,7 +148,7 @@ pub async fn run<F: Function>(
         .extend(guard::refuse_hidden(&mut entries, &seen.gaps));
     let exceeding = match &request.plan_file {
         Some(file) => {
-            reconcile::<F>(file, &seen.world, &mut entries);
+            plan_file::reconcile::<F>(file, &seen.world, &mut entries);
             limits.reviewed_plan_may_exceed.clone()
         }
         None => Default::default(),
@@ -215,10 +181,57 @@ pub async fn run<F: Function>(
     }
     let status = report.tell::<F>(&entries);
     Run {
-        report: report.finish(context, status),
+        units: tally::by_unit::<F>(&entries, &report.refusals, &seen.gaps),
+        report: report.finish(context.clock.now(), status),
         planned,
         for_review,
         scope: request.scope,
+    }
+}
+
+/// The report of a run that has not done anything yet.
+fn begin<F: Function>(
+    context: &Context<'_>,
+    policy: &PolicyDocument<F::Policy>,
+    request: &Request<F>,
+    mode: Mode,
+) -> Report {
+    let now = context.clock.now();
+    let warnings = policy
+        .warnings()
+        .iter()
+        .chain(&request.warnings)
+        .cloned()
+        .collect();
+    Report {
+        schema_version: 1,
+        function: F::NAME.to_owned(),
+        operation: request.operation.to_owned(),
+        status: Status::Failed,
+        mode,
+        run_id: context.run_id.clone(),
+        trigger: request.trigger,
+        account: context.account.clone(),
+        region: context.region.clone(),
+        started_at: now,
+        finished_at: now,
+        policy_digest: policy.digest().to_owned(),
+        plan_digest: plan_file::digest::<F>(
+            request.operation,
+            &context.account,
+            &context.region,
+            &request.scope,
+            &[],
+        ),
+        summary: Summary::default(),
+        actions: vec![],
+        actions_total: 0,
+        truncated: false,
+        kept: vec![],
+        refusals: vec![],
+        gaps: vec![],
+        warnings,
+        wait: None,
     }
 }
 
@@ -266,7 +279,7 @@ async fn gate<F: Function>(
     mode: Mode,
 ) -> Option<Refusal> {
     if let Some(file) = &request.plan_file
-        && let Err(error) = file.fits(request.operation, context)
+        && let Err(error) = file.fits(request.operation, &context.account, &context.region)
     {
         return Some(Refusal::new(guard::PLAN_FILE, "run", &error.to_string()));
     }
@@ -314,85 +327,6 @@ async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = T>) ->
     match deadline {
         Some(deadline) => timeout_at(deadline, future).await.ok(),
         None => Some(future.await),
-    }
-}
-
-/// Holds the lines of a plan file against today's plan: what is wanted word
-/// for word stands, what is achieved is done, everything else has drifted and
-/// is skipped, and what only today's plan wants is left alone.
-fn reconcile<F: Function>(file: &PlanFile<F>, world: &F::World, entries: &mut Entries<F>) {
-    let mut by_target: HashMap<String, Vec<usize>> = HashMap::new();
-    for (n, entry) in entries.iter().enumerate() {
-        by_target.entry(entry.target.clone()).or_default().push(n);
-    }
-    let here = |target: &str| by_target.get(target).map(Vec::as_slice).unwrap_or_default();
-
-    // What is wanted word for word comes first, so that no other line of the
-    // same target takes its place.
-    let mut listed = HashSet::new();
-    let mut others = Vec::new();
-    for action in &file.actions {
-        let view = F::view(action);
-        let same = here(&view.target).iter().copied().find(|n| {
-            let wanted = entries[*n].change().map(|change| &change.action);
-            wanted == Some(action)
-        });
-        match same {
-            Some(n) => {
-                listed.insert(n);
-            }
-            None => others.push((action, view)),
-        }
-    }
-    for (action, view) in others {
-        let mut unlisted = here(&view.target)
-            .iter()
-            .copied()
-            .filter(|n| !listed.contains(n));
-        let achieved = F::achieved(action, world);
-        let place = if achieved {
-            // Another change of it that today's plan wants is not done by this.
-            unlisted.find(|n| entries[*n].change().is_none())
-        } else {
-            let unlisted: Vec<usize> = unlisted.collect();
-            let wanted = unlisted.iter().find(|n| entries[**n].change().is_some());
-            wanted.or(unlisted.first()).copied()
-        };
-        let outcome = if achieved {
-            Outcome::AlreadyDone
-        } else {
-            let now = place.or(here(&view.target).first().copied());
-            Outcome::Skipped(match now.and_then(|n| entries[n].reason.as_ref()) {
-                Some(reason) => format!("drifted since the plan was made: {reason}"),
-                None => "drifted since the plan was made: no longer there".to_owned(),
-            })
-        };
-        let action = action.clone();
-        match place {
-            Some(n) => {
-                listed.insert(n);
-                // What today's plan wants instead keeps its place in the order
-                // of things, so that nothing that comes after it goes ahead.
-                let change = match entries[n].change().cloned() {
-                    Some(change) => Change { action, ..change },
-                    None => Change::bare(action),
-                };
-                entries[n].standing = Standing::Ended(change, outcome);
-            }
-            None => entries.push(Entry {
-                unit: view.unit,
-                target: view.target,
-                since: None,
-                serves: false,
-                reason: None,
-                standing: Standing::Ended(Change::bare(action), outcome),
-            }),
-        }
-    }
-    for (n, entry) in entries.iter_mut().enumerate() {
-        if !listed.contains(&n) {
-            entry.hold(Held::NotInPlanFile);
-        }
     }
 }
 
@@ -646,10 +580,10 @@ fn log_change<F: Function>(entries: &Entries<F>, n: usize, outcome: &Outcome) {
             tracing::info!(action.kind = kind, action.resource = %resource, action.reason = reason, "{kind} {resource}: was so already");
         }
         Outcome::Skipped(why) => {
-            tracing::warn!(action.kind = kind, action.resource = %resource, action.reason = reason, why, "{kind} {resource}: skipped");
+            tracing::warn!(action.kind = kind, action.resource = %resource, action.reason = reason, action.error = why, "{kind} {resource}: skipped");
         }
         Outcome::Failed(error) => {
-            tracing::error!(action.kind = kind, action.resource = %resource, action.reason = reason, error, "{kind} {resource}: failed");
+            tracing::error!(action.kind = kind, action.resource = %resource, action.reason = reason, action.error = error, "{kind} {resource}: failed");
         }
     }
 }

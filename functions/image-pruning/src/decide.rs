@@ -57,6 +57,7 @@ enum Verdict {
 
 /// What is in the registry beyond one repository.
 struct Registry<'a> {
+    account: &'a str,
     attached: HashSet<&'a Digest>,
     more_repositories: bool,
 }
@@ -74,6 +75,7 @@ impl<'a> Registry<'a> {
                 .map(|(digest, _)| digest)
                 .filter(|digest| wanted.contains(digest))
                 .collect(),
+            account: &world.account,
             more_repositories: world.more_repositories,
         }
     }
@@ -110,7 +112,7 @@ fn judge<'a>(
         registry,
         closed: ClosedIndexes::default(),
         retention,
-        outsider: policy.unnamed_outsider(repository),
+        outsider: policy.unnamed_outsider(registry.account, repository),
         keep_pulled_within: policy.in_use.keep_pulled_within,
         protected,
         newest,

@@ -16,8 +16,8 @@ use aws_config::SdkConfig;
 use aws_sdk_ecs as ecs;
 use aws_sdk_ecs::types::ServiceRevision;
 use aws_sdk_lambda as lambda;
+use steward::aws::{self, Pace};
 use steward::engine::{Gap, Hides};
-use tokio::sync::Semaphore;
 
 use self::definitions::Containers;
 use self::functions::FunctionImage;
@@ -25,9 +25,9 @@ use crate::policy::InUse;
 use crate::reference::{self, Digest};
 use crate::world::{Pin, Use, User, UserKind};
 
-/// Calls about single things that are under way at once, in all; listings come
-/// on top, one per cluster and kind. ECS throttles describes of task definitions
-/// soonest.
+/// Calls about single things that are under way at once to one service, at the
+/// most; listings come on top, one per cluster and kind. ECS throttles describes
+/// of task definitions soonest.
 const CALLS_AT_ONCE: usize = 8;
 
 /// Things that are looked at side by side; what they call waits its turn for
@@ -189,7 +189,8 @@ impl Reading {
 pub(crate) struct Users {
     ecs: ecs::Client,
     lambda: lambda::Client,
-    calls: Semaphore,
+    ecs_pace: Pace,
+    lambda_pace: Pace,
     definitions: Mutex<HashMap<String, Arc<Containers>>>,
     revisions: Mutex<HashMap<String, Arc<ServiceRevision>>>,
     functions: Mutex<HashMap<String, Arc<FunctionImage>>>,
@@ -218,18 +219,12 @@ impl Users {
         Self {
             ecs: ecs::Client::new(config),
             lambda: lambda::Client::new(config),
-            calls: Semaphore::new(CALLS_AT_ONCE),
+            ecs_pace: Pace::new(aws::meter(), "ecs", CALLS_AT_ONCE),
+            lambda_pace: Pace::new(aws::meter(), "lambda", CALLS_AT_ONCE),
             definitions: Mutex::default(),
             revisions: Mutex::default(),
             functions: Mutex::default(),
         }
-    }
-
-    /// Makes a call when its turn has come.
-    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
-        // The semaphore is never closed; were it, the call would still be made.
-        let _turn = self.calls.acquire().await.ok();
-        call.await
     }
 
     /// Reads every user of images that there is.

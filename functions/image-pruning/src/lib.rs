@@ -14,6 +14,7 @@ mod in_use;
 mod lifecycle;
 mod observe;
 mod outsiders;
+mod permissions;
 mod policy;
 mod reason;
 mod reference;
@@ -21,15 +22,15 @@ mod world;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use steward::engine::{ActionView, Function, PlanOf, ScopeError, Seen};
+use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits};
 use steward::event::{EcrImageAction, EcrResult, Event};
-use steward::guard::{RunLimits, UnitLimits};
 
 pub use crate::action::{ACTION_KINDS, Action, Removal};
 pub use crate::observe::Registry;
+pub use crate::permissions::PERMISSIONS;
 pub use crate::policy::{
-    ARCHIVED_AT_LEAST, InUse, Limits, NEVER_SOONER_THAN, Override, PULLS_TELL_AFTER, PruningPolicy,
-    RemoveBy, Retention, Tags,
+    ARCHIVED_AT_LEAST, Elsewhere, InUse, Limits, NEVER_SOONER_THAN, Override, PULLS_TELL_AFTER,
+    PruningPolicy, RemoveBy, Retention, Tags,
 };
 pub use crate::reason::{REASON_CODES, Reason};
 pub use crate::world::{

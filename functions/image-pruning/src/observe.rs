@@ -17,7 +17,7 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use steward::aws::{self, ErrorKind};
+use steward::aws::{self, ErrorKind, Pace};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 use steward::hold;
 use tokio::time::Instant;
@@ -25,14 +25,17 @@ use tokio::time::Instant;
 use self::surroundings::Sharing;
 use crate::in_use::{Reading, Users};
 use crate::lifecycle::LifecyclePolicy;
-use crate::outsiders::Place;
 use crate::policy::PruningPolicy;
 use crate::reference;
 use crate::world::{Digest, Image, Pin, Repository, Storage, World};
 use crate::{ImagePruning, Scope};
 
-/// Repositories that are read side by side.
-const REPOSITORIES_AT_ONCE: usize = 8;
+/// Calls about repositories that are under way at once, at the most.
+const CALLS_AT_ONCE: usize = 16;
+
+/// Repositories, and parts of one, that are looked at side by side; their calls
+/// wait their turn.
+pub(crate) const AT_ONCE: usize = 16;
 
 /// The media types of things that list children.
 const INDEX_MEDIA_TYPES: [&str; 2] = [
@@ -54,6 +57,7 @@ const ALL_MEDIA_TYPES: [&str; 5] = [
 #[derive(Debug)]
 pub struct Registry {
     pub(crate) ecr: ecr::Client,
+    pub(crate) pace: Pace,
     pub(crate) users: Users,
     pub(crate) clock: Clock,
     /// For the identity behind the credentials, where that matters.
@@ -82,12 +86,9 @@ struct Listed {
 }
 
 impl Listed {
-    /// Where it is. Its ARN is arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME.
-    fn place(&self) -> Place<'_> {
-        Place {
-            account: &self.account,
-            region: self.arn.split(':').nth(3).unwrap_or_default(),
-        }
+    /// Its ARN is arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME.
+    fn region(&self) -> &str {
+        self.arn.split(':').nth(3).unwrap_or_default()
     }
 }
 
@@ -126,6 +127,7 @@ impl Registry {
     pub fn at(config: &SdkConfig, clock: Clock) -> Self {
         Self {
             ecr: ecr::Client::new(config),
+            pace: Pace::new(aws::meter(), "ecr", CALLS_AT_ONCE),
             users: Users::new(config),
             clock,
             config: config.clone(),
@@ -197,7 +199,7 @@ impl Registry {
         let mut unread_lifecycles = Vec::new();
         let mut reads = stream::iter(listed)
             .map(|listed| self.repository(listed, &sharing))
-            .buffer_unordered(REPOSITORIES_AT_ONCE);
+            .buffer_unordered(AT_ONCE);
         while let Some(read) = reads.next().await {
             seen.gaps.extend(read.gaps);
             let Some(repository) = read.repository else {
@@ -280,7 +282,7 @@ impl Registry {
         let chunks: Vec<Vec<(Digest, Manifest)>> = unread.chunks(100).map(<[_]>::to_vec).collect();
         let answers: Vec<Vec<(Digest, Children)>> = stream::iter(chunks)
             .map(|chunk| self.children(&listed.name, chunk))
-            .buffer_unordered(REPOSITORIES_AT_ONCE)
+            .buffer_unordered(AT_ONCE)
             .collect()
             .await;
         for (digest, children) in answers.into_iter().flatten() {
@@ -303,12 +305,8 @@ impl Registry {
 
     /// The hold on a repository.
     pub(crate) async fn hold_of(&self, arn: &str) -> Result<Option<hold::Hold>, HoldError> {
-        let answer = self
-            .ecr
-            .list_tags_for_resource()
-            .resource_arn(arn)
-            .send()
-            .await;
+        let request = self.ecr.list_tags_for_resource().resource_arn(arn);
+        let answer = self.pace.call(request.send()).await;
         match answer {
             Ok(answer) => {
                 let tags = answer.tags.ok_or_else(|| {
@@ -336,7 +334,8 @@ impl Registry {
             .repository_name(repository)
             .filter(filter);
         let pages = listing.into_paginator().page_size(1000).send();
-        let (details, incomplete) = aws::read_pages(pages, |page| page.image_details).await;
+        let (details, incomplete) =
+            aws::read_pages_at(&self.pace, pages, |page| page.image_details).await;
         let mut incomplete = match incomplete {
             Some(why) if why.kind() == ErrorKind::NotFound => return None,
             Some(why) => Some(why.to_string()),
@@ -365,14 +364,13 @@ impl Registry {
         let ids = kinds
             .keys()
             .map(|d| ImageIdentifier::builder().image_digest(d.as_str()).build());
-        let answer = self
+        let request = self
             .ecr
             .batch_get_image()
             .repository_name(repository)
             .set_image_ids(Some(ids.collect()))
-            .set_accepted_media_types(Some(ALL_MEDIA_TYPES.map(str::to_owned).to_vec()))
-            .send()
-            .await;
+            .set_accepted_media_types(Some(ALL_MEDIA_TYPES.map(str::to_owned).to_vec()));
+        let answer = self.pace.call(request.send()).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -536,12 +534,13 @@ impl Observe<ImagePruning> for Registry {
 
         let mut last = Last::default();
         for (name, (listed, repository)) in repositories.world.by_name {
-            last.region = listed.place().region.to_owned();
+            last.region = listed.region().to_owned();
             last.account = listed.account;
             last.repositories
                 .insert(name.clone(), (listed.arn, Arc::new(repository.clone())));
             seen.world.repositories.insert(name, repository);
         }
+        seen.world.account = last.account.clone();
         let (uses, gaps) = users.uses_of(&last.account, &last.region);
         seen.world.uses = uses.into_iter().collect();
         seen.gaps.extend(gaps);

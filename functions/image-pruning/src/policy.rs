@@ -1,13 +1,17 @@
 //! What image-pruning is told. `policy.example.yaml` shows every key with its
 //! default.
 
+mod elsewhere;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use steward::engine::UnitLimits;
 use steward::guard;
-use steward::policy::{Period, Policy, Problems, Selection};
+use steward::policy::{Notify, Period, Policy, Problems, Selection};
 
+pub use self::elsewhere::Elsewhere;
 use crate::reference;
 use crate::world::{Outsider, Repository};
 
@@ -40,6 +44,8 @@ pub struct PruningPolicy {
     pub in_use: InUse,
     /// How much one run may delete.
     pub limits: Limits,
+    /// What a run tells people.
+    pub notify: Notify,
 }
 
 /// What is kept of a repository although nothing uses it.
@@ -145,17 +151,15 @@ pub struct InUse {
     /// Images that something outside this account and Region uses: full
     /// references, by tag or digest.
     pub references: Vec<String>,
-    /// In repositories from which somebody may pull whom the policy does not
+    /// Where restore points and recipes are, `s3://BUCKET/PREFIX/`: the images
+    /// that they name are kept.
+    pub restore_points: Vec<String>,
+    /// Other accounts and Regions whose users of images are read too.
+    pub elsewhere: Vec<Elsewhere>,
+    /// In repositories from which somebody may pull whom `elsewhere` does not
     /// name, images pulled within this time are kept, and those without a
     /// recorded pull that were pushed within it. 2d to 3650d.
     pub keep_pulled_within: Period,
-}
-
-impl InUse {
-    /// Whether the users of images in this account and Region are looked at.
-    pub fn names_consumer(&self, _account: &str, _region: &str) -> bool {
-        false
-    }
 }
 
 impl Default for InUse {
@@ -164,6 +168,8 @@ impl Default for InUse {
             revisions_per_family: 5,
             rollback_deployments: 3,
             references: vec![],
+            restore_points: vec![],
+            elsewhere: vec![],
             keep_pulled_within: Period::days(90),
         }
     }
@@ -236,11 +242,19 @@ impl PruningPolicy {
 
     /// Somebody who may pull from a repository, and whose use of images the
     /// policy does not have looked at.
-    pub(crate) fn unnamed_outsider<'a>(&self, repository: &'a Repository) -> Option<&'a Outsider> {
+    /// A policy does not tell from which Region an account pulls, so that there
+    /// the account alone has to be named.
+    pub(crate) fn unnamed_outsider<'a>(
+        &self,
+        own_account: &str,
+        repository: &'a Repository,
+    ) -> Option<&'a Outsider> {
+        let in_use = &self.in_use;
         let mut outsiders = repository.outsiders.iter();
-        outsiders.find(|outsider| match &outsider.place {
-            Some((account, region)) => !self.in_use.names_consumer(account, region),
-            None => true,
+        outsiders.find(|outsider| match (&outsider.account, &outsider.region) {
+            (Some(account), Some(region)) => !in_use.names_consumer(own_account, account, region),
+            (Some(account), None) => !in_use.names_account(account),
+            (None, _) => true,
         })
     }
 
@@ -262,9 +276,9 @@ impl PruningPolicy {
 
     /// The limits for the engine. Those of an override are per repository, so
     /// the repositories that are there have to be named.
-    pub fn limits_of(&self, repository: &str) -> guard::UnitLimits {
+    pub fn limits_of(&self, repository: &str) -> UnitLimits {
         let over = self.override_of(repository);
-        guard::UnitLimits {
+        UnitLimits {
             max_actions: Some(
                 over.and_then(|o| o.max_deletes_per_repository)
                     .unwrap_or(self.limits.max_deletes_per_repository),
@@ -353,6 +367,7 @@ impl Policy for PruningPolicy {
             rollback_deployments,
             references,
             keep_pulled_within,
+            ..
         } = &self.in_use;
         problems.within(
             "in_use.keep_pulled_within",
@@ -371,6 +386,8 @@ impl Policy for PruningPolicy {
                 Err(error) => problems.add(&path, error, allowed),
             }
         }
+        self.in_use.check_restore_points(problems);
+        self.in_use.check_elsewhere(problems);
         let limits = &self.limits;
         problems.within(
             "limits.max_deletes_per_repository",
@@ -409,9 +426,14 @@ impl Policy for PruningPolicy {
             let path = "limits.reviewed_plan_may_exceed";
             problems.add(path, format!("\"{name}\""), may_exceed.join(", "));
         }
+        self.notify.check("notify", problems);
     }
 
     fn selects_targets(&self) -> bool {
         self.repositories.is_some()
+    }
+
+    fn notify(&self) -> &Notify {
+        &self.notify
     }
 }

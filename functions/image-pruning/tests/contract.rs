@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use image_pruning::{ACTION_KINDS, ImagePruning, PruningPolicy, REASON_CODES, Scope};
+use image_pruning::{ACTION_KINDS, ImagePruning, PERMISSIONS, PruningPolicy, REASON_CODES, Scope};
 use serde_json::{Value, json};
 use steward::engine::Function;
 use steward::policy::{Policy, PolicyDocument};
@@ -52,6 +52,20 @@ fn names_every_operation_action_and_reason() {
     assert_eq!(first_column("Operations"), set(ImagePruning::OPERATIONS));
     assert_eq!(first_column("Actions"), set(ACTION_KINDS));
     assert_eq!(first_column("Reasons"), set(REASON_CODES));
+}
+
+#[test]
+fn names_every_permission_and_what_it_is_for() {
+    let told: Vec<(String, String)> = table("Permissions")
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let needed: Vec<(String, String)> = PERMISSIONS
+        .iter()
+        .map(|permission| (permission.action.to_owned(), permission.why.to_owned()))
+        .collect();
+    assert_eq!(told, needed);
+    first_column("Permissions");
 }
 
 #[test]

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use steward::engine::{Act, Function, Mode, Observe, Run};
+use steward::engine::{Act, Function, Mode, Observe};
 use steward::policy::PolicyDocument;
 use steward::report::{Report, Status};
+use steward::run::Run;
 
 use crate::pruning::{Ecr, Image, Pruning, Registry};
 use crate::restore::{Recovery, Region, Restore};

@@ -1,9 +1,10 @@
 //! Saved plans: what applying one does, and what it never does.
 
-use steward::engine::{Effect, Mode, Run};
+use steward::engine::{Effect, Mode};
 use steward::plan_file::{PlanFile, PlanFileError};
 use steward::report::ActionOutcome::{AlreadyDone, Deferred, Done, Skipped};
 use steward::report::{Report, Status};
+use steward::run::Run;
 
 use crate::pruning::Pruning;
 use crate::scripted::{Deed, Scripted, Stage, Thing, outcomes, thing, why};
@@ -17,7 +18,7 @@ async fn plan(stage: &Stage, more_policy: &str) -> Run<Scripted> {
 
 async fn saved(stage: &Stage) -> String {
     let run = plan(stage, "").await;
-    serde_json::to_string_pretty(&PlanFile::of(&run)).unwrap()
+    serde_json::to_string_pretty(&run.plan_file()).unwrap()
 }
 
 async fn apply_file(stage: &Stage, file: &str, more_policy: &str) -> Report {
@@ -55,7 +56,7 @@ async fn a_plan_survives_its_file() {
 async fn a_plan_holds_only_what_the_guards_let_through() {
     let stage = Stage::of(three());
     let run = plan(&stage, "max_actions_per_run: 1").await;
-    assert_eq!(PlanFile::of(&run).actions.len(), 1);
+    assert_eq!(run.plan_file().actions.len(), 1);
 }
 
 #[tokio::test]
@@ -142,7 +143,9 @@ async fn a_plan_for_elsewhere_is_refused_and_nothing_is_read() {
         let mut setting = Setting::of(Mode::Apply);
         change(&mut setting);
         let parsed: PlanFile<Scripted> = PlanFile::parse(&file).unwrap();
-        let error = parsed.fits("act", &setting.context()).unwrap_err();
+        let error = parsed
+            .fits("act", &setting.account, &setting.region)
+            .unwrap_err();
         assert!(error.to_string().starts_with(field), "{error}");
 
         let mut request = woken::<Scripted>("everything".to_owned());
@@ -153,8 +156,9 @@ async fn a_plan_for_elsewhere_is_refused_and_nothing_is_read() {
         assert!(report.refusals[0].detail.contains(field));
     }
     let parsed: PlanFile<Scripted> = PlanFile::parse(&file).unwrap();
+    let setting = Setting::of(Mode::Apply);
     let error = parsed
-        .fits("rehearse", &Setting::of(Mode::Apply).context())
+        .fits("rehearse", &setting.account, &setting.region)
         .unwrap_err();
     assert!(error.to_string().starts_with("operation"), "{error}");
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
-use steward::engine::{After, Decision, Effect, Function, Gap, Hides, Mode, Run, Seen};
+use steward::engine::{After, Decision, Effect, Function, Gap, Hides, Mode, Seen};
 use steward::report::ActionOutcome;
+use steward::run::Run;
 
 use crate::pruning::{Ecr, Image, Pruning, Registry};
 use crate::scripted::{Scripted, Stage, Thing, Wish, thing};

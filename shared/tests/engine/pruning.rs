@@ -9,9 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steward::engine::{
     Act, ActionView, After, Change, Decision, Effect, Function, Gap, Item, Observe, Outcome, Plan,
-    PlanOf, ScopeError, Seen,
+    PlanOf, RunLimits, ScopeError, Seen, UnitLimits,
 };
-use steward::guard::{RunLimits, UnitLimits};
 use steward::policy::Period;
 
 use crate::support::{Limits, give_way};

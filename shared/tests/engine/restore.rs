@@ -8,9 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steward::engine::{
     Act, ActionView, After, Change, Decision, Effect, Function, Gap, Item, Observe, Outcome, Plan,
-    PlanOf, ScopeError, Seen, Wait,
+    PlanOf, RunLimits, ScopeError, Seen, UnitLimits, Wait,
 };
-use steward::guard::{RunLimits, UnitLimits};
 
 use crate::support::{Limits, give_way};
 

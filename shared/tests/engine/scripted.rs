@@ -9,9 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steward::engine::{
     Act, ActionView, After, Change, Decision, Effect, Function, Gap, Item, Mode, Observe, Outcome,
-    Plan, PlanOf, ScopeError, Seen, Wait,
+    Plan, PlanOf, RunLimits, ScopeError, Seen, UnitLimits, Wait,
 };
-use steward::guard::{RunLimits, UnitLimits};
 use steward::report::{ActionOutcome, Report};
 
 use crate::support::{Limits, Setting, policy, woken};

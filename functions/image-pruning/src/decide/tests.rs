@@ -131,6 +131,7 @@ impl Case {
     fn items(&self) -> Vec<Item<Action, Reason>> {
         let seen = Seen {
             world: World {
+                account: "123456789012".to_owned(),
                 more_repositories: self.more_repositories,
                 repositories: BTreeMap::from([("app".to_owned(), self.repository.clone())]),
                 uses: self.uses.clone(),
@@ -1043,6 +1044,7 @@ fn repositories_are_judged_each_by_itself() {
     repositories.get_mut("held").unwrap().hold = Some(Hold::Tag);
     let seen = Seen {
         world: World {
+            account: "123456789012".to_owned(),
             more_repositories: false,
             repositories,
             uses: one.clone().runs("a").uses,

@@ -105,7 +105,7 @@ impl Users {
             .ecs
             .describe_task_definition()
             .task_definition(definition);
-        let answer = self.call(request.send()).await.map_err(|error| {
+        let answer = self.ecs_pace.call(request.send()).await.map_err(|error| {
             // "Unable to describe task definition" is a ClientException.
             let text = aws::explain(&error);
             let gone = aws::code(&error) == Some("ClientException")

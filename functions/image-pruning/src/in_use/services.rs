@@ -70,7 +70,7 @@ impl Users {
             .describe_services()
             .cluster(cluster)
             .set_services(Some(arns));
-        let answer = self.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -252,7 +252,7 @@ impl Users {
                 .status(ServiceDeploymentStatus::Successful)
                 .max_results(100)
                 .set_next_token(token.clone());
-            let answer = match self.call(request.send()).await {
+            let answer = match self.ecs_pace.call(request.send()).await {
                 Ok(answer) => answer,
                 // Deleted since it was described.
                 Err(error)
@@ -308,7 +308,7 @@ impl Users {
                 .ecs
                 .describe_service_revisions()
                 .set_service_revision_arns(Some(chunk.to_vec()));
-            let answer = self.call(request.send()).await.map_err(|error| {
+            let answer = self.ecs_pace.call(request.send()).await.map_err(|error| {
                 format!("ecs:DescribeServiceRevisions: {}", aws::explain(&error))
             })?;
             if let Some(failure) = answer

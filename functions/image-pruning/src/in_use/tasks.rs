@@ -79,7 +79,7 @@ impl Users {
             .describe_tasks()
             .cluster(cluster)
             .set_tasks(Some(arns));
-        let answer = self.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {

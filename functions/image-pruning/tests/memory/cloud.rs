@@ -10,10 +10,10 @@ use std::task::Poll;
 use image_pruning::{Action, Digest, ImagePruning, PruningPolicy, Removal, Scope, Storage, World};
 use jiff::Timestamp;
 use serde_json::json;
-use steward::engine::{Act, Clock, Context, Gap, Leash, Mode, Observe, Outcome, Run, Seen};
+use steward::engine::{Act, Clock, Gap, Leash, Mode, Observe, Outcome, Seen};
 use steward::lambda;
 use steward::policy::PolicyDocument;
-use steward::run;
+use steward::run::{self, Context, Run};
 use steward::switches::{Position, Switches};
 
 use crate::oracle;
@@ -229,6 +229,7 @@ impl Observe<ImagePruning> for Hands {
         }
         self.step().await;
         seen.world.uses = self.cloud.borrow().world.uses.clone();
+        seen.world.account = self.cloud.borrow().world.account.clone();
         seen.world.more_repositories = self.cloud.borrow().world.more_repositories;
         seen
     }

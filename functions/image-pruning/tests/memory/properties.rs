@@ -145,7 +145,8 @@ fn repository(of: usize) -> impl Strategy<Value = Repository> {
                     tags_stay: there % 3 == 0,
                     outsiders: shared
                         .then(|| Outsider {
-                            place: None,
+                            account: None,
+                            region: None,
                             words: "anybody may pull".to_owned(),
                         })
                         .into_iter()
@@ -279,6 +280,7 @@ fn world() -> impl Strategy<Value = World> {
         any::<bool>(),
     )
         .prop_map(|(one, other, uses, more_repositories)| World {
+            account: "123456789012".to_owned(),
             repositories: BTreeMap::from([
                 (REPOSITORIES[0].to_owned(), one),
                 (REPOSITORIES[1].to_owned(), other),

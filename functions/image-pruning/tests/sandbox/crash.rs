@@ -53,7 +53,7 @@ async fn present(stage: &Stage) -> Vec<String> {
     sorted(all)
 }
 
-async fn run(stage: &Stage, client: &FaultClient) -> Option<steward::engine::Run<ImagePruning>> {
+async fn run(stage: &Stage, client: &FaultClient) -> Option<steward::run::Run<ImagePruning>> {
     let config = stage.account.sdk_config_with(client.clone());
     tokio::select! {
         run = stage.run_as(config, STRICT, Mode::Apply, None, json!({})) => Some(run),

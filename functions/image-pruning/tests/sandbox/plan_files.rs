@@ -9,7 +9,7 @@ use crate::stage::{STRICT, Stage, fate};
 
 async fn reviewed(stage: &Stage) -> PlanFile<ImagePruning> {
     let run = stage.run(STRICT, Mode::Plan, None).await;
-    let text = serde_json::to_string_pretty(&PlanFile::of(&run)).unwrap();
+    let text = serde_json::to_string_pretty(&run.plan_file()).unwrap();
     PlanFile::parse(&text).unwrap()
 }
 
@@ -99,9 +99,9 @@ async fn a_reviewed_plan_exceeds_a_limit_only_where_the_policy_says_so() {
     // would do all the same.
     let planned = stage.run(&allowed, Mode::Plan, None).await;
     assert_eq!(planned.report.status, Status::Refused);
-    let text = serde_json::to_string(&PlanFile::of(&planned)).unwrap();
+    let text = serde_json::to_string(&planned.plan_file()).unwrap();
     let unreviewed = stage.run(&half, Mode::Plan, None).await;
-    assert_eq!(PlanFile::of(&unreviewed).actions.len(), 0);
+    assert_eq!(unreviewed.plan_file().actions.len(), 0);
     assert_eq!(stage.apply(&allowed).await.status, Status::Refused);
 
     let run = |policy: String| {

@@ -4,12 +4,12 @@ use aws_config::SdkConfig;
 use image_pruning::{ImagePruning, Registry};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use steward::engine::{Clock, Context, Leash, Mode, Run};
+use steward::engine::{Clock, Leash, Mode};
 use steward::lambda;
 use steward::plan_file::PlanFile;
 use steward::policy::PolicyDocument;
 use steward::report::{ActionOutcome, Report};
-use steward::run;
+use steward::run::{self, Context, Run};
 use steward::switches::{Position, Switches};
 use steward_sandbox::{Account, Manifest, Repository, Sandbox};
 

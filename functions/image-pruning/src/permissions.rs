@@ -1,0 +1,147 @@
+//! What image-pruning may have to ask AWS for. The README's table is this one.
+
+use steward::permission::Needed::{Apply, Plan, Sometimes};
+use steward::permission::{Needed, Permission};
+
+const REPOSITORY: &str = "arn:{partition}:ecr:{region}:{account}:repository/{unit}";
+const SWITCHES: &str = "arn:{partition}:ssm:{region}:{account}:parameter/steward/kill-switch/*";
+
+const fn of(
+    action: &'static str,
+    on: &'static str,
+    needed: Needed,
+    why: &'static str,
+) -> Permission {
+    Permission {
+        action,
+        why,
+        on,
+        needed,
+    }
+}
+
+/// Every IAM action that image-pruning calls.
+pub const PERMISSIONS: &[Permission] = &[
+    of(
+        "ecr:DescribeRepositories",
+        "arn:{partition}:ecr:{region}:{account}:repository/*",
+        Plan,
+        "which repositories there are",
+    ),
+    of(
+        "ecr:DescribeImages",
+        REPOSITORY,
+        Plan,
+        "their images, with tags, times and subjects; again before acting",
+    ),
+    of("ecr:BatchGetImage", REPOSITORY, Plan, "what indexes list"),
+    of("ecr:ListTagsForResource", REPOSITORY, Plan, "holds"),
+    of(
+        "ecr:GetRepositoryPolicy",
+        REPOSITORY,
+        Plan,
+        "who outside the account may pull",
+    ),
+    of("ecr:GetRegistryPolicy", "*", Plan, "the same, for all"),
+    of(
+        "ecr:DescribeRegistry",
+        "*",
+        Plan,
+        "where images are replicated to",
+    ),
+    of(
+        "ecr:DescribePullThroughCacheRules",
+        "*",
+        Plan,
+        "which repositories are caches, where the policy does not name them",
+    ),
+    of(
+        "ecr:GetLifecyclePolicy",
+        REPOSITORY,
+        Plan,
+        "warnings of lifecycle policies; without it only those are missing",
+    ),
+    of(
+        "ecr:ListPullTimeUpdateExclusions",
+        "*",
+        Sometimes,
+        "a warning when our own reads count as pulls, where pulls matter",
+    ),
+    of(
+        "ecr:BatchDeleteImage",
+        REPOSITORY,
+        Apply,
+        "deleting; in apply mode only",
+    ),
+    of(
+        "ecr:UpdateImageStorageClass",
+        REPOSITORY,
+        Sometimes,
+        "archiving, with `remove_by: archive`; in apply mode only",
+    ),
+    of("ecs:ListClusters", "*", Plan, "where users of images are"),
+    of("ecs:ListServices", "*", Plan, "services"),
+    of(
+        "ecs:DescribeServices",
+        "*",
+        Plan,
+        "their deployments, revisions and task sets",
+    ),
+    of(
+        "ecs:ListServiceDeployments",
+        "*",
+        Plan,
+        "what can be rolled back to",
+    ),
+    of(
+        "ecs:DescribeServiceRevisions",
+        "*",
+        Plan,
+        "the digests of deployments, also at zero",
+    ),
+    of(
+        "ecs:ListTasks",
+        "*",
+        Plan,
+        "running and recently stopped tasks",
+    ),
+    of("ecs:DescribeTasks", "*", Plan, "their digests"),
+    of(
+        "ecs:ListTaskDefinitions",
+        "*",
+        Plan,
+        "the newest revisions of active families",
+    ),
+    of("ecs:DescribeTaskDefinition", "*", Plan, "their images"),
+    of(
+        "lambda:ListFunctions",
+        "*",
+        Plan,
+        "functions made from images",
+    ),
+    of(
+        "lambda:GetFunction",
+        "arn:{partition}:lambda:{region}:{account}:function:*",
+        Plan,
+        "their images, version by version",
+    ),
+    of("ssm:GetParameters", SWITCHES, Apply, "the kill switches"),
+    of(
+        "ssm:GetParameter",
+        "arn:{partition}:ssm:{region}:{account}:parameter/*",
+        Sometimes,
+        "the policy, when it is in Parameter Store",
+    ),
+    of(
+        "s3:GetObject",
+        "*",
+        Sometimes,
+        "the policy, when it is in S3",
+    ),
+    of(
+        "sns:Publish",
+        "*",
+        Sometimes,
+        "telling people what a run did, when there is a topic",
+    ),
+];

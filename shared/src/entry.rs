@@ -1,0 +1,120 @@
+//! Where each observed thing stands on its way through a run.
+//!
+//! [`crate::guard`], [`crate::plan_file`] and [`crate::run`] move the entries
+//! on, [`crate::report`] tells where they ended.
+
+use jiff::Timestamp;
+
+use crate::engine::{Change, Decision, Function, Item, Outcome, Reason};
+
+/// Why the engine, not the function, holds an action back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// A guard of this name.
+    Guard(&'static str),
+    /// A change that it must come after is not made.
+    After(String),
+    /// A change that it must come after is made in this run, at a time that
+    /// nothing orders.
+    AfterThisRun(String),
+    /// The plan file that is applied does not hold it.
+    NotInPlanFile,
+    /// It was never reached, and why.
+    NotReached(String),
+}
+
+impl Held {
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Guard(guard) => format!("held back by {guard}"),
+            Self::After(target) => format!("must come after {target}, which stays"),
+            Self::AfterThisRun(target) => {
+                format!("must come after {target}, which this run changes; the next run goes on")
+            }
+            Self::NotInPlanFile => "not in the plan file".to_owned(),
+            Self::NotReached(why) => format!("not reached: {why}"),
+        }
+    }
+}
+
+/// Where one observed thing stands on its way through the run.
+#[derive(Clone, Debug)]
+pub(crate) enum Standing<A> {
+    Kept,
+    Deferred,
+    Wanted(Change<A>),
+    Held(Change<A>, Held),
+    Ended(Change<A>, Outcome),
+}
+
+/// One observed thing, or one line of a plan file whose thing is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<A, R> {
+    pub(crate) unit: String,
+    pub(crate) target: String,
+    pub(crate) since: Option<Timestamp>,
+    /// Whether it can be used as it is, which is what floors count.
+    pub(crate) serves: bool,
+    /// `None` only for a line of a plan file that today's decision knows
+    /// nothing of.
+    pub(crate) reason: Option<R>,
+    pub(crate) standing: Standing<A>,
+}
+
+impl<A: Clone, R: Reason> Entry<A, R> {
+    pub(crate) fn of(item: Item<A, R>) -> Self {
+        let Item {
+            unit,
+            target,
+            since,
+            serves,
+            reason,
+            decision,
+        } = item;
+        let standing = match decision {
+            Decision::Keep => Standing::Kept,
+            Decision::Defer => Standing::Deferred,
+            Decision::Act(change) => Standing::Wanted(change),
+        };
+        Self {
+            unit,
+            target,
+            since,
+            serves,
+            reason: Some(reason),
+            standing,
+        }
+    }
+
+    /// The change that is wanted and that nothing holds back so far.
+    pub(crate) fn wanted(&self) -> Option<&Change<A>> {
+        match &self.standing {
+            Standing::Wanted(change) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// The change that is wanted, also when something holds it back.
+    pub(crate) fn change(&self) -> Option<&Change<A>> {
+        match &self.standing {
+            Standing::Wanted(change) | Standing::Held(change, _) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// Holds the change back, unless something else does already.
+    pub(crate) fn hold(&mut self, held: Held) {
+        if let Standing::Wanted(change) = &self.standing {
+            self.standing = Standing::Held(change.clone(), held);
+        }
+    }
+
+    pub(crate) fn end(&mut self, outcome: Outcome) {
+        if let Standing::Wanted(change) = &self.standing {
+            self.standing = Standing::Ended(change.clone(), outcome);
+        }
+    }
+}
+
+/// The entries of a function's run.
+pub(crate) type Entries<F> = Vec<Entry<<F as Function>::Action, <F as Function>::Reason>>;

@@ -1,0 +1,44 @@
+//! The permissions that a function needs: one list for its README, for
+//! `steward doctor` and for the templates.
+
+/// One IAM action that a function calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// The action, such as `ecr:DescribeImages`.
+    pub action: &'static str,
+    /// What for.
+    pub why: &'static str,
+    /// What it is called on: `*` for actions without resource-level
+    /// permissions, else an ARN in which `{partition}`, `{region}`, `{account}`
+    /// and `{unit}` (a repository, a database) stand for the real ones.
+    pub on: &'static str,
+    /// When it is called.
+    pub needed: Needed,
+}
+
+/// When a permission is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needed {
+    /// Always, also for plans.
+    Plan,
+    /// In apply mode.
+    Apply,
+    /// When a policy or a setting asks for what it is for.
+    Sometimes,
+}
+
+impl Permission {
+    /// The resource for a place and a unit.
+    pub fn resource(&self, partition: &str, region: &str, account: &str, unit: &str) -> String {
+        self.on
+            .replace("{partition}", partition)
+            .replace("{region}", region)
+            .replace("{account}", account)
+            .replace("{unit}", unit)
+    }
+
+    /// Whether it is called on units one by one.
+    pub fn is_per_unit(&self) -> bool {
+        self.on.contains("{unit}")
+    }
+}
