@@ -111,6 +111,9 @@ class Template(unittest.TestCase):
         self.assertEqual(
             stack.resources["ImagePruning"]["Properties"]["Environment"]["Variables"]["STEWARD_MODE"], "plan"
         )
+        self.assertEqual(
+            stack.resources["ImagePruning"]["Properties"]["CodeUri"], "../target/lambda/image-pruning/bootstrap.zip"
+        )
         self.assertEqual(stack.resources["ImagePruningAfterPush"]["Properties"]["State"], "DISABLED")
         self.assertEqual(
             [
@@ -175,12 +178,21 @@ class Code(unittest.TestCase):
                     if statement["Effect"] == "Allow" and writes and "xray:PutTraceSegments" not in writes:
                         self.assertNotIn("*", listed(statement["Resource"]), f"{role} {statement['Sid']}")
             if given.get("ImagePruningMode") == "apply":
-                delete, deny = stack.resources["ImagePruningWrites"]["Properties"]["PolicyDocument"]["Statement"]
+                remove, deny = stack.resources["ImagePruningWrites"]["Properties"]["PolicyDocument"]["Statement"]
                 self.assertEqual(
-                    stack.text(delete["Resource"]), "arn:aws:ecr:eu-central-1:123456789012:repository/shop/*"
+                    stack.text(remove["Resource"]), "arn:aws:ecr:eu-central-1:123456789012:repository/shop/*"
                 )
-                self.assertEqual((deny["Effect"], deny["Action"], deny["Resource"]), ("Deny", delete["Action"], "*"))
+                self.assertEqual((deny["Effect"], deny["Action"], deny["Resource"]), ("Deny", remove["Action"], "*"))
                 self.assertEqual(deny["Condition"], {"Null": {"aws:ResourceTag/steward:hold": "false"}})
+
+    def test_reading_a_manifest_is_no_pull(self):
+        stack = steward()
+        excluded = {
+            exclusion["PrincipalArn"]["Fn::GetAtt"][0]
+            for exclusion in stack.of_type("AWS::ECR::PullTimeUpdateExclusion").values()
+        }
+        reading = {role for role in stack.of_type("AWS::IAM::Role") if "ecr:BatchGetImage" in allowed(stack, role)}
+        self.assertEqual(excluded, reading)
 
     def test_the_policy_that_may_be_read_is_the_one_that_the_function_is_told(self):
         for place, told, resource in (
