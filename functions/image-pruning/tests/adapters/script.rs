@@ -93,6 +93,8 @@ pub(crate) fn account(images: Vec<Value>) -> Scripted {
             |_| json!({"taskDefinitionArns": []}),
         )
         .always("lambda:ListFunctions", |_| json!({"Functions": []}))
+        .always("events:ListEventBuses", |_| json!({"EventBuses": []}))
+        .always("scheduler:ListSchedules", |_| json!({"Schedules": []}))
 }
 
 /// The same with the cluster `shop`, in which nothing is.
@@ -101,6 +103,7 @@ pub(crate) fn with_cluster(script: Scripted) -> Scripted {
         .always("ecs:ListClusters", |_| json!({"clusterArns": [CLUSTER]}))
         .always("ecs:ListServices", |_| json!({"serviceArns": []}))
         .always("ecs:ListTasks", |_| json!({"taskArns": []}))
+        .always("ecs:ListDaemons", |_| json!({"daemonSummariesList": []}))
 }
 
 /// With a running task that `DescribeTasks` tells of like this.
