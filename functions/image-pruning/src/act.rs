@@ -21,7 +21,7 @@ use crate::ImagePruning;
 use crate::action::{Action, Removal};
 use crate::graph::{Graph, protected};
 use crate::in_use::Reading;
-use crate::observe::{HoldError, Registry, storage_of};
+use crate::observe::{AT_ONCE, HoldError, Registry, storage_of};
 use crate::policy::PruningPolicy;
 use crate::world::{Digest, Repository, Storage, Use};
 
@@ -33,11 +33,6 @@ enum Present {
 
 /// How long a reading of users serves the check before acting.
 const RECHECK_AFTER: Duration = Duration::from_secs(20);
-
-/// Images of one batch that are archived side by side. Amazon ECR takes them one
-/// by one, and [`steward::run::LANES_AT_ONCE`] repositories have their turn at a
-/// time.
-const ARCHIVED_AT_ONCE: usize = 4;
 
 impl Act<ImagePruning> for Registry {
     async fn act(&self, policy: &PruningPolicy, batch: &[Action]) -> Vec<Outcome> {
@@ -63,7 +58,7 @@ impl Act<ImagePruning> for Registry {
         }
         let archived: Vec<(Digest, Outcome)> = stream::iter(to_archive)
             .map(|removal| self.archive(removal))
-            .buffer_unordered(ARCHIVED_AT_ONCE)
+            .buffer_unordered(AT_ONCE)
             .collect()
             .await;
         outcomes.extend(archived);
@@ -266,14 +261,13 @@ impl Registry {
     /// Moves one image to the archive; there is no call for several.
     async fn archive(&self, removal: &Removal) -> (Digest, Outcome) {
         let digest = removal.digest.clone();
-        let answer = self
+        let request = self
             .ecr
             .update_image_storage_class()
             .repository_name(&removal.repository)
             .image_id(id_of(&digest))
-            .target_storage_class(TargetStorageClass::Archive)
-            .send()
-            .await;
+            .target_storage_class(TargetStorageClass::Archive);
+        let answer = self.pace.call(request.send()).await;
         let failed = |why: String| Outcome::Failed(format!("ecr:UpdateImageStorageClass: {why}"));
         let outcome = match answer {
             Ok(answer) => match answer.image_status {

@@ -25,7 +25,6 @@ use tokio::time::Instant;
 use self::surroundings::Sharing;
 use crate::in_use::{Reading, Users};
 use crate::lifecycle::LifecyclePolicy;
-use crate::outsiders::Place;
 use crate::policy::PruningPolicy;
 use crate::reference;
 use crate::world::{Digest, Image, Pin, Repository, Storage, World};
@@ -36,7 +35,7 @@ const CALLS_AT_ONCE: usize = 16;
 
 /// Repositories, and parts of one, that are looked at side by side; their calls
 /// wait their turn.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 
 /// The media types of things that list children.
 const INDEX_MEDIA_TYPES: [&str; 2] = [
@@ -87,12 +86,9 @@ struct Listed {
 }
 
 impl Listed {
-    /// Where it is. Its ARN is arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME.
-    fn place(&self) -> Place<'_> {
-        Place {
-            account: &self.account,
-            region: self.arn.split(':').nth(3).unwrap_or_default(),
-        }
+    /// Its ARN is arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME.
+    fn region(&self) -> &str {
+        self.arn.split(':').nth(3).unwrap_or_default()
     }
 }
 
@@ -539,13 +535,13 @@ impl Observe<ImagePruning> for Registry {
 
         let mut last = Last::default();
         for (name, (listed, repository)) in repositories.world.by_name {
-            last.region = listed.place().region.to_owned();
+            last.region = listed.region().to_owned();
             last.account = listed.account;
             last.repositories
                 .insert(name.clone(), (listed.arn, Arc::new(repository.clone())));
             seen.world.repositories.insert(name, repository);
         }
-        seen.world.account.clone_from(&last.account);
+        seen.world.account = last.account.clone();
         let (uses, gaps) = users.uses_of(&last.account, &last.region);
         seen.world.uses = uses.into_iter().collect();
         seen.gaps.extend(gaps);

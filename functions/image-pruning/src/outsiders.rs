@@ -26,15 +26,6 @@ const ACCOUNT_KEYS: [&str; 2] = ["aws:principalaccount", "aws:sourceaccount"];
 /// Conditions that narrow it down by an ARN, which has the account in it.
 const ARN_KEYS: [&str; 2] = ["aws:principalarn", "aws:sourcearn"];
 
-/// Where the policy that is read belongs to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    /// Our own account.
-    pub(crate) account: &'a str,
-    /// The Region of the registry.
-    pub(crate) region: &'a str,
-}
-
 /// A policy document that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PolicyTextError {
@@ -61,14 +52,16 @@ impl RegistryPolicy {
     }
 
     /// Whom it lets pull from the repository with this ARN, or put copies there.
-    pub(crate) fn outsiders_of(&self, arn: &str, here: Place<'_>) -> BTreeSet<Outsider> {
+    pub(crate) fn outsiders_of(&self, arn: &str, own_account: &str) -> BTreeSet<Outsider> {
         let about_it = |statement: &&Map<String, Value>| match statement.get("Resource") {
             Some(patterns) => texts(patterns).any(|p| WildMatch::new(p).matches(arn)),
             None => true,
         };
         let statements = self.0.iter().filter(about_it);
         statements
-            .flat_map(|statement| outsiders_of_statement(statement, "the registry's policy", here))
+            .flat_map(|statement| {
+                outsiders_of_statement(statement, "the registry's policy", own_account)
+            })
             .collect()
     }
 }
@@ -79,10 +72,10 @@ impl RegistryPolicy {
 /// [`PolicyTextError`].
 pub(crate) fn parse_repository_policy(
     text: &str,
-    here: Place<'_>,
+    own_account: &str,
 ) -> Result<BTreeSet<Outsider>, PolicyTextError> {
     let statements = statements(text)?;
-    let of = |statement| outsiders_of_statement(statement, "the repository's policy", here);
+    let of = |statement| outsiders_of_statement(statement, "the repository's policy", own_account);
     Ok(statements.iter().flat_map(of).collect())
 }
 
@@ -112,13 +105,14 @@ fn texts(value: &Value) -> impl Iterator<Item = &str> {
 fn outsiders_of_statement(
     statement: &Map<String, Value>,
     of: &str,
-    here: Place<'_>,
+    own_account: &str,
 ) -> Vec<Outsider> {
     if statement.get("Effect").and_then(Value::as_str) == Some("Deny") || !lets_pull(statement) {
         return vec![];
     }
     let outsider = |account: Option<String>, who: &str| Outsider {
-        place: account.map(|account| (account, here.region.to_owned())),
+        account,
+        region: None,
         words: match statement.get("Sid").and_then(Value::as_str) {
             Some(sid) => format!("{of} allows {who} ({sid})"),
             None => format!("{of} allows {who}"),
@@ -127,7 +121,7 @@ fn outsiders_of_statement(
     // A condition that holds for our own account alone, whoever the principal is.
     let narrowed = narrowed_to(statement.get("Condition"));
     if let Some(accounts) = narrowed {
-        let others = accounts.into_iter().filter(|a| a != here.account);
+        let others = accounts.into_iter().filter(|a| a != own_account);
         return others
             .map(|account| {
                 let who = format!("account {account}");
@@ -148,7 +142,7 @@ fn outsiders_of_statement(
         for principal in texts(principals) {
             any = true;
             match account_of(principal).filter(|_| kind == "AWS") {
-                Some(account) if account == here.account => {}
+                Some(account) if account == own_account => {}
                 Some(account) => found.push(outsider(Some(account), principal)),
                 None => found.push(outsider(None, principal)),
             }
@@ -231,19 +225,12 @@ mod tests {
     const OWN: &str = "123456789012";
     const OTHER: &str = "222222222222";
 
-    fn here() -> Place<'static> {
-        Place {
-            account: OWN,
-            region: "eu-west-1",
-        }
-    }
-
     /// The accounts of those whom a statement lets pull; `?` for one that cannot
     /// be told.
     fn who(statement: Value) -> Vec<String> {
         let text = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
-        let found = parse_repository_policy(&text, here()).unwrap();
-        let account = |o: Outsider| o.place.map_or("?".to_owned(), |(account, _)| account);
+        let found = parse_repository_policy(&text, OWN).unwrap();
+        let account = |o: Outsider| o.account.unwrap_or("?".to_owned());
         found.into_iter().map(account).collect()
     }
 
@@ -380,10 +367,10 @@ mod tests {
             r#"{"Statement": 5}"#,
             r#"{"Statement": ["x"]}"#,
         ] {
-            assert!(parse_repository_policy(text, here()).is_err(), "{text}");
+            assert!(parse_repository_policy(text, OWN).is_err(), "{text}");
         }
         let single = json!({"Statement": allow(json!("*"))}).to_string();
-        assert_eq!(parse_repository_policy(&single, here()).unwrap().len(), 1);
+        assert_eq!(parse_repository_policy(&single, OWN).unwrap().len(), 1);
     }
 
     #[test]
@@ -393,11 +380,7 @@ mod tests {
         statement["Resource"] = json!([arn("shop/*"), arn("base")]);
         let policy = RegistryPolicy::parse(&json!({"Statement": [statement]}).to_string()).unwrap();
         for (name, count) in [("shop/web", 1), ("base", 1), ("based", 0), ("other", 0)] {
-            assert_eq!(
-                policy.outsiders_of(&arn(name), here()).len(),
-                count,
-                "{name}"
-            );
+            assert_eq!(policy.outsiders_of(&arn(name), OWN).len(), count, "{name}");
         }
     }
 }

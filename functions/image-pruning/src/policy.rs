@@ -157,7 +157,7 @@ pub struct InUse {
     pub restore_points: Vec<String>,
     /// Other accounts and Regions whose users of images are read too.
     pub elsewhere: Vec<Elsewhere>,
-    /// In repositories from which somebody may pull whom the policy does not
+    /// In repositories from which somebody may pull whom `elsewhere` does not
     /// name, images pulled within this time are kept, and those without a
     /// recorded pull that were pushed within it. 2d to 3650d.
     pub keep_pulled_within: Period,
@@ -243,15 +243,19 @@ impl PruningPolicy {
 
     /// Somebody who may pull from a repository, and whose use of images the
     /// policy does not have looked at.
+    /// A policy does not tell from which Region an account pulls, so that there
+    /// the account alone has to be named.
     pub(crate) fn unnamed_outsider<'a>(
         &self,
         own_account: &str,
         repository: &'a Repository,
     ) -> Option<&'a Outsider> {
+        let in_use = &self.in_use;
         let mut outsiders = repository.outsiders.iter();
-        outsiders.find(|outsider| match &outsider.place {
-            Some((account, region)) => !self.in_use.names_consumer(own_account, account, region),
-            None => true,
+        outsiders.find(|outsider| match (&outsider.account, &outsider.region) {
+            (Some(account), Some(region)) => !in_use.names_consumer(own_account, account, region),
+            (Some(account), None) => !in_use.names_account(account),
+            (None, _) => true,
         })
     }
 

@@ -12,7 +12,7 @@ pub use crate::reference::Digest;
 /// The registry of one account and Region, and everything that uses it.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// Whose registry it is (12 digits); empty when no repository was seen.
+    /// Whose registry it is (12 digits).
     pub account: String,
     /// The selected repositories by name.
     pub repositories: BTreeMap<String, Repository>,
@@ -41,9 +41,11 @@ pub struct Repository {
 /// its policy, the registry's policy, or a copy that is kept elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Outsider {
-    /// Its account and Region; `None` when nothing tells whose it is, as with
+    /// Its account (12 digits); `None` when nothing tells whose it is, as with
     /// the principal `*`.
-    pub place: Option<(String, String)>,
+    pub account: Option<String>,
+    /// Its Region, where that is told as well.
+    pub region: Option<String>,
     /// What says so, for a person to look it up.
     pub words: String,
 }

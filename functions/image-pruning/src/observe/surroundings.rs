@@ -39,7 +39,7 @@ impl Sharing {
 
     /// Who may pull from a repository by what is set for all.
     fn outsiders_of(&self, listed: &Listed) -> BTreeSet<Outsider> {
-        let mut all = self.policy.outsiders_of(&listed.arn, listed.place());
+        let mut all = self.policy.outsiders_of(&listed.arn, &listed.account);
         let about_it = |rule: &&ReplicationRule| {
             let filters = rule.repository_filters();
             filters.is_empty()
@@ -57,7 +57,8 @@ impl Sharing {
         {
             let (account, region) = (to.registry_id(), to.region());
             all.insert(Outsider {
-                place: Some((account.to_owned(), region.to_owned())),
+                account: Some(account.to_owned()),
+                region: Some(region.to_owned()),
                 words: format!("it is replicated to {account} in {region}"),
             });
         }
@@ -168,10 +169,10 @@ impl Registry {
             .ecr
             .get_repository_policy()
             .repository_name(&listed.name);
-        match request.send().await {
+        match self.pace.call(request.send()).await {
             Ok(answer) => {
                 let text = answer.policy_text.ok_or("the answer has no policy in it")?;
-                let found = outsiders::parse_repository_policy(&text, listed.place());
+                let found = outsiders::parse_repository_policy(&text, &listed.account);
                 all.extend(found.map_err(|error| error.to_string())?);
             }
             Err(error) if aws::kind(&error) == ErrorKind::NotFound => {}
@@ -216,7 +217,7 @@ impl Registry {
         repository: &str,
     ) -> Result<Option<LifecyclePolicy>, String> {
         let request = self.ecr.get_lifecycle_policy().repository_name(repository);
-        let text = match request.send().await {
+        let text = match self.pace.call(request.send()).await {
             Ok(answer) => answer.lifecycle_policy_text,
             Err(error) if aws::kind(&error) == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(aws::explain(&error)),

@@ -302,12 +302,12 @@ async fn nothing_is_deleted_of_what_was_never_observed() {
     assert_eq!(outcomes.len(), 3);
     let fresh = Stage::over(registry()).await;
     let action = Action::DeleteImage(image_pruning::Removal {
+        archived_at: None,
         repository: "app".to_owned(),
         digest: image_pruning::Digest::new(digest(1)),
         tags: vec![],
         pushed_at: None,
         size_bytes: None,
-        archived_at: None,
     });
     let outcomes = fresh.hands.act(&fresh.policy, &[action]).await;
     assert!(failed(&outcomes[0], "was not observed"), "{outcomes:?}");

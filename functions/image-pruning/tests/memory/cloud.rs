@@ -229,6 +229,7 @@ impl Observe<ImagePruning> for Hands {
         }
         self.step().await;
         seen.world.uses = self.cloud.borrow().world.uses.clone();
+        seen.world.account = self.cloud.borrow().world.account.clone();
         seen.world.more_repositories = self.cloud.borrow().world.more_repositories;
         seen
     }

@@ -145,7 +145,8 @@ fn repository(of: usize) -> impl Strategy<Value = Repository> {
                     tags_stay: there % 3 == 0,
                     outsiders: shared
                         .then(|| Outsider {
-                            place: None,
+                            account: None,
+                            region: None,
                             words: "anybody may pull".to_owned(),
                         })
                         .into_iter()

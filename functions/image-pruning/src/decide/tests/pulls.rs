@@ -18,9 +18,10 @@ impl Case {
     }
 
     /// Somebody may pull whose account and Region are these.
-    fn shared_with(mut self, place: Option<(&str, &str)>) -> Self {
+    fn shared_with(mut self, account: Option<&str>, region: Option<&str>) -> Self {
         self.repository.outsiders.insert(Outsider {
-            place: place.map(|(account, region)| (account.to_owned(), region.to_owned())),
+            account: account.map(str::to_owned),
+            region: region.map(str::to_owned),
             words: "the repository's policy allows somebody".to_owned(),
         });
         self
@@ -130,7 +131,7 @@ fn what_an_unnamed_outsider_may_have_pulled_stays_tagged_or_not() {
         .pulled("long ago", days(90))
         .image("never that is known of", days(89), &[])
         .image("nor for long", days(90), &[]);
-    images.clone().shared_with(None).expect(&[
+    images.clone().shared_with(None, None).expect(&[
         ("tagged", "keep pulled_from_elsewhere"),
         ("untagged", "keep pulled_from_elsewhere"),
         ("long ago", "go 0 untagged"),
@@ -151,7 +152,7 @@ fn how_long_what_outsiders_pull_stays_is_the_policys_word() {
     let case = Case::new()
         .image("a", days(400), &["v1"])
         .pulled("a", days(10))
-        .shared_with(Some(("222222222222", "eu-west-1")));
+        .shared_with(Some("222222222222"), None);
     case.expect(&[("a", "keep pulled_from_elsewhere")]);
     case.policy(|policy| {
         policy.in_use = InUse {
@@ -163,36 +164,43 @@ fn how_long_what_outsiders_pull_stays_is_the_policys_word() {
 }
 
 #[test]
-fn who_is_named_is_looked_at_and_keeps_nothing_by_pulls() {
-    let elsewhere = |role_arn: Option<&str>| Elsewhere {
-        role_arn: role_arn.map(str::to_owned),
-        external_id: None,
-        regions: vec!["eu-west-1".to_owned()],
-    };
-    let case = |account| {
-        Case::new()
-            .image("a", days(400), &["v1"])
-            .pulled("a", days(10))
-            .shared_with(Some((account, "eu-west-1")))
-    };
-    let role = "arn:aws:iam::222222222222:role/reader";
-    for (account, named, fate) in [
-        ("222222222222", elsewhere(Some(role)), "go 0 superseded"),
+fn outsiders_that_the_policy_names_keep_nothing_by_their_pulls() {
+    let case = Case::new()
+        .image("a", days(400), &["v1"])
+        .pulled("a", days(10))
+        .policy(|policy| {
+            policy.in_use.elsewhere = vec![
+                Elsewhere {
+                    role_arn: Some("arn:aws:iam::222222222222:role/reads".to_owned()),
+                    external_id: None,
+                    regions: vec!["eu-west-1".to_owned()],
+                },
+                Elsewhere {
+                    role_arn: None,
+                    external_id: None,
+                    regions: vec!["us-east-1".to_owned()],
+                },
+            ];
+        });
+    for (account, region, fate) in [
+        (Some("222222222222"), None, "go 0 superseded"),
+        (Some("222222222222"), Some("eu-west-1"), "go 0 superseded"),
         (
-            "333333333333",
-            elsewhere(Some(role)),
+            Some("222222222222"),
+            Some("us-east-1"),
             "keep pulled_from_elsewhere",
         ),
-        // Without a role it is this account.
-        ("123456789012", elsewhere(None), "go 0 superseded"),
+        (Some("123456789012"), Some("us-east-1"), "go 0 superseded"),
         (
-            "222222222222",
-            elsewhere(None),
+            Some("123456789012"),
+            Some("us-west-2"),
             "keep pulled_from_elsewhere",
         ),
+        (Some("333333333333"), None, "keep pulled_from_elsewhere"),
+        (None, None, "keep pulled_from_elsewhere"),
     ] {
-        case(account)
-            .policy(|policy| policy.in_use.elsewhere = vec![named])
+        case.clone()
+            .shared_with(account, region)
             .expect(&[("a", fate)]);
     }
 }
