@@ -145,6 +145,8 @@ pub enum Incomplete<E> {
     /// A page came without its list. AWS sends an empty list when there is
     /// nothing, so that this is no answer at all.
     NoList,
+    /// A page leads to itself.
+    NoEnd,
 }
 
 impl<E: Error + ProvideErrorMetadata + 'static> Incomplete<E> {
@@ -152,7 +154,7 @@ impl<E: Error + ProvideErrorMetadata + 'static> Incomplete<E> {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Failed(error) => error.code(),
-            Self::NoList => None,
+            Self::NoList | Self::NoEnd => None,
         }
     }
 
@@ -160,7 +162,7 @@ impl<E: Error + ProvideErrorMetadata + 'static> Incomplete<E> {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Failed(error) => kind(error),
-            Self::NoList => ErrorKind::Other,
+            Self::NoList | Self::NoEnd => ErrorKind::Other,
         }
     }
 }
@@ -170,6 +172,7 @@ impl<E: Error + ProvideErrorMetadata + 'static> std::fmt::Display for Incomplete
         match self {
             Self::Failed(error) => f.write_str(&explain(error)),
             Self::NoList => f.write_str("the answer has no list in it"),
+            Self::NoEnd => f.write_str("the same page comes again and again"),
         }
     }
 }
@@ -207,6 +210,31 @@ async fn read_all<P, T, E>(
             Some(Ok(Some(of_page))) => items.extend(of_page),
             Some(Ok(None)) => return (items, Some(Incomplete::NoList)),
             Some(Err(error)) => return (items, Some(Incomplete::Failed(error))),
+        }
+    }
+}
+
+/// [`read_pages`] for an operation without a paginator: `page` asks for the
+/// page of a token, and tells its list and the next token.
+pub async fn read_pages_by_token<T, E, P>(
+    page: impl Fn(Option<String>) -> P,
+) -> (Vec<T>, Option<Incomplete<E>>)
+where
+    P: Future<Output = Result<(Option<Vec<T>>, Option<String>), E>>,
+{
+    let mut items = Vec::new();
+    let mut token = None;
+    loop {
+        let (of_page, next) = match page(token.clone()).await {
+            Ok((Some(of_page), next)) => (of_page, next),
+            Ok((None, _)) => return (items, Some(Incomplete::NoList)),
+            Err(error) => return (items, Some(Incomplete::Failed(error))),
+        };
+        items.extend(of_page);
+        match next.filter(|next| !next.is_empty()) {
+            None => return (items, None),
+            next if next == token => return (items, Some(Incomplete::NoEnd)),
+            next => token = next,
         }
     }
 }

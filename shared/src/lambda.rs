@@ -373,6 +373,8 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
         context: lambda,
         ..
     } = event;
+    let meter = aws::meter();
+    let before = (meter.calls(), meter.throttles());
     let environment = process.environment.as_ref().map_err(Clone::clone)?;
     let config = &process.config;
     let request = request::<F>(&payload)?;
@@ -415,6 +417,8 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
         measured.notifications_failed = sent.failed;
         run.report.warnings.extend(sent.warnings);
     }
+    measured.api_calls = meter.calls() - before.0;
+    measured.throttles = meter.throttles() - before.1;
     log_trouble(&run.report);
     let also = keys.fields(&run.report);
     for line in metrics::lines(&run.report, &run.units, &measured, &also) {

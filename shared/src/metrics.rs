@@ -51,11 +51,10 @@ pub const OF_FUNCTION_ONLY: &[(&str, &str)] = &[
 pub struct Measured {
     /// Whether this process had served nothing before.
     pub cold_start: bool,
-    /// Requests sent to AWS, retries included; `None` where they are not
-    /// counted.
-    pub api_calls: Option<u64>,
-    /// Answers that asked to slow down; `None` where they are not counted.
-    pub throttles: Option<u64>,
+    /// Requests sent to AWS, retries included.
+    pub api_calls: u64,
+    /// Answers that asked to slow down.
+    pub throttles: u64,
     /// Messages that SNS has taken.
     pub notifications_sent: usize,
     /// Messages that it has not.
@@ -124,21 +123,16 @@ fn sums(summary: &Summary, refused: usize, gaps: usize) -> Vec<Metric> {
 fn of_function(report: &Report, measured: &Measured) -> Vec<Metric> {
     let elapsed = report.finished_at.duration_since(report.started_at);
     let values = [
-        Some(u64::from(report.status == Status::Failed).into()),
-        Some(report.warnings.len().into()),
-        Some(Value::from(elapsed.as_secs_f64() * 1_000.0)),
-        Some(u64::from(measured.cold_start).into()),
-        measured.api_calls.map(Value::from),
-        measured.throttles.map(Value::from),
-        Some(measured.notifications_sent.into()),
-        Some(measured.notifications_failed.into()),
+        u64::from(report.status == Status::Failed).into(),
+        report.warnings.len().into(),
+        (elapsed.as_secs_f64() * 1_000.0).into(),
+        u64::from(measured.cold_start).into(),
+        measured.api_calls.into(),
+        measured.throttles.into(),
+        measured.notifications_sent.into(),
+        measured.notifications_failed.into(),
     ];
-    OF_FUNCTION_ONLY
-        .iter()
-        .copied()
-        .zip(values)
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
+    OF_FUNCTION_ONLY.iter().copied().zip(values).collect()
 }
 
 /// One document of the embedded metric format ("Specification: Embedded metric

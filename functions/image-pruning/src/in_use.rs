@@ -1,37 +1,38 @@
-//! Who uses which image: tasks, deployments, task sets and task definitions of
-//! Amazon ECS, Lambda functions, and what the policy names.
+//! Who uses which image: tasks, deployments, task sets, daemons and task
+//! definitions of Amazon ECS, rules and schedules that start tasks, Lambda
+//! functions, here and in the accounts and Regions that the policy names;
+//! restore points, and what the policy itself names.
 //!
 //! It only reads. A read that fails becomes a gap that hides everything,
 //! because the image that it would have shown could be in any repository.
 
+mod daemons;
 mod definitions;
+mod elsewhere;
 mod functions;
+mod place;
+mod restore_points;
+mod rules;
+mod schedules;
 mod services;
 mod tasks;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
 use aws_sdk_ecs as ecs;
-use aws_sdk_ecs::types::ServiceRevision;
-use aws_sdk_lambda as lambda;
-use steward::aws::{self, Pace};
 use steward::engine::{Gap, Hides};
 
-use self::definitions::Containers;
-use self::functions::FunctionImage;
+use self::elsewhere::Places;
+use self::place::Place;
+use self::restore_points::RestorePoints;
 use crate::policy::InUse;
 use crate::reference::{self, Digest};
 use crate::world::{Pin, Use, User, UserKind};
 
-/// Calls about single things that are under way at once to one service, at the
-/// most; listings come on top, one per cluster and kind. ECS throttles describes
-/// of task definitions soonest.
-const CALLS_AT_ONCE: usize = 8;
-
-/// Things that are looked at side by side; what they call waits its turn for
-/// one of [`CALLS_AT_ONCE`].
+/// Things that are looked at side by side; what they call waits its turn, place
+/// by place.
 const AT_ONCE: usize = 8;
 
 /// Everything that was found out about users of images.
@@ -39,6 +40,7 @@ const AT_ONCE: usize = 8;
 pub(crate) struct Reading {
     images: Vec<Used>,
     pub(crate) gaps: Vec<Gap>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// An image as its user writes it.
@@ -71,6 +73,7 @@ impl Reading {
     fn add(&mut self, other: Self) {
         self.images.extend(other.images);
         self.gaps.extend(other.gaps);
+        self.warnings.extend(other.warnings);
     }
 
     fn joined(readings: Vec<Self>) -> Self {
@@ -167,9 +170,11 @@ impl Reading {
                     add(Pin::Digest(digest));
                     // A deployment whose containers have version consistency
                     // switched off looks its tag up for every task.
-                    if let (Some(tag), UserKind::Deployment | UserKind::TaskSet) =
-                        (tag, used.by.kind)
-                    {
+                    let looks_up = matches!(
+                        used.by.kind,
+                        UserKind::Deployment | UserKind::TaskSet | UserKind::Daemon
+                    );
+                    if let (Some(tag), true) = (tag, looks_up) {
                         add(Pin::Tag(tag));
                     }
                 }
@@ -183,17 +188,13 @@ impl Reading {
     }
 }
 
-/// Reads users of images, and remembers what cannot change: task definitions,
-/// complete service revisions, versions of Lambda functions.
+/// Reads users of images: of this account and Region, and of wherever else the
+/// policy names.
 #[derive(Debug)]
 pub(crate) struct Users {
-    ecs: ecs::Client,
-    lambda: lambda::Client,
-    ecs_pace: Pace,
-    lambda_pace: Pace,
-    definitions: Mutex<HashMap<String, Arc<Containers>>>,
-    revisions: Mutex<HashMap<String, Arc<ServiceRevision>>>,
-    functions: Mutex<HashMap<String, Arc<FunctionImage>>>,
+    here: Place,
+    elsewhere: Places,
+    restore_points: RestorePoints,
 }
 
 /// A lock's content, also after a panic elsewhere: these maps are only ever
@@ -217,24 +218,20 @@ fn short(arn: &str) -> &str {
 impl Users {
     pub(crate) fn new(config: &SdkConfig) -> Self {
         Self {
-            ecs: ecs::Client::new(config),
-            lambda: lambda::Client::new(config),
-            ecs_pace: Pace::new(aws::meter(), "ecs", CALLS_AT_ONCE),
-            lambda_pace: Pace::new(aws::meter(), "lambda", CALLS_AT_ONCE),
-            definitions: Mutex::default(),
-            revisions: Mutex::default(),
-            functions: Mutex::default(),
+            here: Place::new(config),
+            elsewhere: Places::new(config),
+            restore_points: RestorePoints::new(config),
         }
     }
 
     /// Reads every user of images that there is.
     pub(crate) async fn read(&self, settings: &InUse) -> Reading {
-        let (clusters, families, functions) = futures::join!(
-            self.clusters(settings),
-            self.families(settings.revisions_per_family as usize),
-            self.functions(),
+        let (here, elsewhere, restore_points) = futures::join!(
+            self.here.read(settings),
+            self.elsewhere.read(settings),
+            self.restore_points.read(settings),
         );
-        let mut all = Reading::joined(vec![clusters, families, functions]);
+        let mut all = Reading::joined(vec![here, elsewhere, restore_points]);
         all.images
             .extend(settings.references.iter().map(|reference| Used {
                 image: reference.clone(),

@@ -142,7 +142,7 @@ fn text(
     }
     let mode = report.mode.as_str();
     text.push_str(&format!(
-        "\n{} {} ({mode})\nAccount {}, {}\nRun {}\n{}\nLog group {log_group}\n",
+        "\n{} {} ({mode})\nAccount {}, {}\nRun {}\n{}\n",
         report.function,
         report.operation,
         report.account,
@@ -150,6 +150,9 @@ fn text(
         report.run_id,
         report.finished_at.strftime("%Y-%m-%d %H:%M UTC"),
     ));
+    if !log_group.is_empty() {
+        text.push_str(&format!("Log group {log_group}\n"));
+    }
     text
 }
 

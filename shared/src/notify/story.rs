@@ -30,6 +30,8 @@ pub(super) struct Story {
     pub(super) unit: Option<String>,
     /// The most important of its news.
     pub(super) news: News,
+    /// All of its news.
+    all_news: BTreeSet<News>,
     /// What it is about, in a few words.
     pub(super) about: String,
     /// The whole of it in one line.
@@ -77,16 +79,15 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
         facts.entry(None).or_default().push(Fact {
             news: News::Refused,
             text: format!(
-                "incomplete_observation: {hidden} refused because of what cannot be read"
+                "Refused by incomplete_observation: {hidden}, because of what cannot be read"
             ),
             next: None,
         });
     }
     if report.status == Status::Failed && report.summary.failed == 0 {
-        let why = report
-            .warnings
-            .first()
-            .map_or("something failed", String::as_str);
+        let unreached = report.actions.iter().find_map(|line| line.error.as_deref());
+        let why = unreached.or(report.warnings.last().map(String::as_str));
+        let why = why.unwrap_or("something failed");
         facts.entry(None).or_default().push(Fact {
             news: News::Failed,
             text: format!("Nothing was done: {why}"),
@@ -104,7 +105,7 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
         .collect();
     stories.sort_by(|a, b| (a.news, &a.unit).cmp(&(b.news, &b.unit)));
     if stories.len() > usize::from(policy.digest_above) {
-        return vec![digest(&stories)];
+        return vec![digest(report, &stories)];
     }
     stories
 }
@@ -176,7 +177,7 @@ fn refused(refusal: &Refusal) -> Fact {
     };
     Fact {
         news: News::Refused,
-        text: format!("{}: {}", refusal.guard, refusal.detail),
+        text: format!("Refused by {}: {}", refusal.guard, refusal.detail),
         next: next.map(str::to_owned),
     }
 }
@@ -193,6 +194,7 @@ fn story(unit: Option<&str>, facts: Vec<Fact>) -> Option<Story> {
     Some(Story {
         unit: unit.map(str::to_owned),
         news,
+        all_news: facts.iter().map(|fact| fact.news).collect(),
         about: about.to_owned(),
         headline: format!("{}: {about}", heading(news)),
         lines: facts.into_iter().map(|fact| fact.text).collect(),
@@ -212,15 +214,7 @@ fn heading(news: News) -> &'static str {
 }
 
 /// Many stories in one, each in a line.
-fn digest(stories: &[Story]) -> Story {
-    let mut counts: BTreeMap<News, usize> = BTreeMap::new();
-    for story in stories {
-        *counts.entry(story.news).or_default() += 1;
-    }
-    let counts: Vec<String> = counts
-        .iter()
-        .map(|(news, count)| format!("{} {count}", heading(*news)))
-        .collect();
+fn digest(report: &Report, stories: &[Story]) -> Story {
     let mut lines = Vec::new();
     for story in stories.iter().take(DIGEST_LINES) {
         // The first of a list, where a list is all that there is to say.
@@ -230,7 +224,7 @@ fn digest(stories: &[Story]) -> Story {
         if first.ends_with(':') {
             first = format!("{first} {}", text.next().unwrap_or_default());
         }
-        lines.push(format!("- {}: {first}", story.headline));
+        lines.push(format!("- {}: {first}", story.about));
     }
     if stories.len() > DIGEST_LINES {
         let more = stories.len() - DIGEST_LINES;
@@ -245,10 +239,37 @@ fn digest(stories: &[Story]) -> Story {
     Story {
         unit: None,
         news: stories.first().map_or(News::Done, |story| story.news),
+        all_news: all_news(stories),
         about: "several units".to_owned(),
-        headline: counts.join(", "),
+        headline: total(report, stories),
         lines,
         next,
         units: stories.iter().filter_map(|s| s.unit.clone()).collect(),
     }
+}
+
+fn all_news(stories: &[Story]) -> BTreeSet<News> {
+    stories.iter().flat_map(|s| s.all_news.clone()).collect()
+}
+
+/// `1 failed, 2 refused, 56 done in 30 units`.
+fn total(report: &Report, stories: &[Story]) -> String {
+    let sums = &report.summary;
+    let parts: Vec<String> = all_news(stories)
+        .into_iter()
+        .map(|news| match news {
+            News::Failed if sums.failed == 0 => "the run failed".to_owned(),
+            News::Failed => format!("{} failed", sums.failed),
+            News::NeedsPerson => format!("{} not read", report.gaps.len()),
+            News::Refused => format!("{} refused", report.refusals.len()),
+            News::Done => format!("{} done", sums.done),
+            News::Planned => format!("{} planned", sums.planned),
+        })
+        .collect();
+    let place = match stories.iter().filter(|story| story.unit.is_some()).count() {
+        0 => "",
+        1 => " in 1 unit",
+        many => &format!(" in {many} units"),
+    };
+    format!("{}{place}", parts.join(", "))
 }

@@ -195,7 +195,9 @@ fn a_read_that_hides_one_unit_is_told_with_it() {
         messages[0].text
     );
     assert!(
-        messages[0].text.contains("incomplete_observation: "),
+        messages[0]
+            .text
+            .contains("Refused by incomplete_observation: "),
         "{}",
         messages[0].text
     );
@@ -290,7 +292,11 @@ fn above_the_bound_there_is_one_digest() {
         .map(|n| done(&format!("team/app-{n:02}"), 2))
         .collect();
     units[7] = failed("team/broken", 1);
-    let report = report(|report| report.refusals = vec![share("team/app-03")]);
+    let report = report(|report| {
+        report.refusals = vec![share("team/app-03")];
+        report.summary.done = 58;
+        report.summary.failed = 1;
+    });
     let all = told(&report, &units, &Notify::default());
     assert_eq!(abouts(&all), [(News::Failed, "several units")]);
     insta::assert_snapshot!(shown(&all[0]));

@@ -9,7 +9,7 @@ use steward::tally::UnitTally;
 use crate::{at, done, failed, quiet, report};
 
 /// From "Specification: Embedded metric format" in the Amazon CloudWatch User
-/// Guide, with the units of "MetricDatum" in the Amazon CloudWatch API
+/// Guide, with the units of `MetricDatum` in the Amazon CloudWatch API
 /// Reference. What JSON Schema cannot say is in [`assert_is_emf`].
 fn specification() -> Validator {
     let name = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
@@ -91,8 +91,8 @@ fn a_run_has_a_line_for_the_function_and_one_for_each_unit() {
     });
     let measured = Measured {
         cold_start: true,
-        api_calls: Some(17),
-        throttles: Some(2),
+        api_calls: 17,
+        throttles: 2,
         notifications_sent: 2,
         notifications_failed: 1,
     };
@@ -111,15 +111,6 @@ fn the_time_is_that_of_the_report_in_milliseconds() {
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0]["_aws"]["Timestamp"], 1_795_399_201_234_i64);
     assert_eq!(lines[0]["Duration"], 1_234.5);
-}
-
-#[test]
-fn what_is_not_counted_is_not_told_as_zero() {
-    let lines = told(&report(|_| ()), &[], &Measured::default());
-    assert!(!lines[0].contains_key("ApiCalls") && !lines[0].contains_key("Throttles"));
-    let definitions = lines[0]["_aws"].to_string();
-    assert!(!definitions.contains("ApiCalls"), "{definitions}");
-    assert_eq!(lines[0]["ColdStart"], 0);
 }
 
 #[test]

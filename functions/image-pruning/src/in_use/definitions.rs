@@ -1,5 +1,5 @@
-//! The task definitions of Amazon ECS: the newest of each family, and the
-//! containers of any.
+//! The task definitions of Amazon ECS: the newest of each family, those that
+//! rules and schedules start tasks from, and the containers of any.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use aws_sdk_ecs::types::{SortOrder, TaskDefinitionStatus, VersionConsistency};
 use futures::{StreamExt, stream};
 use steward::aws;
 
-use super::{AT_ONCE, ByTag, Reading, Used, Users, known, remember, short};
+use super::{AT_ONCE, ByTag, Place, Reading, Used, known, remember, short};
 use crate::world::{User, UserKind};
 
 /// What of a task definition matters here.
@@ -36,6 +36,17 @@ impl Containers {
     }
 }
 
+/// A task definition that something starts tasks from when its time comes.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    /// As it is written: with a revision, or without for the newest.
+    pub(super) definition: String,
+    pub(super) by: User,
+}
+
+/// The newest active revision of each family, by the family's name.
+pub(super) type Newest = BTreeMap<String, String>;
+
 /// A task definition that could not be read.
 pub(super) struct Unread {
     pub(super) read: String,
@@ -43,11 +54,12 @@ pub(super) struct Unread {
     pub(super) gone: bool,
 }
 
-impl Users {
-    /// The newest revisions of every active task-definition family.
-    pub(super) async fn families(&self, revisions: usize) -> Reading {
+impl Place {
+    /// The newest revisions of every active task-definition family, and which
+    /// is the newest of each.
+    pub(super) async fn families(&self, revisions: usize) -> (Reading, Newest) {
         let mut all = Reading::default();
-        let mut newest: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut families: BTreeMap<String, Vec<String>> = BTreeMap::new();
         // Descending order lists the newest revisions of a family first
         // (Amazon ECS API Reference, `ListTaskDefinitions`).
         let definitions = self
@@ -64,16 +76,17 @@ impl Users {
             );
         }
         for arn in arns {
-            let family = arn
-                .rsplit_once(':')
-                .map_or(arn.as_str(), |(family, _)| family);
-            let of_family = newest.entry(family.to_owned()).or_default();
+            let of_family = families.entry(family_of(&arn).to_owned()).or_default();
             if of_family.len() < revisions {
                 of_family.push(arn);
             }
         }
+        let newest = families
+            .iter()
+            .filter_map(|(family, arns)| Some((family.clone(), arns.first()?.clone())))
+            .collect();
         let described: Vec<Result<Arc<Containers>, Unread>> =
-            stream::iter(newest.into_values().flatten())
+            stream::iter(families.into_values().flatten())
                 .map(|arn| async move { self.containers(&arn).await })
                 .buffer_unordered(AT_ONCE)
                 .collect()
@@ -87,6 +100,42 @@ impl Users {
                     };
                     all.images.extend(containers.used(&by, |_| ByTag::LooksUp));
                 }
+                Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
+            }
+        }
+        (all, newest)
+    }
+
+    /// The images of what is started. A definition that has been deregistered
+    /// can still be started where it is named with its revision, and be
+    /// described; one that does not exist cannot.
+    pub(super) async fn started(&self, starts: Vec<Start>, newest: &Newest) -> Reading {
+        let mut users: BTreeMap<String, Vec<User>> = BTreeMap::new();
+        for start in starts {
+            let definition = match has_revision(&start.definition) {
+                true => Some(start.definition),
+                // Without an active revision there is nothing to start; where
+                // the listing of families has failed, there is a gap already.
+                false => newest.get(family_of(&start.definition)).cloned(),
+            };
+            if let Some(definition) = definition {
+                users.entry(definition).or_default().push(start.by);
+            }
+        }
+        let described: Vec<(Result<Arc<Containers>, Unread>, Vec<User>)> = stream::iter(users)
+            .map(|(definition, by)| async move { (self.containers(&definition).await, by) })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let mut all = Reading::default();
+        for (containers, users) in described {
+            match containers {
+                Ok(containers) => {
+                    for by in &users {
+                        all.images.extend(containers.used(by, |_| ByTag::LooksUp));
+                    }
+                }
+                Err(unread) if unread.gone => {}
                 Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
             }
         }
@@ -141,5 +190,41 @@ impl Users {
             Arc::clone(&containers),
         );
         Ok(containers)
+    }
+}
+
+/// The family of a definition: an ARN or a name, with or without a revision.
+fn family_of(definition: &str) -> &str {
+    let name = short(definition);
+    name.split_once(':').map_or(name, |(family, _)| family)
+}
+
+/// Whether a definition is named with its revision. Without one, and with `*`,
+/// the newest active one is meant (Amazon ECS API Reference, `RunTask`).
+fn has_revision(definition: &str) -> bool {
+    let revision = short(definition)
+        .split_once(':')
+        .map(|(_, revision)| revision);
+    revision.is_some_and(|r| !r.is_empty() && r.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_family_and_revision_of_every_form() {
+        let arn = "arn:aws:ecs:eu-west-1:123456789012:task-definition/nightly";
+        for (definition, revision) in [
+            ("nightly".to_owned(), false),
+            ("nightly:12".to_owned(), true),
+            (arn.to_owned(), false),
+            (format!("{arn}:12"), true),
+            (format!("{arn}:*"), false),
+            (format!("{arn}:"), false),
+        ] {
+            assert_eq!(family_of(&definition), "nightly", "{definition}");
+            assert_eq!(has_revision(&definition), revision, "{definition}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_lambda::types::{FunctionConfiguration, FunctionVersion, PackageType}
 use futures::{StreamExt, stream};
 use steward::aws::{self, ErrorKind};
 
-use super::{AT_ONCE, ByTag, Reading, Used, Users, known, remember};
+use super::{AT_ONCE, ByTag, Place, Reading, Used, known, remember};
 use crate::reference::Digest;
 use crate::world::{User, UserKind};
 
@@ -17,7 +17,7 @@ pub(super) struct FunctionImage {
     digest: Option<Digest>,
 }
 
-impl Users {
+impl Place {
     /// Every published version of every Lambda function made from an image.
     pub(super) async fn functions(&self) -> Reading {
         let mut all = Reading::default();

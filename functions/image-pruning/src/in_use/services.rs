@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use aws_sdk_ecs::error::SdkError;
 use aws_sdk_ecs::types::{
     DeploymentControllerType, Service, ServiceDeploymentStatus, ServiceRevision,
 };
@@ -11,7 +12,7 @@ use futures::{StreamExt, stream};
 use steward::aws;
 
 use super::definitions::Unread;
-use super::{AT_ONCE, ByTag, Reading, Used, Users, known, remember, short};
+use super::{AT_ONCE, ByTag, Place, Reading, Used, known, remember, short};
 use crate::policy::InUse;
 use crate::reference::{self, Digest};
 use crate::world::{User, UserKind};
@@ -37,7 +38,7 @@ fn release_of(revision: &ServiceRevision) -> Vec<(String, String)> {
     images
 }
 
-impl Users {
+impl Place {
     pub(super) async fn services(&self, cluster: &str, settings: &InUse) -> Reading {
         let mut all = Reading::default();
         let services = self.ecs.list_services().cluster(cluster);
@@ -234,16 +235,7 @@ impl Users {
         cluster: &str,
         service: &str,
     ) -> Result<Vec<String>, String> {
-        let failed = |why: String| {
-            Err(format!(
-                "ecs:ListServiceDeployments of service {}: {why}",
-                short(service)
-            ))
-        };
-        let mut deployments = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            // The SDK has no paginator for this operation.
+        let (briefs, incomplete) = aws::read_pages_by_token(|token| async move {
             let request = self
                 .ecs
                 .list_service_deployments()
@@ -251,36 +243,36 @@ impl Users {
                 .cluster(cluster)
                 .status(ServiceDeploymentStatus::Successful)
                 .max_results(100)
-                .set_next_token(token.clone());
-            let answer = match self.ecs_pace.call(request.send()).await {
-                Ok(answer) => answer,
-                // Deleted since it was described.
-                Err(error)
-                    if matches!(
-                        aws::code(&error),
-                        Some("ServiceNotFoundException" | "ClusterNotFoundException")
-                    ) =>
-                {
-                    return Ok(vec![]);
-                }
-                Err(error) => return failed(aws::explain(&error)),
-            };
-            let Some(briefs) = answer.service_deployments else {
-                return failed("the answer has no list in it".to_owned());
-            };
-            for brief in briefs {
-                let at = brief.created_at().map(|at| at.as_nanos());
-                deployments.push((at, brief.target_service_revision_arn));
+                .set_next_token(token);
+            let page = self.ecs_pace.call(request.send()).await?;
+            Ok::<_, SdkError<_>>((page.service_deployments, page.next_token))
+        })
+        .await;
+        match incomplete {
+            None => {}
+            // Deleted since it was described.
+            Some(why)
+                if matches!(
+                    why.code(),
+                    Some("ServiceNotFoundException" | "ClusterNotFoundException")
+                ) =>
+            {
+                return Ok(vec![]);
             }
-            let next = answer.next_token.filter(|next| !next.is_empty());
-            if next.is_some() && next == token {
-                return failed("the same page comes again and again".to_owned());
-            }
-            token = next;
-            if token.is_none() {
-                break;
+            Some(why) => {
+                return Err(format!(
+                    "ecs:ListServiceDeployments of service {}: {why}",
+                    short(service)
+                ));
             }
         }
+        let mut deployments: Vec<_> = briefs
+            .into_iter()
+            .map(|brief| {
+                let at = brief.created_at().map(|at| at.as_nanos());
+                (at, brief.target_service_revision_arn)
+            })
+            .collect();
         deployments.sort();
         let mut seen = BTreeSet::new();
         Ok(deployments

@@ -5,12 +5,12 @@ use futures::{StreamExt, stream};
 use steward::aws;
 
 use super::definitions::Unread;
-use super::{AT_ONCE, ByTag, Reading, Used, Users, short};
+use super::{AT_ONCE, ByTag, Place, Reading, Used, short};
 use crate::policy::InUse;
 use crate::reference::Digest;
 use crate::world::{User, UserKind};
 
-impl Users {
+impl Place {
     pub(super) async fn clusters(&self, settings: &InUse) -> Reading {
         let mut all = Reading::default();
         let pages = self
@@ -25,12 +25,13 @@ impl Users {
         }
         let readings: Vec<Reading> = stream::iter(clusters)
             .map(|cluster| async move {
-                let (services, running, stopped) = futures::join!(
+                let (services, daemons, running, stopped) = futures::join!(
                     self.services(&cluster, settings),
+                    self.daemons(&cluster, settings),
                     self.tasks(&cluster, DesiredStatus::Running),
                     self.tasks(&cluster, DesiredStatus::Stopped),
                 );
-                Reading::joined(vec![services, running, stopped])
+                Reading::joined(vec![services, daemons, running, stopped])
             })
             .buffer_unordered(AT_ONCE)
             .collect()

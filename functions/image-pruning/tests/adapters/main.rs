@@ -8,8 +8,10 @@
 )]
 
 mod absent;
+mod archiving;
 mod caches;
 mod deleting;
 mod failing;
 mod paging;
 mod script;
+mod surroundings;

@@ -16,7 +16,7 @@ use image_pruning::{Digest, ImagePruning, PruningPolicy, Registry, Scope, World}
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use steward::engine::{Clock, Observe, Seen};
-use steward_sandbox::faults::{FaultClient, Scripted};
+use steward_sandbox::faults::{Answer, FaultClient, Scripted};
 
 pub(crate) const CLUSTER: &str = "arn:aws:ecs:eu-west-1:123456789012:cluster/shop";
 pub(crate) const REGISTRY: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
@@ -60,6 +60,11 @@ pub(crate) fn body(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
+/// How ECR says that there is no such policy.
+fn none(policy: &str) -> Answer {
+    Answer::error(400, &format!("{policy}NotFoundException"), "there is none")
+}
+
 /// One repository `app` with these images, and nobody who uses any.
 pub(crate) fn account(images: Vec<Value>) -> Scripted {
     Scripted::new()
@@ -87,12 +92,25 @@ pub(crate) fn account(images: Vec<Value>) -> Scripted {
             "ecr:BatchDeleteImage",
             |request| json!({"imageIds": body(request)["imageIds"], "failures": []}),
         )
+        .always(
+            "ecr:DescribeRegistry",
+            |_| json!({"replicationConfiguration": {"rules": []}}),
+        )
+        .always("ecr:GetRegistryPolicy", |_| none("RegistryPolicy"))
+        .always("ecr:GetRepositoryPolicy", |_| none("RepositoryPolicy"))
+        .always("ecr:GetLifecyclePolicy", |_| none("LifecyclePolicy"))
+        .always(
+            "ecr:DescribePullThroughCacheRules",
+            |_| json!({"pullThroughCacheRules": []}),
+        )
         .always("ecs:ListClusters", |_| json!({"clusterArns": []}))
         .always(
             "ecs:ListTaskDefinitions",
             |_| json!({"taskDefinitionArns": []}),
         )
         .always("lambda:ListFunctions", |_| json!({"Functions": []}))
+        .always("events:ListEventBuses", |_| json!({"EventBuses": []}))
+        .always("scheduler:ListSchedules", |_| json!({"Schedules": []}))
 }
 
 /// The same with the cluster `shop`, in which nothing is.
@@ -101,6 +119,7 @@ pub(crate) fn with_cluster(script: Scripted) -> Scripted {
         .always("ecs:ListClusters", |_| json!({"clusterArns": [CLUSTER]}))
         .always("ecs:ListServices", |_| json!({"serviceArns": []}))
         .always("ecs:ListTasks", |_| json!({"taskArns": []}))
+        .always("ecs:ListDaemons", |_| json!({"daemonSummariesList": []}))
 }
 
 /// With a running task that `DescribeTasks` tells of like this.
