@@ -427,7 +427,7 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
 
     let report = run.report.bounded();
     if report.truncated {
-        log_actions(&run.report);
+        log_actions(&run.report, &also);
     }
     Ok(report)
 }
@@ -460,13 +460,27 @@ fn log_trouble(report: &Report) {
     }
 }
 
-/// The actions that the answer has no room for.
-fn log_actions(report: &Report) {
+/// The actions that the answer has no room for, so many to a line that the line
+/// stays well below what CloudWatch Logs takes as one event (1 MB: Amazon
+/// CloudWatch Logs User Guide, "CloudWatch Logs quotas").
+fn log_actions(report: &Report, keys: &Map<String, Value>) {
+    const ACTIONS_PER_LINE: usize = 100;
+    if !tracing::enabled!(tracing::Level::INFO) {
+        return;
+    }
     // What was deferred is counted; it is decided again by the next run.
-    let ended = |line: &&ActionLine| line.outcome != ActionOutcome::Deferred;
-    for line in report.actions.iter().filter(ended) {
-        let json = serde_json::to_string(line).unwrap_or_default();
-        tracing::info!(action.line = json, "{} {}", line.kind, line.resource);
+    let ended: Vec<&ActionLine> = report
+        .actions
+        .iter()
+        .filter(|line| line.outcome != ActionOutcome::Deferred)
+        .collect();
+    let mut fields = keys.clone();
+    for (n, lines) in ended.chunks(ACTIONS_PER_LINE).enumerate() {
+        let first = n * ACTIONS_PER_LINE + 1;
+        let last = first + lines.len() - 1;
+        let message = format!("actions {first} to {last} of {}", ended.len());
+        fields.insert("message".to_owned(), message.into());
+        logs::write_actions(&fields, lines);
     }
 }
 

@@ -18,6 +18,7 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::engine::Clock;
+use crate::report::ActionLine;
 
 /// The most that crates which are not ours may log.
 const OF_OTHERS: LevelFilter = LevelFilter::WARN;
@@ -63,10 +64,16 @@ fn level_of(word: Option<&str>) -> LevelFilter {
 
 /// A line that is no event of `tracing`: no level holds it back.
 pub(crate) fn write_line(fields: &Map<String, Value>) {
+    write_actions(fields, &[]);
+}
+
+/// The same with actions of a report, written as they stand there.
+pub(crate) fn write_actions(fields: &Map<String, Value>, actions: &[&ActionLine]) {
     let line = Line {
         level: Level::INFO.as_str(),
         timestamp: now(),
         fields,
+        actions,
     };
     put(&mut stdout(), &line);
 }
@@ -78,6 +85,8 @@ struct Line<'a> {
     timestamp: String,
     #[serde(flatten)]
     fields: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "<[&ActionLine]>::is_empty")]
+    actions: &'a [&'a ActionLine],
 }
 
 /// With milliseconds, which is what Lambda's own lines have.
@@ -182,6 +191,7 @@ where
             level: metadata.level().as_str(),
             timestamp: now(),
             fields: &fields.0,
+            actions: &[],
         };
         if let Ok(mut write) = self.write.lock() {
             put(&mut *write, &line);

@@ -163,22 +163,24 @@ impl Scenario {
             .collect()
     }
 
-    pub(crate) fn truth(&self) -> Truth {
+    /// How many images of each repository stay.
+    fn kept_of(&self) -> Vec<usize> {
         let groups = self.images / self.group();
-        let beyond = self
-            .used()
-            .into_iter()
-            .filter(|(_, group)| *group >= self.keep_newest);
-        let mut kept_of = vec![self.keep_newest.min(groups); self.repositories];
-        for (repository, _) in beyond {
-            kept_of[repository] += 1;
+        let mut kept = vec![self.keep_newest.min(groups) * self.group(); self.repositories];
+        for (repository, group) in self.used() {
+            if group >= self.keep_newest {
+                kept[repository] += self.group();
+            }
         }
+        kept
+    }
+
+    pub(crate) fn truth(&self) -> Truth {
         let observed = self.repositories * self.images;
-        let kept: usize = kept_of.iter().map(|groups| groups * self.group()).sum();
-        let planned: usize = kept_of
-            .iter()
-            .map(|kept| (self.images - kept * self.group()).min(MAX_DELETES_PER_REPOSITORY))
-            .sum();
+        let kept_of = self.kept_of();
+        let kept = kept_of.iter().sum();
+        let going = kept_of.into_iter().map(|kept| self.images - kept);
+        let planned = going.map(|n| n.min(MAX_DELETES_PER_REPOSITORY)).sum();
         Truth {
             observed,
             kept,
@@ -200,27 +202,48 @@ impl Scenario {
         };
         let definitions = services * self.revisions_each;
         let described = services * self.revisions_each.min(REVISIONS_PER_FAMILY);
+        let batches = self.batches();
+        // Who uses what is read again before deleting; what cannot change is
+        // remembered: revisions and definitions.
+        let readings = if batches > 0 { 2 } else { 1 };
+        let switches = if self.apply { 1 + batches } else { 0 };
         let all = [
             ("ecr:DescribeRepositories", pages(repositories, 1000)),
             (
                 "ecr:DescribeImages",
-                repositories * pages(self.images, 1000),
+                repositories * pages(self.images, 1000) + batches,
             ),
-            ("ecr:ListTagsForResource", repositories),
+            ("ecr:ListTagsForResource", repositories + batches),
             ("ecr:BatchGetImage", repositories * indexes.div_ceil(100)),
-            ("ecs:ListClusters", 1),
-            ("ecs:ListServices", pages(services, 100)),
-            ("ecs:DescribeServices", services.div_ceil(10)),
-            ("ecs:ListServiceDeployments", services),
+            ("ecr:BatchDeleteImage", batches),
+            ("ecs:ListClusters", readings),
+            ("ecs:ListServices", readings * pages(services, 100)),
+            ("ecs:DescribeServices", readings * services.div_ceil(10)),
+            ("ecs:ListServiceDeployments", readings * services),
             ("ecs:DescribeServiceRevisions", 2 * services),
             // Running and stopped.
-            ("ecs:ListTasks", pages(tasks, 100) + 1),
-            ("ecs:DescribeTasks", tasks.div_ceil(100)),
-            ("ecs:ListTaskDefinitions", pages(definitions, 100)),
+            ("ecs:ListTasks", readings * (pages(tasks, 100) + 1)),
+            ("ecs:DescribeTasks", readings * tasks.div_ceil(100)),
+            (
+                "ecs:ListTaskDefinitions",
+                readings * pages(definitions, 100),
+            ),
             ("ecs:DescribeTaskDefinition", described),
-            ("lambda:ListFunctions", 1),
+            ("lambda:ListFunctions", readings),
+            ("ssm:GetParameters", switches),
         ];
         all.into_iter().filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// Batches of deletions: 100 images of a repository each.
+    fn batches(&self) -> usize {
+        if !self.apply {
+            return 0;
+        }
+        let going = self.kept_of().into_iter().map(|kept| self.images - kept);
+        going
+            .map(|n| n.min(MAX_DELETES_PER_REPOSITORY).div_ceil(100))
+            .sum()
     }
 
     /// The longest chain of calls of which each needs the answer of the one
