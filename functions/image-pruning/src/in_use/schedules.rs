@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use aws_sdk_scheduler::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_scheduler::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_scheduler::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_scheduler::error::{BoxError, SdkError};
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleOutput;
@@ -150,9 +150,10 @@ impl Intercept for HasList {
         "HasList"
     }
 
-    fn read_before_deserialization(
+    // Not before: until then a body from the wire is not read.
+    fn read_after_deserialization(
         &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
