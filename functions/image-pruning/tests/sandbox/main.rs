@@ -12,6 +12,7 @@ mod deletes;
 mod fails_closed;
 mod graph;
 mod in_use;
+mod incidents;
 mod plan_files;
 mod retention;
 mod stage;
