@@ -18,6 +18,7 @@ import calls
 import control
 import ecr
 import ecs
+import ecs_daemons
 import faults
 import lambda_images
 import rds
@@ -39,7 +40,7 @@ class Application:
     """moto with the plugin, as a WSGI application."""
 
     def __init__(self):
-        for service in (ecr, ecs, lambda_images, rds):
+        for service in (ecr, ecs, ecs_daemons, lambda_images, rds):
             service.install()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._account_locks = {}

@@ -9,6 +9,7 @@
 
 mod absent;
 mod caches;
+mod consumers;
 mod deleting;
 mod failing;
 mod paging;

@@ -9,33 +9,89 @@ use steward::engine::Mode;
 use steward::report::Status;
 use steward_sandbox::faults::{At, Call, Fault, FaultClient, sweep};
 
+use crate::elsewhere::role_of;
+use crate::restore_points::{bucket, document, put, with_restore_points};
 use crate::stage::{STRICT, Stage, sorted};
+use crate::starts_tasks::{daemon, older_revision, rule, schedule, task_target};
 
-/// A small account with something of everything; returns what must be left.
-async fn arrange() -> (Stage, Vec<String>) {
+/// An account, and what must be left of its images.
+struct Scene {
+    stage: Stage,
+    policy: String,
+    left: Vec<String>,
+}
+
+/// A small account with services and a function.
+async fn arrange() -> Scene {
     let stage = Stage::new();
-    let web = stage.account.repository("shop/web").await.unwrap();
+    let account = &stage.account;
+    let web = account.repository("shop/web").await.unwrap();
     let mut left = stage.index(&web, "deployed", 50, &["v2"]).await;
     stage.index(&web, "old", 60, &["v1"]).await;
     left.push(stage.image(&web, "newest", 40, &["v3"]).await);
-    let worker = stage.account.repository("shop/worker").await.unwrap();
+    let worker = account.repository("shop/worker").await.unwrap();
     left.push(stage.image(&worker, "pinned", 70, &[]).await);
     stage.image(&worker, "leftover", 65, &[]).await;
     left.push(stage.image(&worker, "newest", 40, &["v3"]).await);
-    stage.account.cluster("shop").await.unwrap();
+    account.cluster("shop").await.unwrap();
     for (name, image) in [
         ("web", web.tagged("v2")),
         ("worker", worker.pinned(&left[5])),
     ] {
-        let task = stage.account.task_definition(name, &image).await.unwrap();
-        stage.account.service("shop", name, &task, 1).await.unwrap();
+        let task = account.task_definition(name, &image).await.unwrap();
+        account.service("shop", name, &task, 1).await.unwrap();
     }
-    stage
-        .account
+    account
         .image_function("thumbnails", &worker.tagged("v3"))
         .await
         .unwrap();
-    (stage, sorted(left))
+    Scene {
+        policy: STRICT.to_owned(),
+        left: sorted(left),
+        stage,
+    }
+}
+
+/// The same with every other kind of user, each with an image that nothing else
+/// keeps.
+async fn arrange_all() -> Scene {
+    let Scene {
+        stage, mut left, ..
+    } = arrange().await;
+    let account = &stage.account;
+    let worker = account.existing_repository("shop/worker");
+    let (older, image) = older_revision(&stage, &worker, "on-event").await;
+    rule(account, "default", "on-event", &older).await;
+    left.push(image);
+    let (older, image) = older_revision(&stage, &worker, "nightly").await;
+    schedule(account, "nightly", task_target(account, &older)).await;
+    left.push(image);
+    // The image came after the daemon, so that only its tag is known.
+    daemon(account, "agent", &worker.tagged("agent")).await;
+    left.push(stage.image(&worker, "agent", 60, &["agent"]).await);
+    let bucket = bucket(&stage).await;
+    let named = stage.image(&worker, "named", 60, &[]).await;
+    let text = document("restore_point", &worker.pinned(&named));
+    put(&stage, &bucket, "points/shop.json", &text).await;
+    left.push(named);
+    let other = Stage::new().account;
+    let elsewhere = stage.image(&worker, "elsewhere", 60, &[]).await;
+    let pinned = worker.pinned(&elsewhere);
+    other.image_function("elsewhere", &pinned).await.unwrap();
+    left.push(elsewhere);
+
+    let policy = with_restore_points(&bucket).replace(
+        "in_use: {",
+        &format!(
+            "in_use: {{elsewhere: [{{role_arn: \"{}\", regions: [us-east-1]}}], ",
+            role_of(&other)
+        ),
+    );
+    Scene {
+        stage,
+        policy,
+        left: sorted(left),
+    }
 }
 
 async fn present(stage: &Stage) -> Vec<String> {
@@ -53,34 +109,35 @@ async fn present(stage: &Stage) -> Vec<String> {
     sorted(all)
 }
 
-async fn run(stage: &Stage, client: &FaultClient) -> Option<steward::run::Run<ImagePruning>> {
-    let config = stage.account.sdk_config_with(client.clone());
+async fn run(scene: &Scene, client: &FaultClient) -> Option<steward::run::Run<ImagePruning>> {
+    let config = scene.stage.account.sdk_config_with(client.clone());
     tokio::select! {
-        run = stage.run_as(config, STRICT, Mode::Apply, None, json!({})) => Some(run),
+        run = scene.stage.run_as(config, &scene.policy, Mode::Apply, None, json!({})) => Some(run),
         () = client.cut() => None,
     }
 }
 
-async fn calls_of_a_clean_run() -> Vec<Call> {
-    let (stage, left) = arrange().await;
+async fn calls_of_a_clean_run(scene: Scene) -> Vec<Call> {
+    let Scene { stage, left, .. } = &scene;
     let client = FaultClient::new(stage.account.http_client());
-    let report = run(&stage, &client).await.unwrap().report;
+    let report = run(&scene, &client).await.unwrap().report;
     assert_eq!(report.status, Status::Applied);
-    assert_eq!(present(&stage).await, left);
+    assert_eq!(present(stage).await, *left);
     client.calls()
 }
 
 /// Every call in turn meets every fault; then one clean run must end right.
 async fn survives(faults: &[Fault]) {
-    let calls = calls_of_a_clean_run().await;
+    let calls = calls_of_a_clean_run(arrange().await).await;
     let mut met = 0;
     for cut in sweep(&calls, faults) {
-        let (stage, left) = arrange().await;
-        let before = present(&stage).await;
+        let scene = arrange().await;
+        let Scene { stage, left, .. } = &scene;
+        let before = present(stage).await;
         let client = cut.client(stage.account.http_client());
-        let first = run(&stage, &client).await;
+        let first = run(&scene, &client).await;
         assert_eq!(first.is_none(), client.is_cut(), "{cut}");
-        let after = present(&stage).await;
+        let after = present(stage).await;
         assert!(
             left.iter().all(|digest| after.contains(digest)),
             "{cut} lost an image in use"
@@ -103,12 +160,12 @@ async fn survives(faults: &[Fault]) {
             );
         }
         let clean = FaultClient::new(stage.account.http_client());
-        let second = run(&stage, &clean).await.unwrap().report;
+        let second = run(&scene, &clean).await.unwrap().report;
         assert!(
             matches!(second.status, Status::Applied | Status::NothingToDo),
             "{cut}: {second:?}"
         );
-        assert_eq!(present(&stage).await, left, "{cut}");
+        assert_eq!(present(stage).await, *left, "{cut}");
         met += usize::from(client.unspent().is_empty());
     }
     assert!(
@@ -144,8 +201,12 @@ async fn empty_or_cut_answers_at_any_call_harm_nothing() {
 
 #[tokio::test]
 async fn the_readme_names_every_permission_and_none_that_is_not_needed() {
-    let calls = calls_of_a_clean_run().await;
-    let mut needed: std::collections::BTreeSet<String> = calls.iter().map(Call::action).collect();
+    let calls = calls_of_a_clean_run(arrange_all().await).await;
+    // The one permission that is named otherwise than its operation ("Actions,
+    // resources, and condition keys for Amazon S3", Service Authorization
+    // Reference).
+    let action_of = |call: &Call| call.action().replace("s3:ListObjectsV2", "s3:ListBucket");
+    let mut needed: std::collections::BTreeSet<String> = calls.iter().map(action_of).collect();
     // What the engine calls for every function: kill switches and policies.
     needed.extend(["ssm:GetParameters", "ssm:GetParameter", "s3:GetObject"].map(str::to_owned));
     let readme = include_str!("../../README.md");
@@ -159,15 +220,16 @@ async fn the_readme_names_every_permission_and_none_that_is_not_needed() {
 
 #[tokio::test]
 async fn each_operation_denied_throughout_harms_nothing() {
-    let calls = calls_of_a_clean_run().await;
+    let calls = calls_of_a_clean_run(arrange_all().await).await;
     let operations: std::collections::BTreeSet<String> = calls.iter().map(Call::action).collect();
-    assert!(operations.len() >= 14, "{operations:?}");
+    assert!(operations.len() >= 29, "{operations:?}");
     for operation in operations {
-        let (stage, left) = arrange().await;
+        let scene = arrange_all().await;
+        let Scene { stage, left, .. } = &scene;
         let client =
             FaultClient::new(stage.account.http_client()).with(At::every(&operation), Fault::Deny);
-        let report = run(&stage, &client).await.unwrap().report;
-        let after = present(&stage).await;
+        let report = run(&scene, &client).await.unwrap().report;
+        let after = present(stage).await;
         assert!(
             left.iter().all(|digest| after.contains(digest)),
             "{operation}"
@@ -187,11 +249,12 @@ async fn each_operation_denied_throughout_harms_nothing() {
 
 #[tokio::test]
 async fn two_runs_at_once_delete_each_image_once_and_nothing_else() {
-    let (stage, left) = arrange().await;
+    let scene = arrange().await;
+    let Scene { stage, left, .. } = &scene;
     let client = Arc::new(FaultClient::new(stage.account.http_client()));
-    let (one, two) = tokio::join!(run(&stage, &client), run(&stage, &client));
+    let (one, two) = tokio::join!(run(&scene, &client), run(&scene, &client));
     let (one, two) = (one.unwrap().report, two.unwrap().report);
-    assert_eq!(present(&stage).await, left);
+    assert_eq!(present(stage).await, *left);
     assert_eq!(one.summary.failed + two.summary.failed, 0);
     assert_eq!(one.summary.done + two.summary.done, 5, "{one:#?} {two:#?}");
 }
