@@ -14,7 +14,7 @@ const JOB: &str = "arn:aws:ecs:eu-west-1:123456789012:task-definition/job";
 /// One rule that starts `job:3` and one schedule that starts `job:4`, none of
 /// them the newest revision.
 fn starting() -> Scripted {
-    account(vec![])
+    with_rule_and_schedule(account(vec![]))
         .always(
             "ecs:ListTaskDefinitions",
             |_| json!({"taskDefinitionArns": [format!("{JOB}:9")]}),
@@ -25,6 +25,11 @@ fn starting() -> Scripted {
             json!({"taskDefinition": {"containerDefinitions": [
                 {"name": "job", "image": format!("{REGISTRY}/app:{tag}")}]}})
         })
+}
+
+/// With a rule that starts `job:3` and a schedule that starts `job:4`.
+pub(crate) fn with_rule_and_schedule(script: Scripted) -> Scripted {
+    script
         .always(
             "events:ListEventBuses",
             |_| json!({"EventBuses": [{"Name": "default"}]}),
@@ -305,8 +310,13 @@ fn told(n: usize) -> Value {
 }
 
 /// A daemon at revision 3, which had 2 (twice) and 1 before.
-fn with_daemon() -> Scripted {
-    with_cluster(account(vec![]))
+fn a_daemon() -> Scripted {
+    with_daemon(with_cluster(account(vec![])))
+}
+
+/// The same in an account that has the cluster.
+pub(crate) fn with_daemon(script: Scripted) -> Scripted {
+    script
         .always("ecs:ListDaemons", |_| {
             json!({"daemonSummariesList": [{"daemonArn": DAEMON}]})
         })
@@ -340,7 +350,7 @@ fn with_daemon() -> Scripted {
 
 #[tokio::test]
 async fn a_daemon_keeps_its_present_release_and_the_last_before() {
-    let mut stage = Stage::over(with_daemon()).await;
+    let mut stage = Stage::over(a_daemon()).await;
     stage.policy.in_use.rollback_deployments = 1;
     for _ in 0..2 {
         let seen = stage.observe().await;
@@ -365,7 +375,7 @@ async fn a_daemon_whose_digest_is_not_recorded_keeps_what_its_tag_names() {
         json!([{"containerName": "agent"}]),
         json!([{"containerName": "agent", "image": format!("{REGISTRY}/app:stable")}]),
     ] {
-        let script = with_daemon()
+        let script = a_daemon()
             .always("ecs:ListDaemonDeployments", |_| json!({"daemonDeployments": []}))
             .always("ecs:DescribeDaemonRevisions", move |_| {
                 json!({"daemonRevisions": [daemon_revision(3, images.clone())], "failures": []})
@@ -392,8 +402,7 @@ async fn a_daemon_whose_digest_is_not_recorded_keeps_what_its_tag_names() {
 #[tokio::test]
 async fn a_region_without_managed_daemons_has_none() {
     for code in ["UnsupportedFeatureException", "UnknownOperationException"] {
-        let script =
-            with_daemon().always("ecs:ListDaemons", move |_| Answer::error(400, code, "no"));
+        let script = a_daemon().always("ecs:ListDaemons", move |_| Answer::error(400, code, "no"));
         let seen = Stage::over(script).await.observe().await;
         assert_eq!(seen.gaps, [], "{code}");
         assert_eq!(pins(&seen), Vec::<String>::new());
@@ -407,7 +416,7 @@ async fn a_daemon_that_is_deleted_between_two_calls_runs_nothing() {
         ("ecs:DescribeDaemon", "DaemonNotFoundException"),
         ("ecs:DescribeDaemon", "ClusterNotFoundException"),
     ] {
-        let script = with_daemon().always(operation, move |_| Answer::error(400, code, "gone"));
+        let script = a_daemon().always(operation, move |_| Answer::error(400, code, "gone"));
         assert_eq!(
             Stage::over(script).await.observe().await.gaps,
             [],
@@ -438,7 +447,7 @@ async fn what_a_daemon_leaves_out_is_a_gap() {
             json!({"daemonTaskDefinition": {"containerDefinitions": []}}),
         ),
     ] {
-        let mut script = with_daemon();
+        let mut script = a_daemon();
         if operation == "ecs:DescribeDaemonTaskDefinition" {
             let silent = silent.clone();
             script = script.always("ecs:DescribeDaemonRevisions", move |_| silent.clone());
@@ -448,7 +457,7 @@ async fn what_a_daemon_leaves_out_is_a_gap() {
         assert_eq!(gap.grant, operation, "{told}: {gap:?}");
         assert!(gap.read.starts_with(operation), "{told}: {gap:?}");
     }
-    let script = with_daemon()
+    let script = a_daemon()
         .always(
             "ecs:DescribeDaemon",
             |_| json!({"daemon": {"daemonArn": DAEMON}}),
@@ -461,13 +470,13 @@ async fn what_a_daemon_leaves_out_is_a_gap() {
     assert!(gap.read.contains("has a revision"), "{gap:?}");
 }
 
-async fn over_restore_points(script: Scripted) -> Stage {
+pub(crate) async fn over_restore_points(script: Scripted) -> Stage {
     let mut stage = Stage::over(script).await;
     stage.policy.in_use.restore_points = vec!["s3://points/shop/".to_owned()];
     stage
 }
 
-fn point(images: &str) -> String {
+pub(crate) fn point(images: &str) -> String {
     format!(r#"{{"schema_version":1,"kind":"restore_point","images":[{images}],"a":"hunter2"}}"#)
 }
 
