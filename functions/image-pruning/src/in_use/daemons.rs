@@ -145,11 +145,12 @@ impl Place {
                 operation,
             ));
         }
+        let mut seen = BTreeSet::new();
         let former: Vec<String> = deployments
             .iter()
             .filter(|deployment| deployment.status() == Some(&DaemonDeploymentStatus::Successful))
             .filter_map(target)
-            .filter(|arn| !present.contains(arn))
+            .filter(|arn| !present.contains(arn) && seen.insert(arn.clone()))
             .collect();
         let mut releases: BTreeSet<Arc<Revision>> = found.iter().cloned().collect();
         let mut left = rollbacks;
