@@ -195,7 +195,7 @@ impl Place {
         let failed = |why: String| (format!("{operation}: {why}"), operation);
         let unknown: Vec<&String> = arns
             .iter()
-            .filter(|arn| known(&self.daemon_revisions, arn).is_none())
+            .filter(|arn| known(&self.daemon_revisions, *arn).is_none())
             .collect();
         let mut fresh = Vec::new();
         for chunk in unknown.chunks(MOST_REVISIONS) {

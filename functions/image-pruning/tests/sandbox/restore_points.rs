@@ -106,7 +106,7 @@ async fn a_place_without_documents_is_told_and_one_that_does_not_exist_is_a_gap(
 
     let told = |warning: &String| warning.contains("points/ holds no *.json object");
     assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
-    assert_eq!(going(&report), [unused.clone()]);
+    assert_eq!(going(&report), std::slice::from_ref(&unused));
 
     let report = stage.plan(&with_restore_points("no-such-bucket")).await;
 
@@ -140,7 +140,7 @@ async fn a_document_is_fetched_once_until_it_changes() {
     ] {
         let text = document("restore_point", &repo.pinned(named));
         put(&stage, &bucket, "points/shop.json", &text).await;
-        assert_eq!(plan().await, [goes.clone()]);
+        assert_eq!(plan().await, std::slice::from_ref(goes));
         assert_eq!(client.count("s3:GetObject"), reads);
     }
 }
