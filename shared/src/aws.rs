@@ -1,7 +1,11 @@
 //! How Steward talks to AWS: one configuration for every client, and how an
 //! SDK error is told apart and told whole.
 
+mod meter;
+mod pace;
+
 use std::error::Error;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -12,6 +16,9 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+pub use self::meter::Meter;
+pub use self::pace::Pace;
+
 /// How often a call is tried in all. Throttles back off from one second,
 /// doubling, with jitter (AWS SDKs reference, "Retry behavior").
 const ATTEMPTS: u32 = 6;
@@ -20,14 +27,23 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// The HTTP client of every SDK client: TLS by rustls on ring.
+/// The meter of this process: it counts what goes through [`http_client`],
+/// whichever service, account or Region it is for.
+pub fn meter() -> &'static Meter {
+    static METER: LazyLock<Meter> = LazyLock::new(Meter::default);
+    &METER
+}
+
+/// The HTTP client of every SDK client: TLS by rustls on ring, counted by
+/// [`meter`].
 ///
 /// The SDK's default is aws-lc, which gathers CPU-jitter entropy at its first
 /// handshake: 0.3 s at the CPU share of a 128 MB function.
 pub fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
+    let client = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+        .build_https();
+    meter().around(client)
 }
 
 /// The loader behind [`sdk_config`], for callers that add a profile or Region.
@@ -163,18 +179,39 @@ impl<E: Error + ProvideErrorMetadata + 'static> std::fmt::Display for Incomplete
 
 /// Every item of every page, and why they may not be all.
 pub async fn read_pages<P, T, E>(
+    pages: PaginationStream<Result<P, E>>,
+    list: impl Fn(P) -> Option<Vec<T>>,
+) -> (Vec<T>, Option<Incomplete<E>>) {
+    read_all(None, pages, list).await
+}
+
+/// The same where many listings go on side by side: each page waits its turn.
+pub async fn read_pages_at<P, T, E>(
+    pace: &Pace,
+    pages: PaginationStream<Result<P, E>>,
+    list: impl Fn(P) -> Option<Vec<T>>,
+) -> (Vec<T>, Option<Incomplete<E>>) {
+    read_all(Some(pace), pages, list).await
+}
+
+async fn read_all<P, T, E>(
+    pace: Option<&Pace>,
     mut pages: PaginationStream<Result<P, E>>,
     list: impl Fn(P) -> Option<Vec<T>>,
 ) -> (Vec<T>, Option<Incomplete<E>>) {
     let mut items = Vec::new();
-    while let Some(page) = pages.next().await {
-        match page.map(&list) {
-            Ok(Some(of_page)) => items.extend(of_page),
-            Ok(None) => return (items, Some(Incomplete::NoList)),
-            Err(error) => return (items, Some(Incomplete::Failed(error))),
+    loop {
+        let page = match pace {
+            Some(pace) => pace.call(pages.next()).await,
+            None => pages.next().await,
+        };
+        match page.map(|page| page.map(&list)) {
+            None => return (items, None),
+            Some(Ok(Some(of_page))) => items.extend(of_page),
+            Some(Ok(None)) => return (items, Some(Incomplete::NoList)),
+            Some(Err(error)) => return (items, Some(Incomplete::Failed(error))),
         }
     }
-    (items, None)
 }
 
 /// [`read_pages`] for an operation without a paginator: `page` asks for the

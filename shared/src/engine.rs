@@ -89,7 +89,8 @@ pub enum Effect {
     Restore,
     /// Changes something that can be changed back. Limits apply.
     Change,
-    /// Ends something for good. Limits apply, and no gap may hide its target.
+    /// Ends something for good, or takes it from those who use it. Limits apply,
+    /// and no gap may hide its target.
     Destroy,
 }
 
@@ -152,6 +153,9 @@ pub struct Item<A, R> {
     pub target: String,
     /// How old its claim is: limits take the oldest first. `None` is newest.
     pub since: Option<Timestamp>,
+    /// Whether it can be used as it is. What a floor keeps are things that
+    /// serve; an archived image, which nobody can pull, is there and does not.
+    pub serves: bool,
     /// Why.
     pub reason: R,
     /// What.

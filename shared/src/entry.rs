@@ -53,6 +53,8 @@ pub(crate) struct Entry<A, R> {
     pub(crate) unit: String,
     pub(crate) target: String,
     pub(crate) since: Option<Timestamp>,
+    /// Whether it can be used as it is, which is what floors count.
+    pub(crate) serves: bool,
     /// `None` only for a line of a plan file that today's decision knows
     /// nothing of.
     pub(crate) reason: Option<R>,
@@ -65,6 +67,7 @@ impl<A: Clone, R: Reason> Entry<A, R> {
             unit,
             target,
             since,
+            serves,
             reason,
             decision,
         } = item;
@@ -77,6 +80,7 @@ impl<A: Clone, R: Reason> Entry<A, R> {
             unit,
             target,
             since,
+            serves,
             reason: Some(reason),
             standing,
         }

@@ -18,10 +18,11 @@ use crate::report::Refusal;
 pub const MAX_ACTIONS_PER_UNIT: &str = "max_actions_per_unit";
 /// The most changes in one run; the excess waits for the next run.
 pub const MAX_ACTIONS_PER_RUN: &str = "max_actions_per_run";
-/// The largest part of a unit that one run may change; above it the unit is
-/// refused.
+/// The largest part of a unit that one run may change, of all that is there and
+/// of what serves; above it the unit is refused.
 pub const MAX_SHARE_PERCENT: &str = "max_share_percent";
-/// The fewest things that must remain of a unit; below it the unit is refused.
+/// The fewest things that serve which must remain of a unit; below it the unit
+/// is refused. What is there and does not serve is not counted.
 pub const KEEP_AT_LEAST: &str = "keep_at_least";
 /// A read that failed could hide something about the unit.
 pub const INCOMPLETE_OBSERVATION: &str = "incomplete_observation";
@@ -103,13 +104,17 @@ pub(crate) fn limit<A: Clone, R: Reason>(
     exceeding: &BTreeSet<String>,
 ) -> Vec<Refusal> {
     let applies = |name: &str| !exceeding.contains(name);
-    let mut observed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // What is there, and what of it serves.
+    let mut observed: BTreeMap<String, [BTreeSet<String>; 2]> = BTreeMap::new();
     let mut limited: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (n, entry) in entries.iter().enumerate() {
         // A line of a plan file whose thing is gone is no thing.
         if entry.reason.is_some() {
-            let of_unit = observed.entry(entry.unit.clone()).or_default();
-            of_unit.insert(entry.target.clone());
+            let [all, serving] = observed.entry(entry.unit.clone()).or_default();
+            all.insert(entry.target.clone());
+            if entry.serves {
+                serving.insert(entry.target.clone());
+            }
         }
         if entry
             .wanted()
@@ -122,41 +127,48 @@ pub(crate) fn limit<A: Clone, R: Reason>(
     let mut refusals = Vec::new();
     for (unit, members) in &limited {
         let of_unit = unit_limits(unit);
-        let things = |only: fn(Effect) -> bool| {
+        let things = |only: fn(bool, Effect) -> bool| {
             let all = members.iter().filter(|n| {
-                entries[**n]
-                    .wanted()
-                    .is_some_and(|change| only(change.effect))
+                let entry = &entries[**n];
+                let wanted = entry.wanted();
+                wanted.is_some_and(|change| only(entry.serves, change.effect))
             });
             let targets: BTreeSet<&str> = all.map(|n| entries[*n].target.as_str()).collect();
             targets.len()
         };
-        let wants = things(|_| true);
-        let ends = things(|effect| effect == Effect::Destroy);
-        let there = observed.get(unit).map_or(0, BTreeSet::len);
-        let remain = there.saturating_sub(ends);
+        let [there, serving] = observed
+            .get(unit)
+            .map_or([0, 0], |sets| sets.each_ref().map(BTreeSet::len));
+        let ends = things(|serves, effect| serves && effect == Effect::Destroy);
+        let remain = serving.saturating_sub(ends);
+        // Much that is there and does not serve must not hide that nearly
+        // everything that serves would go.
+        let parts = [
+            (things(|_, _| true), there),
+            (things(|serves, _| serves), serving),
+        ];
         let floor = of_unit.keep_at_least.filter(|_| applies(KEEP_AT_LEAST));
         let share = of_unit
             .max_share_percent
             .filter(|_| applies(MAX_SHARE_PERCENT));
-        let refusal =
-            if let Some(floor) = floor.filter(|floor| ends > 0 && remain < *floor as usize) {
-                Some((
-                    KEEP_AT_LEAST,
-                    format!("{ends} of {there} would go and leave {remain}; the floor is {floor}"),
-                ))
-            } else {
-                share
-                    .filter(|_| wants > SHARE_JUDGES_ABOVE)
-                    .filter(|share| wants * 100 > usize::from(*share) * there)
-                    .map(|share| {
-                        let part = wants * 100 / there.max(1);
-                        let detail = format!(
-                            "{wants} of {there} ({part} %) would be changed; the limit is {share} %"
-                        );
-                        (MAX_SHARE_PERCENT, detail)
-                    })
-            };
+        let refusal = if let Some(floor) =
+            floor.filter(|floor| ends > 0 && remain < *floor as usize)
+        {
+            Some((
+                KEEP_AT_LEAST,
+                format!("{ends} of {serving} would go and leave {remain}; the floor is {floor}"),
+            ))
+        } else {
+            share.and_then(|share| {
+                let (wants, of) = parts.into_iter().find(|(wants, of)| {
+                    *wants > SHARE_JUDGES_ABOVE && wants * 100 > usize::from(share) * of
+                })?;
+                let part = wants * 100 / of.max(1);
+                let detail =
+                    format!("{wants} of {of} ({part} %) would be changed; the limit is {share} %");
+                Some((MAX_SHARE_PERCENT, detail))
+            })
+        };
         if let Some((guard, detail)) = refusal {
             refusals.push(Refusal::new(guard, unit, &detail));
             members

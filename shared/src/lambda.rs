@@ -4,18 +4,24 @@
 //! An answer is always a report. `Err` is only for an event, a policy or an
 //! environment that cannot be understood.
 
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 pub use lambda_runtime::Error as RuntimeError;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use tracing::Instrument;
 
 use crate::aws;
 use crate::engine::{Act, Clock, Deadline, Function, Leash, Mode, Observe, ScopeError};
 use crate::event::{self, Event, EventError};
-use crate::policy::{PolicyDocument, PolicyError, PolicySource};
+use crate::logs;
+use crate::metrics::{self, Measured};
+use crate::notify::{self, Notifier, Topic};
+use crate::policy::{Policy, PolicyDocument, PolicyError, PolicySource};
 use crate::report::{ActionLine, ActionOutcome, Report};
 use crate::run::{self, Context, Request};
 use crate::switches::{Absent, Switches};
@@ -26,9 +32,14 @@ pub const POLICY: &str = "STEWARD_POLICY";
 pub const POLICY_FROM: &str = "STEWARD_POLICY_FROM";
 /// The function's leash: `plan` (the default) or `apply`.
 pub const MODE: &str = "STEWARD_MODE";
+/// The ARN of the SNS topic that is told what a run did; without it nobody is.
+pub const NOTIFY_TOPIC: &str = "STEWARD_NOTIFY_TOPIC";
 /// Every environment variable that a function reads by itself; the SDK and
 /// the runtime read those of AWS.
-pub const ENVIRONMENT: &[&str] = &[POLICY, POLICY_FROM, MODE];
+pub const ENVIRONMENT: &[&str] = &[POLICY, POLICY_FROM, MODE, NOTIFY_TOPIC];
+
+/// How long the answer of SNS is waited for, when the function has the time.
+const NOTIFY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is set for the function, read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +48,8 @@ pub struct Environment {
     pub leash: Leash,
     /// Where the policy comes from.
     pub policy: PolicySource,
+    /// Who is told what a run did.
+    pub notify_topic: Option<Topic>,
 }
 
 /// An environment variable that cannot be used.
@@ -81,13 +94,25 @@ impl Environment {
         };
         let policy = match (get(POLICY), get(POLICY_FROM)) {
             (Some(_), Some(_)) => return Err(EnvironmentError::TwoPolicies),
-            (Some(text), None) => PolicySource::Inline(text),
+            (Some(text), None) => PolicySource::Inline(text.into()),
             (None, Some(from)) => {
                 PolicySource::remote(from.trim()).map_err(EnvironmentError::Source)?
             }
             (None, None) => PolicySource::Defaults,
         };
-        Ok(Self { leash, policy })
+        let notify_topic = match get(NOTIFY_TOPIC) {
+            None => None,
+            Some(arn) => Some(Topic::parse(arn.trim()).ok_or(EnvironmentError::Value {
+                name: NOTIFY_TOPIC,
+                value: arn,
+                allowed: Topic::ALLOWED,
+            })?),
+        };
+        Ok(Self {
+            leash,
+            policy,
+            notify_topic,
+        })
     }
 }
 
@@ -177,6 +202,30 @@ pub fn request<F: Function>(payload: &Value) -> Result<Request<F>, InvocationErr
     })
 }
 
+/// What woke the function, as it came. It may hold anything, so that its
+/// `Debug` shows nothing; what is said of it is said by [`EventError`].
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Payload(Value);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Payload([not shown])")
+    }
+}
+
+/// What stays from one invocation to the next.
+struct Process<H> {
+    environment: Result<Environment, EnvironmentError>,
+    config: SdkConfig,
+    hands: H,
+    switches: Switches,
+    notifier: Option<Notifier>,
+    /// Whether the next invocation is the first, and had to wait for the
+    /// process to start.
+    cold: AtomicBool,
+}
+
 /// The `main` of a function: reads the environment, builds the hands once, and
 /// serves invocations until the sandbox is shut down.
 ///
@@ -190,55 +239,144 @@ where
     F: Function,
     H: Observe<F> + Act<F>,
 {
-    init_logs(
-        lookup("AWS_LAMBDA_LOG_LEVEL")
-            .or_else(|| lookup("RUST_LOG"))
-            .as_deref(),
-    );
+    let level = lookup("AWS_LAMBDA_LOG_LEVEL").or_else(|| lookup("RUST_LOG"));
+    let path = std::any::type_name::<F>();
+    let own_crate = path.split_once(':').map_or(path, |(name, _)| name);
+    logs::init(F::NAME, own_crate, level.as_deref());
+    // Of processes that are started ahead nobody waits for the start
+    // ("Lambda environment variables", AWS Lambda Developer Guide).
+    let started_ahead = lookup("AWS_LAMBDA_INITIALIZATION_TYPE")
+        .is_some_and(|how| how == "provisioned-concurrency");
     let environment = Environment::read(lookup);
     let config = aws::sdk_config().await;
-    let hands = hands(&config);
-    let switches = Switches::of(aws_sdk_ssm::Client::new(&config), F::NAME, Absent::Stops);
+    let topic = environment
+        .as_ref()
+        .ok()
+        .and_then(|environment| environment.notify_topic.clone());
+    let process = Process {
+        hands: hands(&config),
+        switches: Switches::of(aws_sdk_ssm::Client::new(&config), F::NAME, Absent::Stops),
+        notifier: topic.map(|topic| Notifier::new(&config, topic)),
+        cold: AtomicBool::new(!started_ahead),
+        environment,
+        config,
+    };
     lambda_runtime::spawn_graceful_shutdown_handler(|| async {
         tracing::info!("{}: shut down between invocations", F::NAME);
     })
     .await;
-    let (environment, config, hands, switches) = (&environment, &config, &hands, &switches);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let environment = environment
-            .as_ref()
-            .map_err(|e| InvocationError::from(e.clone()));
-        let report = match environment {
-            Ok(environment) => invoke::<F, H>(environment, config, hands, switches, event).await,
-            Err(error) => Err(error),
-        };
-        report.map_err(|error| {
-            let diagnostic = Diagnostic::from(error);
-            tracing::error!(
-                error.kind = %diagnostic.error_type,
-                "{}: {}",
-                F::NAME,
-                diagnostic.error_message
-            );
-            diagnostic
-        })
+    let process = &process;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
+        let keys = Keys::of(&event.context, process.cold.swap(false, Ordering::Relaxed));
+        let span = keys.span();
+        async move {
+            invoke::<F, H>(process, event, &keys)
+                .await
+                .map_err(|error| {
+                    let diagnostic = Diagnostic::from(error);
+                    tracing::error!(
+                        error.kind = %diagnostic.error_type,
+                        "{}: {}",
+                        F::NAME,
+                        diagnostic.error_message
+                    );
+                    diagnostic
+                })
+        }
+        .instrument(span)
     }))
     .await
 }
 
-/// One invocation: the event's request under the policy in force.
+/// The keys of an invocation, in every line of it.
+struct Keys {
+    cold_start: bool,
+    function_name: String,
+    /// In MB.
+    function_memory_size: i32,
+    function_arn: String,
+    function_request_id: String,
+    /// The root of the trace header, which is what X-Ray finds traces by.
+    xray_trace_id: Option<String>,
+}
+
+impl Keys {
+    fn of(lambda: &lambda_runtime::Context, cold_start: bool) -> Self {
+        let root = |header: &String| {
+            let part = header
+                .split(';')
+                .find_map(|part| part.trim().strip_prefix("Root="));
+            part.map(str::to_owned)
+        };
+        Self {
+            cold_start,
+            function_name: lambda.env_config.function_name.clone(),
+            function_memory_size: lambda.env_config.memory,
+            function_arn: lambda.invoked_function_arn.clone(),
+            function_request_id: lambda.request_id.clone(),
+            xray_trace_id: lambda.xray_trace_id.as_ref().and_then(root),
+        }
+    }
+
+    /// A span of the highest level, so that no level leaves its keys out.
+    fn span(&self) -> tracing::Span {
+        tracing::error_span!(
+            "invocation",
+            cold_start = self.cold_start,
+            function_name = self.function_name,
+            function_memory_size = self.function_memory_size,
+            function_arn = self.function_arn,
+            function_request_id = self.function_request_id,
+            xray_trace_id = self.xray_trace_id,
+            run.id = self.function_request_id,
+        )
+    }
+
+    /// The same for the lines with metrics, which are no events.
+    fn fields(&self, report: &Report) -> Map<String, Value> {
+        let mut fields = Map::new();
+        let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+        put("message", format!("metrics of {}", report.function).into());
+        put("service", report.function.clone().into());
+        put("cold_start", self.cold_start.into());
+        put("function_name", self.function_name.clone().into());
+        put("function_memory_size", self.function_memory_size.into());
+        put("function_arn", self.function_arn.clone().into());
+        put(
+            "function_request_id",
+            self.function_request_id.clone().into(),
+        );
+        if let Some(id) = &self.xray_trace_id {
+            put("xray_trace_id", id.clone().into());
+        }
+        put("run.id", report.run_id.clone().into());
+        put("run.operation", report.operation.clone().into());
+        put("run.status", report.status.as_str().into());
+        put("run.mode", report.mode.as_str().into());
+        put(
+            "run.trigger",
+            serde_json::to_value(report.trigger).unwrap_or_default(),
+        );
+        fields
+    }
+}
+
+/// One invocation: the event's request under the policy in force, and then
+/// who is told, and the metrics.
 async fn invoke<F: Function, H: Observe<F> + Act<F>>(
-    environment: &Environment,
-    config: &SdkConfig,
-    hands: &H,
-    switches: &Switches,
-    event: LambdaEvent<Value>,
+    process: &Process<H>,
+    event: LambdaEvent<Payload>,
+    keys: &Keys,
 ) -> Result<Report, InvocationError> {
     let LambdaEvent {
-        payload,
+        payload: Payload(payload),
         context: lambda,
         ..
     } = event;
+    let meter = aws::meter();
+    let before = (meter.calls(), meter.throttles());
+    let environment = process.environment.as_ref().map_err(Clone::clone)?;
+    let config = &process.config;
     let request = request::<F>(&payload)?;
     let policy: PolicyDocument<F::Policy> = environment.policy.load(config).await?;
     // An ARN's fifth part is the account
@@ -260,41 +398,90 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
         leash: environment.leash,
         clock: Clock::System,
         deadline: Some(Deadline::after(remaining(lambda.deadline()))),
-        switches,
+        switches: &process.switches,
     };
-    let span = tracing::info_span!(
-        "run",
-        requestId = %lambda.request_id,
-        run.id = %context.run_id,
-        function = F::NAME
-    );
-    let run = run::run::<F>(hands, &context, &policy, request)
-        .instrument(span)
-        .await;
+    let mut run = run::run::<F>(&process.hands, &context, &policy, request).await;
+
+    let mut measured = Measured {
+        cold_start: keys.cold_start,
+        ..Measured::default()
+    };
+    if let Some(notifier) = &process.notifier {
+        let notify = policy.policy().notify();
+        let group = &lambda.env_config.log_group;
+        let messages = notify::messages(&run.report, &run.units, notify, F::NAME, group);
+        // Half of what is left is for the answer.
+        let within = NOTIFY_WITHIN.min(remaining(lambda.deadline()) / 2);
+        let sent = notifier.send(F::NAME, &messages, within).await;
+        measured.notifications_sent = sent.sent;
+        measured.notifications_failed = sent.failed;
+        run.report.warnings.extend(sent.warnings);
+    }
+    measured.api_calls = meter.calls() - before.0;
+    measured.throttles = meter.throttles() - before.1;
+    log_trouble(&run.report);
+    let also = keys.fields(&run.report);
+    for line in metrics::lines(&run.report, &run.units, &measured, &also) {
+        logs::write_line(&line);
+    }
+
     let report = run.report.bounded();
     if report.truncated {
-        for (kind, lines) in [
-            ("refusal", json_lines(&run.report.refusals)),
-            ("gap", json_lines(&run.report.gaps)),
-            ("warning", json_lines(&run.report.warnings)),
-        ] {
-            for line in lines {
-                tracing::warn!(run.id = %context.run_id, line, "{kind}");
-            }
-        }
-        // What was deferred is counted; it is decided again by the next run.
-        let ended = |line: &&ActionLine| line.outcome != ActionOutcome::Deferred;
-        for line in run.report.actions.iter().filter(ended) {
-            let json = serde_json::to_string(line).unwrap_or_default();
-            tracing::info!(run.id = %context.run_id, action = %json, "{} {}", line.kind, line.resource);
-        }
+        log_actions(&run.report, &also);
     }
     Ok(report)
 }
 
-fn json_lines<T: serde::Serialize>(lines: &[T]) -> Vec<String> {
-    let json = |line| serde_json::to_string(line).unwrap_or_default();
-    lines.iter().map(json).collect()
+/// One line for each refusal, gap and warning: the answer of a run that nobody
+/// waits for goes nowhere.
+fn log_trouble(report: &Report) {
+    for refusal in &report.refusals {
+        tracing::warn!(
+            refusal.guard = refusal.guard,
+            refusal.unit = refusal.unit,
+            refusal.detail = refusal.detail,
+            "{} refused by {}: {}",
+            refusal.unit,
+            refusal.guard,
+            refusal.detail
+        );
+    }
+    for gap in &report.gaps {
+        tracing::warn!(
+            gap.read = gap.read,
+            gap.hides = gap.hides,
+            gap.grant = gap.grant,
+            "not read: {}",
+            gap.read
+        );
+    }
+    for warning in &report.warnings {
+        tracing::warn!(warning, "{warning}");
+    }
+}
+
+/// The actions that the answer has no room for, so many to a line that the line
+/// stays well below what CloudWatch Logs takes as one event (1 MB: Amazon
+/// CloudWatch Logs User Guide, "CloudWatch Logs quotas").
+fn log_actions(report: &Report, keys: &Map<String, Value>) {
+    const ACTIONS_PER_LINE: usize = 100;
+    if !tracing::enabled!(tracing::Level::INFO) {
+        return;
+    }
+    // What was deferred is counted; it is decided again by the next run.
+    let ended: Vec<&ActionLine> = report
+        .actions
+        .iter()
+        .filter(|line| line.outcome != ActionOutcome::Deferred)
+        .collect();
+    let mut fields = keys.clone();
+    for (n, lines) in ended.chunks(ACTIONS_PER_LINE).enumerate() {
+        let first = n * ACTIONS_PER_LINE + 1;
+        let last = first + lines.len() - 1;
+        let message = format!("actions {first} to {last} of {}", ended.len());
+        fields.insert("message".to_owned(), message.into());
+        logs::write_actions(&fields, lines);
+    }
 }
 
 #[expect(
@@ -305,18 +492,4 @@ fn remaining(deadline: SystemTime) -> Duration {
     deadline
         .duration_since(SystemTime::now())
         .unwrap_or_default()
-}
-
-/// JSON lines with a timestamp, as CloudWatch Logs Insights reads them.
-fn init_logs(level: Option<&str>) {
-    use tracing_subscriber::EnvFilter;
-    let filter = level.and_then(|level| EnvFilter::try_new(level.to_lowercase()).ok());
-    // A second subscriber, as in tests, is refused, and the first one serves.
-    let _ = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_span_list(false)
-        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new("info")))
-        .with_target(false)
-        .try_init();
 }

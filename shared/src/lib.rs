@@ -4,7 +4,8 @@
 //! ([`event`]) and a policy ([`policy`]) lead to an observation, a pure
 //! decision, guards ([`guard`]), an execution in lanes ([`run`]), and a report
 //! ([`report`]). [`lambda`] is the entry in AWS, the `steward` binary the entry
-//! by hand; both call [`run::run`].
+//! by hand; both call [`run::run`]. In AWS a run also leaves log lines
+//! ([`logs`]), metrics ([`metrics`]) and messages to people ([`notify`]).
 
 pub mod aws;
 mod digest;
@@ -14,9 +15,13 @@ pub mod event;
 pub mod guard;
 pub mod hold;
 pub mod lambda;
+pub mod logs;
+pub mod metrics;
+pub mod notify;
 pub mod permission;
 pub mod plan_file;
 pub mod policy;
 pub mod report;
 pub mod run;
 pub mod switches;
+pub mod tally;

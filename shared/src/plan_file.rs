@@ -227,6 +227,7 @@ pub(crate) fn reconcile<F: Function>(
                 unit: view.unit,
                 target: view.target,
                 since: None,
+                serves: false,
                 reason: None,
                 standing: Standing::Ended(Change::bare(action), outcome),
             }),

@@ -5,12 +5,15 @@
 //! is an error that names the key path, the value and what is allowed, and
 //! changes nothing.
 
+mod notify;
+
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use aws_config::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -18,6 +21,8 @@ use wildmatch::WildMatch;
 
 use crate::aws;
 use crate::digest::sha256_of;
+
+pub use self::notify::{MOST_MESSAGES, News, Notify};
 
 /// The largest policy that is read, in bytes. A Parameter Store value holds
 /// 8 KB at most; S3 has room for more.
@@ -31,6 +36,9 @@ pub trait Policy: Default + DeserializeOwned + Serialize + JsonSchema {
     /// Whether it names its targets; `"*"` is an explicit choice. Without,
     /// `apply` is refused.
     fn selects_targets(&self) -> bool;
+
+    /// What a run tells people: the section `notify`.
+    fn notify(&self) -> &Notify;
 }
 
 /// The JSON Schema of a policy document: the policy's own keys, and the
@@ -89,11 +97,37 @@ pub enum PolicyError {
     },
 }
 
+/// The text of a policy. It may come from an encrypted parameter and hold what
+/// nobody meant to print, so that its `Debug` shows nothing and there is no
+/// `Display`. What is said of it is said by [`PolicyError`], value by value.
+#[derive(Clone, Debug)]
+pub struct PolicyText(SecretString);
+
+impl PolicyText {
+    fn read(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<String> for PolicyText {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl PartialEq for PolicyText {
+    fn eq(&self, other: &Self) -> bool {
+        self.read() == other.read()
+    }
+}
+
+impl Eq for PolicyText {}
+
 /// Where a policy comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicySource {
     /// `STEWARD_POLICY`: the document itself.
-    Inline(String),
+    Inline(PolicyText),
     /// A file, by hand only.
     File(String),
     /// A Systems Manager parameter.
@@ -153,12 +187,12 @@ impl PolicySource {
         config: &SdkConfig,
     ) -> Result<PolicyDocument<P>, PolicyError> {
         match self.fetch(config).await? {
-            Some(text) => PolicyDocument::parse(&text, &self.to_string()),
+            Some(text) => PolicyDocument::parse(text.read(), &self.to_string()),
             None => Ok(PolicyDocument::defaults()),
         }
     }
 
-    async fn fetch(&self, config: &SdkConfig) -> Result<Option<String>, PolicyError> {
+    async fn fetch(&self, config: &SdkConfig) -> Result<Option<PolicyText>, PolicyError> {
         let unreadable = |problem: String| PolicyError::Unreadable {
             origin: self.to_string(),
             problem,
@@ -168,7 +202,8 @@ impl PolicySource {
             Self::Inline(text) => text.clone(),
             Self::File(path) => tokio::fs::read_to_string(path)
                 .await
-                .map_err(|error| unreadable(error.to_string()))?,
+                .map_err(|error| unreadable(error.to_string()))?
+                .into(),
             Self::Ssm(name) => aws_sdk_ssm::Client::new(config)
                 .get_parameter()
                 .name(name)
@@ -178,7 +213,8 @@ impl PolicySource {
                 .map_err(|error| unreadable(format!("ssm:GetParameter: {}", aws::explain(&error))))?
                 .parameter
                 .and_then(|parameter| parameter.value)
-                .ok_or_else(|| unreadable("the parameter has no value".to_owned()))?,
+                .ok_or_else(|| unreadable("the parameter has no value".to_owned()))?
+                .into(),
             Self::S3 { bucket, key } => {
                 let object = aws_sdk_s3::Client::new(config)
                     .get_object()
@@ -201,10 +237,12 @@ impl PolicySource {
                     .await
                     .map_err(|error| unreadable(aws::chain(&error)))?
                     .into_bytes();
-                String::from_utf8(bytes.into()).map_err(|error| unreadable(error.to_string()))?
+                String::from_utf8(bytes.into())
+                    .map_err(|error| unreadable(error.to_string()))?
+                    .into()
             }
         };
-        if text.len() > MAX_BYTES {
+        if text.read().len() > MAX_BYTES {
             return Err(unreadable(format!("larger than {MAX_BYTES} bytes")));
         }
         Ok(Some(text))

@@ -52,6 +52,21 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// The word of the report.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Applied => "applied",
+            Self::NothingToDo => "nothing_to_do",
+            Self::Refused => "refused",
+            Self::Partial => "partial",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// How one action ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -90,6 +105,27 @@ pub struct Summary {
     pub skipped: usize,
     /// Of these, failed.
     pub failed: usize,
+}
+
+impl Summary {
+    /// Counts one observed thing.
+    pub(crate) fn count<A>(&mut self, standing: &Standing<A>) {
+        self.observed += 1;
+        match standing {
+            Standing::Kept => self.kept += 1,
+            Standing::Deferred | Standing::Held(..) => self.deferred += 1,
+            Standing::Wanted(_) => self.planned += 1,
+            Standing::Ended(_, outcome) => {
+                self.planned += 1;
+                match outcome {
+                    Outcome::Done => self.done += 1,
+                    Outcome::AlreadyDone => self.already_done += 1,
+                    Outcome::Skipped(_) => self.skipped += 1,
+                    Outcome::Failed(_) => self.failed += 1,
+                }
+            }
+        }
+    }
 }
 
 /// One wanted change.
@@ -228,12 +264,9 @@ impl Report {
     /// Writes down what became of every entry, and what that adds up to.
     pub(crate) fn tell<F: Function>(&mut self, entries: &Entries<F>) -> Status {
         let mut kept: BTreeMap<&'static str, KeptLine> = BTreeMap::new();
-        self.summary = Summary {
-            observed: entries.len(),
-            ..Summary::default()
-        };
-        let sums = &mut self.summary;
+        self.summary = Summary::default();
         for entry in entries {
+            self.summary.count(&entry.standing);
             let code = entry
                 .reason
                 .as_ref()
@@ -241,7 +274,6 @@ impl Report {
             let because = entry.reason.as_ref().map(ToString::to_string);
             let (outcome, error, change) = match &entry.standing {
                 Standing::Kept => {
-                    sums.kept += 1;
                     let line = kept.entry(code).or_insert_with(|| KeptLine {
                         reason: code.to_owned(),
                         count: 0,
@@ -256,37 +288,17 @@ impl Report {
                     }
                     continue;
                 }
-                Standing::Deferred => {
-                    sums.deferred += 1;
-                    (ActionOutcome::Deferred, because.clone(), None)
-                }
+                Standing::Deferred => (ActionOutcome::Deferred, because.clone(), None),
                 Standing::Held(change, held) => {
-                    sums.deferred += 1;
                     (ActionOutcome::Deferred, Some(held.sentence()), Some(change))
                 }
-                Standing::Wanted(change) => {
-                    sums.planned += 1;
-                    (ActionOutcome::Planned, None, Some(change))
-                }
+                Standing::Wanted(change) => (ActionOutcome::Planned, None, Some(change)),
                 Standing::Ended(change, outcome) => {
-                    sums.planned += 1;
                     let (outcome, error) = match outcome {
-                        Outcome::Done => {
-                            sums.done += 1;
-                            (ActionOutcome::Done, None)
-                        }
-                        Outcome::AlreadyDone => {
-                            sums.already_done += 1;
-                            (ActionOutcome::AlreadyDone, None)
-                        }
-                        Outcome::Skipped(why) => {
-                            sums.skipped += 1;
-                            (ActionOutcome::Skipped, Some(why.clone()))
-                        }
-                        Outcome::Failed(error) => {
-                            sums.failed += 1;
-                            (ActionOutcome::Failed, Some(error.clone()))
-                        }
+                        Outcome::Done => (ActionOutcome::Done, None),
+                        Outcome::AlreadyDone => (ActionOutcome::AlreadyDone, None),
+                        Outcome::Skipped(why) => (ActionOutcome::Skipped, Some(why.clone())),
+                        Outcome::Failed(error) => (ActionOutcome::Failed, Some(error.clone())),
                     };
                     (outcome, error, Some(change))
                 }
@@ -357,8 +369,9 @@ impl Report {
         let sums = &self.summary;
         tracing::info!(
             run.id = %self.run_id,
-            run.status = ?status,
-            run.mode = ?self.mode,
+            run.operation = self.operation,
+            run.status = status.as_str(),
+            run.mode = self.mode.as_str(),
             run.observed = sums.observed,
             run.kept = sums.kept,
             run.deferred = sums.deferred,
@@ -371,9 +384,10 @@ impl Report {
             run.gaps = self.gaps.len(),
             plan.digest = %self.plan_digest,
             policy.digest = %self.policy_digest,
-            "{} {}: {status:?}, {} observed, {} kept, {} deferred, {} planned, {} done, {} failed",
+            "{} {}: {}, {} observed, {} kept, {} deferred, {} planned, {} done, {} failed",
             self.function,
             self.operation,
+            status.as_str(),
             sums.observed,
             sums.kept,
             sums.deferred,

@@ -18,6 +18,7 @@ use crate::plan_file::{self, PlanFile};
 use crate::policy::PolicyDocument;
 use crate::report::{Refusal, Report, Status, Summary};
 use crate::switches::{Position, Switches};
+use crate::tally::{self, UnitTally};
 
 /// How many lanes run side by side.
 pub const LANES_AT_ONCE: usize = 8;
@@ -62,6 +63,8 @@ pub struct Request<F: Function> {
 pub struct Run<F: Function> {
     /// The whole report; [`Report::bounded`] is for the outside.
     pub report: Report,
+    /// What it comes to in each unit, by name.
+    pub units: Vec<UnitTally>,
     /// The actions that stand after the guards.
     pub planned: Vec<F::Action>,
     /// The actions for a plan file: these, and those that only a limit holds
@@ -110,6 +113,7 @@ pub async fn run<F: Function>(
     let mut report = begin::<F>(context, policy, &request, mode);
     let ended = |report: Report| Run {
         report,
+        units: vec![],
         planned: vec![],
         for_review: vec![],
         scope: request.scope.clone(),
@@ -177,6 +181,7 @@ pub async fn run<F: Function>(
     }
     let status = report.tell::<F>(&entries);
     Run {
+        units: tally::by_unit::<F>(&entries, &report.refusals, &seen.gaps),
         report: report.finish(context.clock.now(), status),
         planned,
         for_review,
@@ -575,10 +580,10 @@ fn log_change<F: Function>(entries: &Entries<F>, n: usize, outcome: &Outcome) {
             tracing::info!(action.kind = kind, action.resource = %resource, action.reason = reason, "{kind} {resource}: was so already");
         }
         Outcome::Skipped(why) => {
-            tracing::warn!(action.kind = kind, action.resource = %resource, action.reason = reason, why, "{kind} {resource}: skipped");
+            tracing::warn!(action.kind = kind, action.resource = %resource, action.reason = reason, action.error = why, "{kind} {resource}: skipped");
         }
         Outcome::Failed(error) => {
-            tracing::error!(action.kind = kind, action.resource = %resource, action.reason = reason, error, "{kind} {resource}: failed");
+            tracing::error!(action.kind = kind, action.resource = %resource, action.reason = reason, action.error = error, "{kind} {resource}: failed");
         }
     }
 }

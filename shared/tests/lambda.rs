@@ -18,19 +18,25 @@ use steward::engine::{
 };
 use steward::event::Event;
 use steward::lambda::{Environment, EnvironmentError, InvocationError, request};
-use steward::policy::{Policy, PolicyError, PolicySource, Problems};
+use steward::policy::{Notify, Policy, PolicyError, PolicySource, Problems};
 use steward::run::Request;
 
 // ---- a function that only wakes up --------------------------------------------
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
-struct Nothing {}
+struct Nothing {
+    notify: Notify,
+}
 
 impl Policy for Nothing {
     fn check(&self, _: &mut Problems) {}
 
     fn selects_targets(&self) -> bool {
         false
+    }
+
+    fn notify(&self) -> &Notify {
+        &self.notify
     }
 }
 
@@ -364,7 +370,7 @@ fn environment(variables: &Variables) -> Result<Environment, EnvironmentError> {
 #[test]
 fn the_environment_sets_leash_and_policy() {
     let ssm = || PolicySource::Ssm("/p".to_owned());
-    let inline = || PolicySource::Inline("version: 1".to_owned());
+    let inline = || PolicySource::Inline("version: 1".to_owned().into());
     let table: [(&Variables, Mode, PolicySource); 9] = [
         (&[], Mode::Plan, PolicySource::Defaults),
         (
@@ -400,15 +406,61 @@ fn the_environment_sets_leash_and_policy() {
         let leash = Leash(mode);
         assert_eq!(
             environment(variables).unwrap(),
-            Environment { leash, policy },
+            Environment {
+                leash,
+                policy,
+                notify_topic: None
+            },
             "{variables:?}"
         );
     }
 }
 
 #[test]
+fn the_topic_is_an_arn_in_any_partition() {
+    for arn in [
+        "arn:aws:sns:eu-west-1:123456789012:steward",
+        " arn:aws-cn:sns:cn-north-1:123456789012:team_Steward-1 ",
+    ] {
+        let read = environment(&[("STEWARD_NOTIFY_TOPIC", arn)]).unwrap();
+        assert_eq!(read.notify_topic.unwrap().to_string(), arn.trim());
+    }
+    let unset = environment(&[("STEWARD_NOTIFY_TOPIC", "")]).unwrap();
+    assert_eq!(unset.notify_topic, None);
+}
+
+#[test]
+fn no_debug_shows_a_policy() {
+    let read = environment(&[("STEWARD_POLICY", "version: 1 # hunter2")]).unwrap();
+    assert!(!format!("{read:?} {read:#?}").contains("hunter2"));
+}
+
+#[test]
 fn a_wrong_environment_names_the_variable_the_value_and_what_is_allowed() {
-    let table: [(&Variables, &[&str]); 5] = [
+    let topic = "arn:aws:sns:eu-west-1:123456789012:steward";
+    let table: [(&Variables, &[&str]); 8] = [
+        (
+            &[("STEWARD_NOTIFY_TOPIC", "steward")],
+            &["STEWARD_NOTIFY_TOPIC", "\"steward\"", topic],
+        ),
+        (
+            &[(
+                "STEWARD_NOTIFY_TOPIC",
+                "arn:aws:sns:eu-west-1:123456789012:steward.fifo",
+            )],
+            &[
+                "STEWARD_NOTIFY_TOPIC",
+                "steward.fifo",
+                "a standard SNS topic",
+            ],
+        ),
+        (
+            &[(
+                "STEWARD_NOTIFY_TOPIC",
+                "arn:aws:sqs:eu-west-1:123456789012:steward",
+            )],
+            &["STEWARD_NOTIFY_TOPIC", "arn:aws:sqs", topic],
+        ),
         (
             &[("STEWARD_MODE", "Apply")],
             &["STEWARD_MODE", "\"Apply\"", "plan, apply"],

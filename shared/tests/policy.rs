@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use steward::policy::{
-    MAX_BYTES, Period, Policy, PolicyDocument, PolicyError, PolicySource, Problems, Selection,
+    MAX_BYTES, Notify, Period, Policy, PolicyDocument, PolicyError, PolicySource, Problems,
+    Selection,
 };
 
 use canned::{Answer, Canned};
@@ -24,6 +25,7 @@ struct Pruning {
     overrides: BTreeMap<String, Retention>,
     max_actions: Option<u32>,
     dry: bool,
+    notify: Notify,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -59,6 +61,10 @@ impl Policy for Pruning {
 
     fn selects_targets(&self) -> bool {
         self.repositories.is_some()
+    }
+
+    fn notify(&self) -> &Notify {
+        &self.notify
     }
 }
 
@@ -653,7 +659,7 @@ async fn a_policy_that_cannot_be_read_is_told_from_one_that_is_wrong() {
 #[tokio::test]
 async fn inline_files_and_defaults_ask_aws_nothing() {
     let canned = Canned::by(|_, _| Answer::Never);
-    let inline = PolicySource::Inline("version: 1\nmax_actions: 7".to_owned());
+    let inline = PolicySource::Inline("version: 1\nmax_actions: 7".to_owned().into());
     assert_eq!(
         load(&inline, &canned).await.unwrap().policy().max_actions,
         Some(7)

@@ -1,5 +1,5 @@
-//! Deletes one batch of images of one repository. The only file that changes
-//! AWS.
+//! Deletes or archives one batch of images of one repository. The only file that
+//! changes AWS.
 //!
 //! Just before, it reads again whether the repository is on hold, whether the
 //! images still have the tags they had, and who uses what; whatever has changed
@@ -9,71 +9,99 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
+use aws_sdk_ecr::types::{
+    ImageFailure, ImageFailureCode, ImageIdentifier, ImageStatus, TargetStorageClass,
+};
+use futures::{StreamExt, stream};
 use steward::aws;
 use steward::engine::{Act, Outcome};
 use tokio::time::Instant;
 
 use crate::ImagePruning;
-use crate::action::{Action, DeleteImage};
+use crate::action::{Action, Removal};
 use crate::graph::{Graph, protected};
 use crate::in_use::Reading;
-use crate::observe::{HoldError, Registry, is_archived};
+use crate::observe::{AT_ONCE, HoldError, Registry, storage_of};
 use crate::policy::PruningPolicy;
-use crate::world::{Digest, Repository, Use};
+use crate::world::{Digest, Repository, Storage, Use};
 
-/// An image just before it is deleted.
+/// An image just before it is removed.
 enum Present {
-    Here { tags: Vec<String>, archived: bool },
+    Here { tags: Vec<String>, storage: Storage },
     Gone,
 }
 
-/// How long a reading of users serves the check before deleting.
+/// How long a reading of users serves the check before acting.
 const RECHECK_AFTER: Duration = Duration::from_secs(20);
 
 impl Act<ImagePruning> for Registry {
     async fn act(&self, policy: &PruningPolicy, batch: &[Action]) -> Vec<Outcome> {
-        let images: Vec<&DeleteImage> = batch
-            .iter()
-            .map(|Action::DeleteImage(image)| image)
-            .collect();
-        let Some(first) = images.first() else {
+        let Some(first) = batch.first() else {
             return vec![];
         };
-        match self.recheck(policy, &first.repository, &images).await {
-            Ok(mut outcomes) => {
-                let going: Vec<&DeleteImage> = images
-                    .iter()
-                    .copied()
-                    .filter(|image| !outcomes.contains_key(&image.digest))
-                    .collect();
-                if !going.is_empty() {
-                    outcomes.extend(self.delete(&first.repository, &going).await);
-                }
-                let missing = || Outcome::Failed("ECR gave no answer for it".to_owned());
-                images
-                    .iter()
-                    .map(|image| outcomes.remove(&image.digest).unwrap_or_else(missing))
-                    .collect()
+        let name = &first.removal().repository;
+        let mut outcomes = match self.recheck(policy, name, batch).await {
+            Ok(outcomes) => outcomes,
+            Err(Halt::RepositoryGone) => return batch.iter().map(if_gone).collect(),
+            Err(Halt::Batch(outcome)) => return vec![outcome; batch.len()],
+        };
+        let (mut to_delete, mut to_archive) = (Vec::new(), Vec::new());
+        for action in batch {
+            match action {
+                _ if outcomes.contains_key(&action.removal().digest) => {}
+                Action::DeleteImage(removal) => to_delete.push(removal),
+                Action::ArchiveImage(removal) => to_archive.push(removal),
             }
-            Err(outcome) => vec![outcome; images.len()],
+        }
+        if !to_delete.is_empty() {
+            outcomes.extend(self.delete(name, &to_delete).await);
+        }
+        let archived: Vec<(Digest, Outcome)> = stream::iter(to_archive)
+            .map(|removal| self.archive(removal))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        outcomes.extend(archived);
+        let missing = || Outcome::Failed("ECR gave no answer for it".to_owned());
+        batch
+            .iter()
+            .map(|action| outcomes.remove(&action.removal().digest))
+            .map(|outcome| outcome.unwrap_or_else(missing))
+            .collect()
+    }
+}
+
+/// What stops a whole batch.
+enum Halt {
+    /// There is no such repository any more.
+    RepositoryGone,
+    /// For every one of it the same.
+    Batch(Outcome),
+}
+
+/// What an action comes to when its image is gone. That is what a deletion
+/// wants; who looks for an archived image does not.
+fn if_gone(action: &Action) -> Outcome {
+    match action {
+        Action::DeleteImage(_) => Outcome::AlreadyDone,
+        Action::ArchiveImage(_) => {
+            Outcome::Skipped("it is gone, so that nothing can be archived".to_owned())
         }
     }
 }
 
 impl Registry {
-    /// What must not be deleted after all, and why. `Err` is for the whole
-    /// batch.
+    /// What must not be removed after all, and why.
     async fn recheck(
         &self,
         policy: &PruningPolicy,
         name: &str,
-        images: &[&DeleteImage],
-    ) -> Result<BTreeMap<Digest, Outcome>, Outcome> {
+        batch: &[Action],
+    ) -> Result<BTreeMap<Digest, Outcome>, Halt> {
         let failed = |why: String| {
-            Outcome::Failed(format!(
-                "the check before deleting failed, nothing was deleted: {why}"
-            ))
+            Halt::Batch(Outcome::Failed(format!(
+                "the check before acting failed, nothing was done: {why}"
+            )))
         };
         let (arn, repository, account, region) = {
             let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,17 +117,17 @@ impl Registry {
         };
         let (hold, present, users) = futures::join!(
             self.hold_of(&arn),
-            self.present(name, images),
+            self.present(name, batch),
             self.users_now(policy),
         );
         match hold {
             Ok(None) => {}
             Ok(Some(hold)) => {
-                return Err(Outcome::Skipped(format!(
+                return Err(Halt::Batch(Outcome::Skipped(format!(
                     "repository {name} is now on hold by {hold}"
-                )));
+                ))));
             }
-            Err(HoldError::Gone) => return Err(Outcome::AlreadyDone),
+            Err(HoldError::Gone) => return Err(Halt::RepositoryGone),
             Err(HoldError::Unreadable(why)) => {
                 return Err(failed(format!("ecr:ListTagsForResource: {why}")));
             }
@@ -114,7 +142,7 @@ impl Registry {
             return Err(failed(gap.read.clone()));
         }
         let present = present.map_err(failed)?;
-        Ok(changed(name, &repository, images, &present, &uses))
+        Ok(changed(name, &repository, batch, &present, &uses))
     }
 
     /// Who uses what, read again since the observation. Lanes that check at
@@ -139,12 +167,15 @@ impl Registry {
     async fn present(
         &self,
         name: &str,
-        images: &[&DeleteImage],
+        batch: &[Action],
     ) -> Result<BTreeMap<Digest, Present>, String> {
         let mut found = BTreeMap::new();
         // DescribeImages fails as a whole when one image is missing, and names
         // it; the others are asked for again.
-        let mut asked: Vec<&Digest> = images.iter().map(|image| &image.digest).collect();
+        let mut asked: Vec<&Digest> = batch
+            .iter()
+            .map(|action| &action.removal().digest)
+            .collect();
         while !asked.is_empty() {
             let answer = self
                 .ecr
@@ -156,11 +187,11 @@ impl Registry {
             match answer {
                 Ok(answer) => {
                     for detail in answer.image_details.unwrap_or_default() {
-                        let archived = is_archived(&detail);
+                        let storage = storage_of(&detail);
                         let mut tags = detail.image_tags.unwrap_or_default();
                         tags.sort();
                         if let Some(digest) = detail.image_digest {
-                            found.insert(Digest::new(digest), Present::Here { tags, archived });
+                            found.insert(Digest::new(digest), Present::Here { tags, storage });
                         }
                     }
                     break;
@@ -186,7 +217,7 @@ impl Registry {
         Ok(found)
     }
 
-    async fn delete(&self, name: &str, images: &[&DeleteImage]) -> BTreeMap<Digest, Outcome> {
+    async fn delete(&self, name: &str, images: &[&Removal]) -> BTreeMap<Digest, Outcome> {
         let ids = images.iter().map(|image| id_of(&image.digest)).collect();
         let answer = self
             .ecr
@@ -226,6 +257,56 @@ impl Registry {
         }
         outcomes
     }
+
+    /// Moves one image to the archive; there is no call for several.
+    async fn archive(&self, removal: &Removal) -> (Digest, Outcome) {
+        let digest = removal.digest.clone();
+        let request = self
+            .ecr
+            .update_image_storage_class()
+            .repository_name(&removal.repository)
+            .image_id(id_of(&digest))
+            .target_storage_class(TargetStorageClass::Archive);
+        let answer = self.pace.call(request.send()).await;
+        let failed = |why: String| Outcome::Failed(format!("ecr:UpdateImageStorageClass: {why}"));
+        let outcome = match answer {
+            Ok(answer) => match answer.image_status {
+                Some(ImageStatus::Archived) => Outcome::Done,
+                status => failed(format!(
+                    "the image is {} afterwards",
+                    status.as_ref().map_or("in no state", ImageStatus::as_str)
+                )),
+            },
+            Err(error) => match aws::code(&error) {
+                Some("ImageNotFoundException" | "RepositoryNotFoundException") => {
+                    if_gone(&Action::ArchiveImage(removal.clone()))
+                }
+                // Also of one that has been archived already: by somebody else,
+                // or by a call whose answer was lost.
+                Some("ImageStorageClassUpdateNotSupportedException") => {
+                    match self.is_archived_now(removal).await {
+                        Ok(true) => Outcome::AlreadyDone,
+                        Ok(false) => failed(aws::explain(&error)),
+                        Err(why) => failed(format!("{}; {why}", aws::explain(&error))),
+                    }
+                }
+                _ => failed(aws::explain(&error)),
+            },
+        };
+        (digest, outcome)
+    }
+
+    async fn is_archived_now(&self, removal: &Removal) -> Result<bool, String> {
+        let action = Action::ArchiveImage(removal.clone());
+        let present = self.present(&removal.repository, &[action]).await?;
+        Ok(matches!(
+            present.get(&removal.digest),
+            Some(Present::Here {
+                storage: Storage::Archived { .. },
+                ..
+            })
+        ))
+    }
 }
 
 fn id_of(digest: &Digest) -> ImageIdentifier {
@@ -249,46 +330,72 @@ fn outcome_of(failure: &ImageFailure) -> Outcome {
     }
 }
 
-/// What of the batch is gone, has other tags, or has come into use.
+/// What of the batch is gone, is in another state, has other tags, or has come
+/// into use.
 fn changed(
     name: &str,
     repository: &Repository,
-    images: &[&DeleteImage],
+    batch: &[Action],
     present: &BTreeMap<Digest, Present>,
     uses: &BTreeSet<Use>,
 ) -> BTreeMap<Digest, Outcome> {
     let mut outcomes = BTreeMap::new();
-    for image in images {
-        let outcome = match present.get(&image.digest) {
-            Some(Present::Gone) => Some(Outcome::AlreadyDone),
+    for action in batch {
+        let removal = action.removal();
+        let outcome = match present.get(&removal.digest) {
+            // Without a filter DescribeImages leaves archived images out (Amazon
+            // ECR API Reference, `DescribeImagesFilter`), and it is not
+            // documented whether also when they are asked for by id: the
+            // deletion itself will tell whether it is gone.
+            Some(Present::Gone) if removal.archived_at.is_some() => None,
+            Some(Present::Gone) => Some(if_gone(action)),
             // What is gone is an error that names it, never silence.
             None => Some(Outcome::Failed(
-                "the check before deleting says nothing about it".to_owned(),
+                "the check before acting says nothing about it".to_owned(),
             )),
-            Some(Present::Here { archived: true, .. }) => {
-                Some(Outcome::Skipped("it has been archived since".to_owned()))
+            Some(Present::Here { tags, storage }) => {
+                moved(action, *storage).or_else(|| retagged(removal, tags))
             }
-            Some(Present::Here { tags, .. }) if *tags != image.tags => {
-                Some(Outcome::Skipped(format!(
-                    "its tags have changed from [{}] to [{}]",
-                    image.tags.join(", "),
-                    tags.join(", ")
-                )))
-            }
-            Some(_) => None,
         };
         if let Some(outcome) = outcome {
-            outcomes.insert(image.digest.clone(), outcome);
+            outcomes.insert(removal.digest.clone(), outcome);
         }
     }
     let uses: Vec<&Use> = uses.iter().filter(|used| used.repository == name).collect();
     let protected = protected(repository, &Graph::of(repository), &uses);
-    for image in images {
-        if let Some(reason) = protected.get(&image.digest) {
+    for action in batch {
+        let digest = &action.removal().digest;
+        if let Some(reason) = protected.get(digest) {
             outcomes
-                .entry(image.digest.clone())
+                .entry(digest.clone())
                 .or_insert_with(|| Outcome::Skipped(format!("has come into use: {reason}")));
         }
     }
     outcomes
+}
+
+/// What it comes to that an image has another storage class than it had.
+fn moved(action: &Action, storage: Storage) -> Option<Outcome> {
+    let skipped = |why: &str| Some(Outcome::Skipped(why.to_owned()));
+    match (action.removal().archived_at, storage) {
+        (None, Storage::Standard) => None,
+        (Some(then), Storage::Archived { since: Some(since) }) if then == since => None,
+        (None, Storage::Archived { .. }) => match action {
+            Action::ArchiveImage(_) => Some(Outcome::AlreadyDone),
+            Action::DeleteImage(_) => skipped("it has been archived since"),
+        },
+        (Some(_), Storage::Archived { .. }) => skipped("it has been restored and archived since"),
+        (Some(_), Storage::Standard) => skipped("it has been restored since"),
+        (_, Storage::Moving) => skipped("it is being restored"),
+    }
+}
+
+fn retagged(removal: &Removal, tags: &[String]) -> Option<Outcome> {
+    (tags != removal.tags).then(|| {
+        Outcome::Skipped(format!(
+            "its tags have changed from [{}] to [{}]",
+            removal.tags.join(", "),
+            tags.join(", ")
+        ))
+    })
 }

@@ -2,238 +2,20 @@
 //! environment, no network, no log, no SDK types.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::fmt;
 
 use jiff::Timestamp;
 use steward::engine::{After, Change, Decision, Effect, Gap, Item, Plan, Seen};
-use steward::hold::Hold;
+use steward::policy::Period;
 
-use crate::action::{Action, DeleteImage, target};
+use crate::action::{Action, Removal, target};
+use crate::archive::ClosedIndexes;
 use crate::graph::{Graph, protected};
-use crate::policy::{NEVER_SOONER_THAN, PruningPolicy, Retention};
-use crate::world::{Digest, Image, Repository, Use, User, World};
+use crate::policy::{NEVER_SOONER_THAN, PruningPolicy, RemoveBy, Retention};
+use crate::reason::Reason;
+use crate::world::{Digest, Image, Outsider, Repository, Storage, Use, World};
 
 #[cfg(test)]
 mod tests;
-
-/// Why an image stays, waits or goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Stays: the repository is on hold.
-    Held(Hold),
-    /// Stays: somebody uses it.
-    InUse(User),
-    /// Stays: somebody uses an image whose digest is not known any more, and it
-    /// could be this one.
-    MayBeDeployed(User),
-    /// Stays: an index whose child is in use, or the subject of one.
-    HoldsUsed {
-        /// What is in use.
-        part: Digest,
-    },
-    /// Stays: a child of an index that stays.
-    ChildOfKept {
-        /// The index.
-        index: Digest,
-    },
-    /// Stays: a signature, attestation or SBOM of an image that stays.
-    RefersToKept {
-        /// The image.
-        subject: Digest,
-    },
-    /// Stays: a signature, attestation or SBOM whose image is, or may be, in
-    /// another repository.
-    SubjectElsewhere {
-        /// The image.
-        subject: Digest,
-    },
-    /// Stays: untagged, and an archived index, which cannot be read, may list
-    /// it.
-    MayBePartOfArchived {
-        /// The index.
-        index: Digest,
-    },
-    /// Stays: archived on purpose; what becomes of it is not ours to say.
-    Archived,
-    /// Stays: ECR does not say when it was pushed.
-    PushTimeUnknown,
-    /// Stays: pushed less than a day ago, whatever the policy says.
-    JustPushed,
-    /// Stays: it has a tag that the policy keeps.
-    TagKept {
-        /// The tag.
-        tag: String,
-    },
-    /// Stays: among the newest tagged images.
-    Newest {
-        /// How many of them are kept.
-        keep_newest: u32,
-    },
-    /// Stays: the newest of a repository in which nothing has a tag, because a
-    /// repository is never emptied.
-    LastImage,
-    /// Stays: pushed within the time that the policy keeps.
-    Young {
-        /// How long, as the policy writes it.
-        keep_younger_than: String,
-    },
-    /// Stays: untagged, and not for long enough.
-    UntaggedYoung {
-        /// How long, as the policy writes it.
-        remove_untagged_after: String,
-    },
-    /// Waits: a read failed that could have shown that it is in use.
-    Unseen {
-        /// The read.
-        read: String,
-    },
-    /// Goes: tagged, old, and not among the newest.
-    Superseded {
-        /// How many newer ones are kept.
-        keep_newest: u32,
-        /// The time after which tagged images go.
-        keep_younger_than: String,
-    },
-    /// Goes: untagged for long enough.
-    Untagged {
-        /// The time after which untagged images go.
-        remove_untagged_after: String,
-    },
-    /// Goes: with the index that lists it.
-    ChildOfDeleted {
-        /// The index.
-        index: Digest,
-    },
-    /// Goes: with the image that it is about.
-    RefersToDeleted {
-        /// The image.
-        subject: Digest,
-    },
-}
-
-impl steward::engine::Reason for Reason {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Held(_) => "held",
-            Self::InUse(user) => user.kind.code(),
-            Self::MayBeDeployed(_) => "may_be_deployed",
-            Self::HoldsUsed { .. } => "holds_used_image",
-            Self::ChildOfKept { .. } => "child_of_kept_index",
-            Self::RefersToKept { .. } => "refers_to_kept_image",
-            Self::SubjectElsewhere { .. } => "subject_elsewhere",
-            Self::MayBePartOfArchived { .. } => "may_be_part_of_archived",
-            Self::Archived => "archived",
-            Self::PushTimeUnknown => "push_time_unknown",
-            Self::JustPushed => "just_pushed",
-            Self::TagKept { .. } => "tag_kept",
-            Self::Newest { .. } => "newest",
-            Self::LastImage => "last_image",
-            Self::Young { .. } => "young",
-            Self::UntaggedYoung { .. } => "untagged_young",
-            Self::Unseen { .. } => "unseen",
-            Self::Superseded { .. } => "superseded",
-            Self::Untagged { .. } => "untagged",
-            Self::ChildOfDeleted { .. } => "child_of_deleted_index",
-            Self::RefersToDeleted { .. } => "refers_to_deleted_image",
-        }
-    }
-}
-
-/// Every reason code, for the contract section of the README.
-pub const REASON_CODES: &[&str] = &[
-    "held",
-    "in_use_by_task",
-    "in_use_by_stopped_task",
-    "in_use_by_deployment",
-    "rollback_target",
-    "in_use_by_task_set",
-    "in_use_by_daemon",
-    "started_by_rule",
-    "started_by_schedule",
-    "in_task_definition",
-    "in_use_by_lambda_function",
-    "named_by_restore_point",
-    "named_by_recipe",
-    "referenced_by_policy",
-    "may_be_deployed",
-    "holds_used_image",
-    "child_of_kept_index",
-    "refers_to_kept_image",
-    "subject_elsewhere",
-    "may_be_part_of_archived",
-    "archived",
-    "push_time_unknown",
-    "just_pushed",
-    "tag_kept",
-    "newest",
-    "last_image",
-    "young",
-    "untagged_young",
-    "unseen",
-    "superseded",
-    "untagged",
-    "child_of_deleted_index",
-    "refers_to_deleted_image",
-];
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Held(hold) => write!(f, "its repository is on hold by {hold}"),
-            Self::InUse(user) => write!(f, "{user}"),
-            Self::MayBeDeployed(user) => write!(
-                f,
-                "may be what is {user}, whose digest is not recorded any more"
-            ),
-            Self::HoldsUsed { part } => write!(f, "{part}, which is in use, is part of it"),
-            Self::ChildOfKept { index } => write!(f, "part of index {index}, which stays"),
-            Self::RefersToKept { subject } => write!(f, "about {subject}, which stays"),
-            Self::SubjectElsewhere { subject } => {
-                write!(
-                    f,
-                    "about {subject}, which is or may be in another repository"
-                )
-            }
-            Self::MayBePartOfArchived { index } => {
-                write!(f, "untagged, and may be part of archived index {index}")
-            }
-            Self::Archived => f.write_str("in the archive storage class"),
-            Self::PushTimeUnknown => f.write_str("ECR does not say when it was pushed"),
-            Self::JustPushed => {
-                write!(
-                    f,
-                    "pushed less than {NEVER_SOONER_THAN} ago, which no policy can change"
-                )
-            }
-            Self::TagKept { tag } => write!(f, "the policy keeps tag {tag}"),
-            Self::Newest { keep_newest } => write!(f, "among the newest {keep_newest} tagged"),
-            Self::LastImage => f.write_str("the newest of a repository in which nothing is tagged"),
-            Self::Young { keep_younger_than } => {
-                write!(f, "tagged and pushed within {keep_younger_than}")
-            }
-            Self::UntaggedYoung {
-                remove_untagged_after,
-            } => {
-                write!(f, "untagged, but pushed within {remove_untagged_after}")
-            }
-            Self::Unseen { read } => write!(f, "may be in use, because this failed: {read}"),
-            Self::Superseded {
-                keep_newest,
-                keep_younger_than,
-            } => write!(
-                f,
-                "unused, older than {keep_younger_than} and not among the newest {keep_newest}"
-            ),
-            Self::Untagged {
-                remove_untagged_after,
-            } => {
-                write!(f, "unused, untagged and older than {remove_untagged_after}")
-            }
-            Self::ChildOfDeleted { index } => write!(f, "part of index {index}, which goes"),
-            Self::RefersToDeleted { subject } => write!(f, "about {subject}, which goes"),
-        }
-    }
-}
 
 /// The whole plan: every image of every selected repository in exactly one of
 /// keep, act, defer.
@@ -275,6 +57,7 @@ enum Verdict {
 
 /// What is in the registry beyond one repository.
 struct Registry<'a> {
+    account: &'a str,
     attached: HashSet<&'a Digest>,
     more_repositories: bool,
 }
@@ -288,6 +71,7 @@ impl<'a> Registry<'a> {
             .flat_map(|(_, image)| image.attached_by_tag())
             .collect();
         Self {
+            account: &world.account,
             attached: images()
                 .map(|(digest, _)| digest)
                 .filter(|digest| wanted.contains(digest))
@@ -323,22 +107,20 @@ fn judge<'a>(
     let last = (newest.is_empty() && protected.is_empty())
         .then(|| newest_of_all(repository, &graph))
         .flatten();
-    let unreadable = repository
-        .images
-        .iter()
-        .find(|(_, image)| image.archived && image.index)
-        .map(|(digest, _)| digest);
-    let court = Court {
+    let mut court = Court {
         repository,
         registry,
-        unreadable,
+        closed: ClosedIndexes::default(),
         retention,
+        outsider: policy.unnamed_outsider(registry.account, repository),
+        keep_pulled_within: policy.in_use.keep_pulled_within,
         protected,
         newest,
         last,
         graph,
         now,
     };
+    court.find_closed_indexes();
     let mut verdicts = court.verdicts();
     for (digest, image) in &repository.images {
         let verdict = match (&repository.hold, verdicts.remove(digest)) {
@@ -364,19 +146,7 @@ fn judge<'a>(
                 },
                 None,
             ) => {
-                let change = Change {
-                    lane: name.to_owned(),
-                    pass,
-                    after: After::Targets(after.iter().map(|d| target(name, d)).collect()),
-                    effect: Effect::Destroy,
-                    action: Action::DeleteImage(DeleteImage {
-                        repository: name.to_owned(),
-                        digest: digest.clone(),
-                        tags: image.tags.clone(),
-                        pushed_at: image.pushed_at,
-                        size_bytes: image.size_bytes,
-                    }),
-                };
+                let change = court.change(name, digest, image, pass, &after);
                 (reason, Decision::Act(change), since)
             }
         };
@@ -384,6 +154,7 @@ fn judge<'a>(
             unit: name.to_owned(),
             target: target(name, digest),
             since,
+            serves: image.can_be_pulled(),
             reason,
             decision,
         });
@@ -401,7 +172,7 @@ fn newest_named<'a>(
         .images
         .iter()
         .filter(|(digest, image)| {
-            image.named() && !image.archived && !graph.parents.contains_key(digest)
+            image.named() && image.can_be_pulled() && !graph.parents.contains_key(digest)
         })
         .collect();
     named.sort_by(|(a, x), (b, y)| y.pushed_at.cmp(&x.pushed_at).then(a.cmp(b)));
@@ -412,7 +183,7 @@ fn newest_named<'a>(
         .collect()
 }
 
-/// The newest image that hangs on nothing and can be pulled.
+/// The newest image that hangs on nothing, if possible one that can be pulled.
 fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'a Digest> {
     let on_its_own = |digest: &&Digest| {
         !graph.parents.contains_key(digest) && !graph.subjects.contains_key(digest)
@@ -420,17 +191,20 @@ fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'
     repository
         .images
         .iter()
-        .filter(|(digest, image)| on_its_own(digest) && !image.archived)
-        .max_by_key(|(digest, image)| (image.pushed_at, *digest))
+        .filter(|(digest, _)| on_its_own(digest))
+        .max_by_key(|(digest, image)| (image.can_be_pulled(), image.pushed_at, *digest))
         .map(|(digest, _)| digest)
 }
 
 struct Court<'a> {
     repository: &'a Repository,
     registry: &'a Registry<'a>,
-    /// An index whose children are not known.
-    unreadable: Option<&'a Digest>,
+    /// Archived indexes that stay: what they list is not known.
+    closed: ClosedIndexes<'a>,
     retention: &'a Retention,
+    /// Somebody who may pull and whom the policy does not name.
+    outsider: Option<&'a Outsider>,
+    keep_pulled_within: Period,
     protected: BTreeMap<&'a Digest, Reason>,
     newest: HashSet<&'a Digest>,
     /// What stays because nothing else would for certain.
@@ -442,6 +216,80 @@ struct Court<'a> {
 type Verdicts<'a> = HashMap<&'a Digest, Verdict>;
 
 impl<'a> Court<'a> {
+    /// Finds out which archived indexes stay. One that stays may list others, so
+    /// that these stay too, and so on until no more do.
+    fn find_closed_indexes(&mut self) {
+        let mut staying = HashSet::new();
+        loop {
+            let stays = |(digest, image): &(&'a Digest, &'a Image)| {
+                staying.contains(digest)
+                    || self.repository.hold.is_some()
+                    || self.protected.contains_key(digest)
+                    || self.above(digest).next().is_some()
+                    || matches!(self.on_its_own(digest, image), Verdict::Keep(_))
+            };
+            let closed = ClosedIndexes::of(self.repository, stays);
+            if closed.len() == staying.len() {
+                return;
+            }
+            staying.extend(closed.iter());
+            self.closed = closed;
+        }
+    }
+
+    /// The change that removes an image.
+    fn change(
+        &self,
+        name: &str,
+        digest: &Digest,
+        image: &Image,
+        pass: u8,
+        above: &[Digest],
+    ) -> Change<Action> {
+        let removal = Removal {
+            repository: name.to_owned(),
+            digest: digest.clone(),
+            tags: image.tags.clone(),
+            pushed_at: image.pushed_at,
+            size_bytes: image.size_bytes.filter(|_| image.children.is_empty()),
+            archived_at: match image.storage {
+                Storage::Archived { since } => since,
+                Storage::Standard | Storage::Moving => None,
+            },
+        };
+        let in_archive = |digest: &Digest| {
+            let image = self.repository.images.get(digest);
+            image.is_some_and(|image| !image.can_be_pulled())
+        };
+        // What an archived index lists is not known, so that in the archive
+        // everything else waits for all indexes; and as they must not hold up
+        // what goes from the standard storage class, theirs is another lane.
+        let (lane, after) = if image.can_be_pulled() || !above.iter().all(in_archive) {
+            let targets = above.iter().map(|holder| target(name, holder)).collect();
+            (name.to_owned(), After::Targets(targets))
+        } else {
+            (format!("{name} (archive)"), After::EarlierPasses)
+        };
+        Change {
+            lane,
+            pass,
+            after,
+            // An archived image is not gone for good, but whoever needs it now
+            // cannot have it: it is protected as if it were deleted.
+            effect: Effect::Destroy,
+            action: if self.is_archived_first(image) {
+                Action::ArchiveImage(removal)
+            } else {
+                Action::DeleteImage(removal)
+            },
+        }
+    }
+
+    /// Whether an image that goes is archived, not deleted.
+    fn is_archived_first(&self, image: &Image) -> bool {
+        image.can_be_pulled() && self.retention.remove_by == RemoveBy::Archive
+    }
+
     /// The verdict on every image: what it hangs on comes before it.
     fn verdicts(&self) -> Verdicts<'a> {
         let images = &self.repository.images;
@@ -513,9 +361,26 @@ impl<'a> Court<'a> {
         let subjects = self.graph.subjects.get(digest);
         let is_subject = |holder| subjects.is_some_and(|all| all.contains(&holder));
         let mut above = Vec::new();
+        let mut archived_subject = None;
         for holder in self.above(digest) {
+            let whole = self.repository.images.get(holder);
             match found.get(holder) {
-                Some(Verdict::Go { pass, since, .. }) => above.push((holder, *pass, *since)),
+                // What is in the archive is not deleted while its whole only
+                // gets there: it would be missing when that is restored.
+                Some(Verdict::Go { pass, since, .. })
+                    if image.can_be_pulled()
+                        || whole.is_some_and(|whole| !self.is_archived_first(whole)) =>
+                {
+                    above.push((holder, *pass, *since));
+                }
+                // Where a run was cut short between the two.
+                Some(Verdict::Keep(Reason::Archived))
+                    if is_subject(holder)
+                        && self.is_archived_first(image)
+                        && whole.is_some_and(Image::is_archived) =>
+                {
+                    archived_subject = Some(holder);
+                }
                 _ if is_subject(holder) => {
                     return Verdict::Keep(Reason::RefersToKept {
                         subject: holder.clone(),
@@ -531,13 +396,14 @@ impl<'a> Court<'a> {
 
         // A name of its own can keep it all the same.
         let own = self.on_its_own(digest, image);
-        let attached = !above.is_empty();
+        let attached = !above.is_empty() || archived_subject.is_some();
         let reason = match own {
             Verdict::Keep(
                 reason @ (Reason::Archived
                 | Reason::PushTimeUnknown
                 | Reason::JustPushed
                 | Reason::SubjectElsewhere { .. }
+                | Reason::PulledFromElsewhere { .. }
                 | Reason::MayBePartOfArchived { .. }
                 | Reason::TagKept { .. }),
             ) => {
@@ -547,19 +413,33 @@ impl<'a> Court<'a> {
                 return Verdict::Keep(reason);
             }
             Verdict::Go { reason, .. } if !attached => reason,
-            Verdict::Keep(_) | Verdict::Go { .. } => match above.first() {
-                Some((holder, ..)) if is_subject(holder) => Reason::RefersToDeleted {
+            Verdict::Keep(_) | Verdict::Go { .. } => match (above.first(), archived_subject) {
+                (Some((holder, ..)), _) if is_subject(holder) => Reason::RefersToDeleted {
                     subject: (*holder).clone(),
                 },
-                Some((index, ..)) => Reason::ChildOfDeleted {
+                (Some((index, ..)), _) => Reason::ChildOfDeleted {
                     index: (*index).clone(),
                 },
-                None => return Verdict::Keep(self.stays_unjudged(digest)),
+                (None, Some(subject)) => Reason::RefersToArchived {
+                    subject: subject.clone(),
+                },
+                (None, None) => return Verdict::Keep(self.stays_unjudged(digest)),
             },
         };
+        // What was in the archive before its index could not be told to be part
+        // of it any more, and would be deleted alone.
+        let in_archive = |part: &&Digest| {
+            let part = self.repository.images.get(*part);
+            part.is_some_and(Image::is_archived)
+        };
+        if self.is_archived_first(image)
+            && let Some(part) = image.children.iter().find(in_archive)
+        {
+            return Verdict::Keep(Reason::HoldsArchived { part: part.clone() });
+        }
         // It comes after all that it hangs on, and is as old as the oldest of
         // it, so that a limit takes the whole before the parts of another.
-        let mut pass = 0_u8;
+        let mut pass = first_pass(image);
         for (_, earlier, _) in &above {
             match earlier.checked_add(1) {
                 Some(next) => pass = pass.max(next),
@@ -571,7 +451,10 @@ impl<'a> Court<'a> {
             .iter()
             .map(|(_, _, since)| *since)
             .min()
-            .unwrap_or(image.pushed_at);
+            .unwrap_or(match image.storage {
+                Storage::Archived { since } => since,
+                Storage::Standard | Storage::Moving => image.pushed_at,
+            });
         let after = above
             .into_iter()
             .map(|(digest, ..)| digest.clone())
@@ -585,15 +468,28 @@ impl<'a> Court<'a> {
     }
 
     /// The verdict on an image that hangs on nothing.
-    fn on_its_own(&self, digest: &Digest, image: &Image) -> Verdict {
+    fn on_its_own(&self, digest: &'a Digest, image: &Image) -> Verdict {
         let retention = self.retention;
-        if image.archived {
-            return Verdict::Keep(Reason::Archived);
-        }
-        let Some(pushed_at) = image.pushed_at else {
+        let go = |reason| Verdict::Go {
+            reason,
+            after: vec![],
+            pass: first_pass(image),
+            since: image.pushed_at,
+        };
+        let is_over = |at: Timestamp, period: Period| at <= period.before(self.now);
+        let long_enough_in_archive = match (image.storage, retention.delete_archived_after) {
+            (Storage::Standard, _) => None,
+            (Storage::Archived { since: Some(since) }, Some(after)) if is_over(since, after) => {
+                Some(Reason::ArchivedLongEnough {
+                    delete_archived_after: after.to_string(),
+                })
+            }
+            _ => return Verdict::Keep(Reason::Archived),
+        };
+        let Some(arrived_at) = image.arrived_at() else {
             return Verdict::Keep(Reason::PushTimeUnknown);
         };
-        if pushed_at > NEVER_SOONER_THAN.before(self.now) {
+        if !is_over(arrived_at, NEVER_SOONER_THAN) {
             return Verdict::Keep(Reason::JustPushed);
         }
         if let Some(tag) = image
@@ -613,21 +509,39 @@ impl<'a> Court<'a> {
         if let Some(subject) = apart {
             return Verdict::Keep(Reason::SubjectElsewhere { subject });
         }
-        let go = |reason| Verdict::Go {
-            reason,
-            after: vec![],
-            pass: 0,
-            since: Some(pushed_at),
-        };
+        let pulled_at = || self.graph.last_pulled_at(self.repository, digest);
+        if let Some(outsider) = self.outsider
+            && !is_over(pulled_at().unwrap_or(arrived_at), self.keep_pulled_within)
+        {
+            return Verdict::Keep(Reason::PulledFromElsewhere {
+                outsider: outsider.words.clone(),
+                keep_pulled_within: self.keep_pulled_within.to_string(),
+            });
+        }
+        if let Some(reason) = long_enough_in_archive {
+            return if let Some(index) = self.closed.may_list(image) {
+                Verdict::Keep(Reason::MayBePartOfArchived {
+                    index: index.clone(),
+                })
+            } else if self.last == Some(digest) {
+                Verdict::Keep(Reason::LastImage)
+            } else {
+                go(reason)
+            };
+        }
         if !image.named() {
             let after = retention.remove_untagged_after;
             let remove_untagged_after = after.to_string();
-            if let Some(index) = self.unreadable {
+            // To archive a part of what is in the archive is harmless, and
+            // finishes what a run began that was cut short.
+            if !self.is_archived_first(image)
+                && let Some(index) = self.closed.may_list(image)
+            {
                 return Verdict::Keep(Reason::MayBePartOfArchived {
                     index: index.clone(),
                 });
             }
-            return if pushed_at > after.before(self.now) {
+            return if !is_over(arrived_at, after) {
                 Verdict::Keep(Reason::UntaggedYoung {
                     remove_untagged_after,
                 })
@@ -643,8 +557,25 @@ impl<'a> Court<'a> {
         if self.newest.contains(digest) {
             return Verdict::Keep(Reason::Newest { keep_newest });
         }
+        // That no pull is recorded does not mean that there was none; then only
+        // the age counts.
+        if let Some(after) = retention.remove_unpulled_after
+            && let Some(pulled_at) = pulled_at()
+        {
+            let remove_unpulled_after = after.to_string();
+            if !is_over(pulled_at, after) {
+                return Verdict::Keep(Reason::PulledRecently {
+                    remove_unpulled_after,
+                });
+            }
+            if is_over(arrived_at, after) {
+                return go(Reason::Unpulled {
+                    remove_unpulled_after,
+                });
+            }
+        }
         let keep_younger_than = retention.keep_younger_than.to_string();
-        if pushed_at > retention.keep_younger_than.before(self.now) {
+        if !is_over(arrived_at, retention.keep_younger_than) {
             return Verdict::Keep(Reason::Young { keep_younger_than });
         }
         go(Reason::Superseded {
@@ -652,4 +583,10 @@ impl<'a> Court<'a> {
             keep_younger_than,
         })
     }
+}
+
+/// The pass of an image that hangs on nothing that is known: from the archive,
+/// where nobody knows what hangs on what, indexes go before everything else.
+fn first_pass(image: &Image) -> u8 {
+    u8::from(!image.can_be_pulled() && !image.index)
 }

@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use crate::decide::Reason;
+use jiff::Timestamp;
+
+use crate::reason::Reason;
 use crate::world::{Digest, Pin, Repository, Use};
 
 /// The edges of a repository, both ways.
@@ -46,15 +48,16 @@ impl<'a> Graph<'a> {
         graph
     }
 
-    /// Everything that must stay when `kept` stays, itself excluded: the
-    /// children of indexes and the referrers of all, however deep.
-    fn drags_along(
+    /// Everything that hangs on `root`, itself excluded: the children of indexes
+    /// and the referrers of all, however deep. `visit` gets each with what it
+    /// hangs on, and says whether to go on from there.
+    pub(crate) fn hanging_on(
         &self,
         repository: &'a Repository,
-        kept: &'a Digest,
-        mut visit: impl FnMut(&'a Digest, Reason) -> bool,
+        root: &'a Digest,
+        mut visit: impl FnMut(&'a Digest, By<'a>) -> bool,
     ) {
-        let mut queue = VecDeque::from([kept]);
+        let mut queue = VecDeque::from([root]);
         while let Some(digest) = queue.pop_front() {
             let children = repository
                 .images
@@ -62,30 +65,50 @@ impl<'a> Graph<'a> {
                 .into_iter()
                 .flat_map(|i| &i.children);
             for child in children {
-                let Some((child, _)) = repository.images.get_key_value(child) else {
-                    continue;
-                };
-                if visit(
-                    child,
-                    Reason::ChildOfKept {
-                        index: digest.clone(),
-                    },
-                ) {
+                let there = repository.images.get_key_value(child);
+                if let Some((child, _)) = there
+                    && visit(child, By::Index(digest))
+                {
                     queue.push_back(child);
                 }
             }
             for referrer in self.referrers.get(digest).into_iter().flatten() {
-                if visit(
-                    referrer,
-                    Reason::RefersToKept {
-                        subject: digest.clone(),
-                    },
-                ) {
+                if visit(referrer, By::Subject(digest)) {
                     queue.push_back(referrer);
                 }
             }
         }
     }
+
+    /// When the image, or anything that hangs on it, was last pulled: a client
+    /// pulls an index, then the platform's image, and verifies its signature,
+    /// and any of the three can have the later time.
+    pub(crate) fn last_pulled_at(
+        &self,
+        repository: &'a Repository,
+        root: &'a Digest,
+    ) -> Option<Timestamp> {
+        let pulled_at = |digest| {
+            let image = repository.images.get(digest);
+            image.and_then(|image| image.last_pulled_at)
+        };
+        let mut latest = pulled_at(root);
+        let mut seen = HashSet::from([root]);
+        self.hanging_on(repository, root, |part, _| {
+            latest = latest.max(pulled_at(part));
+            seen.insert(part)
+        });
+        latest
+    }
+}
+
+/// By what an image hangs on another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By<'a> {
+    /// This index lists it.
+    Index(&'a Digest),
+    /// It is about this subject.
+    Subject(&'a Digest),
 }
 
 /// Everything that stays because somebody uses it, with the reason.
@@ -145,12 +168,17 @@ pub(crate) fn protected<'a>(
     }
     let roots: Vec<&'a Digest> = reasons.keys().copied().collect();
     for root in roots {
-        graph.drags_along(repository, root, |digest, reason| {
-            if reasons.contains_key(digest) {
-                return false;
-            }
-            reasons.insert(digest, reason);
-            true
+        graph.hanging_on(repository, root, |digest, by| {
+            let there = reasons.contains_key(digest);
+            reasons.entry(digest).or_insert_with(|| match by {
+                By::Index(index) => Reason::ChildOfKept {
+                    index: index.clone(),
+                },
+                By::Subject(subject) => Reason::RefersToKept {
+                    subject: subject.clone(),
+                },
+            });
+            !there
         });
     }
     reasons

@@ -35,7 +35,7 @@ use crate::world::{Pin, Use, User, UserKind};
 
 /// Things that are looked at side by side; what they call waits its turn, place
 /// by place.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// Everything that was found out about users of images.
 #[derive(Debug, Default)]

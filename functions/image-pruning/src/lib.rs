@@ -7,12 +7,16 @@
 
 mod act;
 mod action;
+mod archive;
 mod decide;
 mod graph;
 mod in_use;
+mod lifecycle;
 mod observe;
+mod outsiders;
 mod permissions;
 mod policy;
+mod reason;
 mod reference;
 mod world;
 
@@ -21,14 +25,17 @@ use serde::{Deserialize, Serialize};
 use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits};
 use steward::event::{EcrImageAction, EcrResult, Event};
 
-pub use crate::action::{ACTION_KINDS, Action, DeleteImage};
-pub use crate::decide::{REASON_CODES, Reason};
+pub use crate::action::{ACTION_KINDS, Action, Removal};
 pub use crate::observe::Registry;
 pub use crate::permissions::PERMISSIONS;
 pub use crate::policy::{
-    Elsewhere, InUse, Limits, NEVER_SOONER_THAN, Override, PruningPolicy, Retention, Tags,
+    ARCHIVED_AT_LEAST, Elsewhere, InUse, Limits, NEVER_SOONER_THAN, Override, PULLS_TELL_AFTER,
+    PruningPolicy, RemoveBy, Retention, Tags,
 };
-pub use crate::world::{Digest, Image, Pin, Repository, Use, User, UserKind, World};
+pub use crate::reason::{REASON_CODES, Reason};
+pub use crate::world::{
+    Digest, Image, Outsider, Pin, Repository, Storage, Use, User, UserKind, World,
+};
 
 /// image-pruning, for the engine.
 #[derive(Debug)]

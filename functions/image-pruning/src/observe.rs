@@ -1,11 +1,14 @@
 //! What is true: the selected repositories with their images, and who uses
 //! which. It only reads.
 
+mod surroundings;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::SdkConfig;
 use aws_sdk_ecr as ecr;
+use aws_sdk_ecr::primitives::DateTime;
 use aws_sdk_ecr::types::{
     DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatus, ImageStatusFilter,
     ImageTagMutability,
@@ -14,19 +17,25 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use steward::aws::{self, ErrorKind};
+use steward::aws::{self, ErrorKind, Pace};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 use steward::hold;
 use tokio::time::Instant;
 
+use self::surroundings::Sharing;
 use crate::in_use::{Reading, Users};
+use crate::lifecycle::LifecyclePolicy;
 use crate::policy::PruningPolicy;
 use crate::reference;
-use crate::world::{Digest, Image, Pin, Repository, World};
+use crate::world::{Digest, Image, Pin, Repository, Storage, World};
 use crate::{ImagePruning, Scope};
 
-/// Repositories that are read side by side.
-const REPOSITORIES_AT_ONCE: usize = 8;
+/// Calls about repositories that are under way at once, at the most.
+const CALLS_AT_ONCE: usize = 16;
+
+/// Repositories, and parts of one, that are looked at side by side; their calls
+/// wait their turn.
+pub(crate) const AT_ONCE: usize = 16;
 
 /// The media types of things that list children.
 const INDEX_MEDIA_TYPES: [&str; 2] = [
@@ -48,8 +57,11 @@ const ALL_MEDIA_TYPES: [&str; 5] = [
 #[derive(Debug)]
 pub struct Registry {
     pub(crate) ecr: ecr::Client,
+    pub(crate) pace: Pace,
     pub(crate) users: Users,
     pub(crate) clock: Clock,
+    /// For the identity behind the credentials, where that matters.
+    config: SdkConfig,
     /// What the last observation saw, for the re-check before deleting.
     pub(crate) last: Mutex<Last>,
     /// The last reading of users for that check, and when it began.
@@ -73,11 +85,28 @@ struct Listed {
     tags_stay: bool,
 }
 
+impl Listed {
+    /// Its ARN is arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME.
+    fn region(&self) -> &str {
+        self.arn.split(':').nth(3).unwrap_or_default()
+    }
+}
+
 /// A repository as it was read; `None` when it has gone since it was listed.
 struct Read {
     listed: Listed,
     repository: Option<Repository>,
+    lifecycle: Result<Option<LifecyclePolicy>, String>,
     gaps: Vec<Gap>,
+}
+
+/// The selected repositories.
+#[derive(Default)]
+struct Repositories {
+    by_name: BTreeMap<String, (Listed, Repository)>,
+    /// Whether there are others.
+    more: bool,
+    lifecycles: BTreeMap<String, LifecyclePolicy>,
 }
 
 /// Whether an image lists others, as far as its media type tells.
@@ -98,20 +127,18 @@ impl Registry {
     pub fn at(config: &SdkConfig, clock: Clock) -> Self {
         Self {
             ecr: ecr::Client::new(config),
+            pace: Pace::new(aws::meter(), "ecr", CALLS_AT_ONCE),
             users: Users::new(config),
             clock,
+            config: config.clone(),
             last: Mutex::default(),
             rechecked: tokio::sync::Mutex::default(),
         }
     }
 
-    /// The selected repositories, and whether there are others.
-    async fn repositories(
-        &self,
-        policy: &PruningPolicy,
-        scope: &Scope,
-    ) -> (Seen<BTreeMap<String, (Listed, Repository)>>, bool) {
-        let mut seen: Seen<BTreeMap<String, (Listed, Repository)>> = Seen::default();
+    /// The selected repositories.
+    async fn repositories(&self, policy: &PruningPolicy, scope: &Scope) -> Seen<Repositories> {
+        let mut seen: Seen<Repositories> = Seen::default();
         let mut listed = Vec::new();
         let pages = self
             .ecr
@@ -119,7 +146,13 @@ impl Registry {
             .into_paginator()
             .page_size(1000)
             .send();
-        let (repositories, incomplete) = aws::read_pages(pages, |page| page.repositories).await;
+        let ((repositories, incomplete), mut sharing, caches) = futures::join!(
+            aws::read_pages(pages, |page| page.repositories),
+            self.sharing(),
+            self.caches(policy),
+        );
+        seen.gaps.append(&mut sharing.gaps);
+        let all_listed = incomplete.is_none();
         if let Some(why) = incomplete {
             seen.gaps.push(Gap {
                 read: format!("ecr:DescribeRepositories: {why}"),
@@ -160,23 +193,36 @@ impl Registry {
             listed.retain(|l| names.contains(&l.name));
         }
         listed.retain(|l| policy.selects(&l.name));
-        let mut more = !seen.gaps.is_empty() || listed.len() < there;
+        caches.leave_out(policy, &mut listed, &mut seen.gaps, &mut seen.warnings);
+        seen.world.more = !all_listed || listed.len() < there;
 
+        let mut unread_lifecycles = Vec::new();
         let mut reads = stream::iter(listed)
-            .map(|listed| self.repository(listed))
-            .buffer_unordered(REPOSITORIES_AT_ONCE);
+            .map(|listed| self.repository(listed, &sharing))
+            .buffer_unordered(AT_ONCE);
         while let Some(read) = reads.next().await {
             seen.gaps.extend(read.gaps);
-            if let Some(repository) = read.repository {
-                more |= !repository.complete;
-                seen.world
-                    .insert(read.listed.name.clone(), (read.listed, repository));
+            let Some(repository) = read.repository else {
+                continue;
+            };
+            let name = read.listed.name.clone();
+            seen.world.more |= !repository.complete;
+            match read.lifecycle {
+                Ok(Some(lifecycle)) => {
+                    seen.world.lifecycles.insert(name.clone(), lifecycle);
+                }
+                Ok(None) => {}
+                Err(why) => unread_lifecycles.push((name.clone(), why)),
             }
+            seen.world.by_name.insert(name, (read.listed, repository));
         }
-        (seen, more)
+        unread_lifecycles.sort();
+        seen.warnings
+            .extend(surroundings::unread_lifecycles_warning(&unread_lifecycles));
+        seen
     }
 
-    async fn repository(&self, listed: Listed) -> Read {
+    async fn repository(&self, listed: Listed, sharing: &Sharing) -> Read {
         let mut gaps = Vec::new();
         let mut gap = |read: String, operation: &str| {
             gaps.push(Gap {
@@ -185,7 +231,12 @@ impl Registry {
                 grant: operation.to_owned(),
             });
         };
-        let (hold, images) = futures::join!(self.hold_of(&listed.arn), self.images(&listed.name));
+        let (hold, images, outsiders, lifecycle) = futures::join!(
+            self.hold_of(&listed.arn),
+            self.images(&listed.name),
+            self.outsiders_of(&listed, sharing),
+            self.lifecycle_policy_of(&listed.name),
+        );
         let mut repository = Repository {
             complete: true,
             tags_stay: listed.tags_stay,
@@ -197,6 +248,7 @@ impl Registry {
                 return Read {
                     listed,
                     repository: None,
+                    lifecycle,
                     gaps,
                 };
             }
@@ -206,9 +258,14 @@ impl Registry {
             return Read {
                 listed,
                 repository: None,
+                lifecycle,
                 gaps,
             };
         };
+        match outsiders {
+            Ok(outsiders) => repository.outsiders = outsiders,
+            Err(why) => gap(why, "ecr:GetRepositoryPolicy"),
+        }
         if let Some(why) = incomplete {
             repository.complete = false;
             gap(why, "ecr:DescribeImages");
@@ -217,7 +274,7 @@ impl Registry {
         for (digest, (image, manifest)) in images {
             // An archived image cannot be got (Amazon ECR User Guide,
             // "Archiving an image"); what it lists stays unknown.
-            if manifest != Manifest::Single && !image.archived {
+            if manifest != Manifest::Single && image.can_be_pulled() {
                 unread.push((digest.clone(), manifest));
             }
             repository.images.insert(digest, image);
@@ -225,7 +282,7 @@ impl Registry {
         let chunks: Vec<Vec<(Digest, Manifest)>> = unread.chunks(100).map(<[_]>::to_vec).collect();
         let answers: Vec<Vec<(Digest, Children)>> = stream::iter(chunks)
             .map(|chunk| self.children(&listed.name, chunk))
-            .buffer_unordered(REPOSITORIES_AT_ONCE)
+            .buffer_unordered(AT_ONCE)
             .collect()
             .await;
         for (digest, children) in answers.into_iter().flatten() {
@@ -241,18 +298,15 @@ impl Registry {
         Read {
             listed,
             repository: Some(repository),
+            lifecycle,
             gaps,
         }
     }
 
     /// The hold on a repository.
     pub(crate) async fn hold_of(&self, arn: &str) -> Result<Option<hold::Hold>, HoldError> {
-        let answer = self
-            .ecr
-            .list_tags_for_resource()
-            .resource_arn(arn)
-            .send()
-            .await;
+        let request = self.ecr.list_tags_for_resource().resource_arn(arn);
+        let answer = self.pace.call(request.send()).await;
         match answer {
             Ok(answer) => {
                 let tags = answer.tags.ok_or_else(|| {
@@ -280,15 +334,19 @@ impl Registry {
             .repository_name(repository)
             .filter(filter);
         let pages = listing.into_paginator().page_size(1000).send();
-        let (details, incomplete) = aws::read_pages(pages, |page| page.image_details).await;
+        // Page by page, because an image is a tenth of what ECR tells about it.
+        let (read, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+            Some(page.image_details?.into_iter().map(image_of).collect())
+        })
+        .await;
         let mut incomplete = match incomplete {
             Some(why) if why.kind() == ErrorKind::NotFound => return None,
             Some(why) => Some(why.to_string()),
             None => None,
         };
         let mut images = Listing::new();
-        for detail in details {
-            match image_of(detail) {
+        for image in read {
+            match image {
                 Some((digest, image, manifest)) => {
                     images.insert(digest, (image, manifest));
                 }
@@ -309,14 +367,13 @@ impl Registry {
         let ids = kinds
             .keys()
             .map(|d| ImageIdentifier::builder().image_digest(d.as_str()).build());
-        let answer = self
+        let request = self
             .ecr
             .batch_get_image()
             .repository_name(repository)
             .set_image_ids(Some(ids.collect()))
-            .set_accepted_media_types(Some(ALL_MEDIA_TYPES.map(str::to_owned).to_vec()))
-            .send()
-            .await;
+            .set_accepted_media_types(Some(ALL_MEDIA_TYPES.map(str::to_owned).to_vec()));
+        let answer = self.pace.call(request.send()).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -414,9 +471,20 @@ fn listed(manifest: &str, kind: Manifest) -> Result<Vec<Digest>, String> {
     }
 }
 
-/// Whether it is in the archive, or on its way into or out of it.
-pub(crate) fn is_archived(detail: &ImageDetail) -> bool {
-    !matches!(detail.image_status(), None | Some(ImageStatus::Active))
+/// In which storage class an image is; a status that is new to us is none from
+/// which anything is known to be pulled or deleted.
+pub(crate) fn storage_of(detail: &ImageDetail) -> Storage {
+    match detail.image_status() {
+        None | Some(ImageStatus::Active) => Storage::Standard,
+        Some(ImageStatus::Archived) => Storage::Archived {
+            since: detail.last_archived_at().and_then(time_of),
+        },
+        Some(_) => Storage::Moving,
+    }
+}
+
+fn time_of(at: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), at.subsec_nanos().try_into().ok()?).ok()
 }
 
 fn image_of(detail: ImageDetail) -> Option<(Digest, Image, Manifest)> {
@@ -425,22 +493,22 @@ fn image_of(detail: ImageDetail) -> Option<(Digest, Image, Manifest)> {
         Some(_) => Manifest::Single,
         None => Manifest::Unknown,
     };
-    let archived = is_archived(&detail);
+    let storage = storage_of(&detail);
     let mut tags = detail.image_tags.unwrap_or_default();
     tags.sort();
-    let pushed_at = detail
-        .image_pushed_at
-        .and_then(|at| Timestamp::new(at.secs(), at.subsec_nanos().try_into().ok()?).ok());
+    let at = |time: Option<DateTime>| time.as_ref().and_then(time_of);
     let image = Image {
         tags,
-        pushed_at,
+        pushed_at: at(detail.image_pushed_at),
+        restored_at: at(detail.last_activated_at),
+        last_pulled_at: at(detail.last_recorded_pull_time),
         size_bytes: detail
             .image_size_in_bytes
             .and_then(|n| u64::try_from(n).ok()),
         children: vec![],
         subject: detail.subject_manifest_digest.map(Digest::new),
         index: manifest != Manifest::Single,
-        archived,
+        storage,
     };
     Some((Digest::new(detail.image_digest?), image, manifest))
 }
@@ -453,13 +521,13 @@ impl Observe<ImagePruning> for Registry {
         if matches!(scope, Scope::Repositories(names) if names.is_empty()) {
             return Seen::default();
         }
-        let ((repositories, more_repositories), users) = futures::join!(
+        let (repositories, users) = futures::join!(
             self.repositories(policy, scope),
             self.users.read(&policy.in_use)
         );
         let mut seen = Seen {
             world: World {
-                more_repositories,
+                more_repositories: repositories.world.more,
                 ..World::default()
             },
             gaps: repositories.gaps,
@@ -469,20 +537,29 @@ impl Observe<ImagePruning> for Registry {
         seen.warnings.extend(users.warnings.iter().cloned());
 
         let mut last = Last::default();
-        for (name, (listed, repository)) in repositories.world {
-            // repository ARN: arn:PARTITION:ecr:REGION:ACCOUNT:repository/NAME
-            last.region = listed.arn.split(':').nth(3).unwrap_or_default().to_owned();
+        for (name, (listed, repository)) in repositories.world.by_name {
+            last.region = listed.region().to_owned();
             last.account = listed.account;
+            let repository = Arc::new(repository);
             last.repositories
-                .insert(name.clone(), (listed.arn, Arc::new(repository.clone())));
+                .insert(name.clone(), (listed.arn, Arc::clone(&repository)));
             seen.world.repositories.insert(name, repository);
         }
+        seen.world.account = last.account.clone();
         let (uses, gaps) = users.uses_of(&last.account, &last.region);
         seen.world.uses = uses.into_iter().collect();
         seen.gaps.extend(gaps);
         seen.warnings.extend(kept_whole(&seen.world));
         seen.warnings
             .extend(idle_references(policy, &last, &seen.world));
+        seen.warnings.extend(surroundings::lifecycle_warnings(
+            policy,
+            &seen.world,
+            &repositories.world.lifecycles,
+            self.clock.now(),
+        ));
+        seen.warnings
+            .extend(self.own_reads_warning(policy, &seen.world).await);
         seen.gaps.sort();
         seen.gaps.dedup();
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;

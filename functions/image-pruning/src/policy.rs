@@ -9,15 +9,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward::engine::UnitLimits;
 use steward::guard;
-use steward::policy::{Period, Policy, Problems, Selection};
+use steward::policy::{Notify, Period, Policy, Problems, Selection};
 
 pub use self::elsewhere::Elsewhere;
 pub(crate) use self::elsewhere::S3Prefix;
 use crate::reference;
+use crate::world::{Outsider, Repository};
 
 /// No image that was pushed less than this ago is ever deleted, whatever the
 /// policy says: a build may still be on its way to its first deployment.
 pub const NEVER_SOONER_THAN: Period = Period::hours(24);
+
+/// The shortest time by which pulls may be judged: the grain of a recorded pull
+/// time (24 hours: Amazon ECR API Reference, `ImageDetail`) on top of
+/// [`NEVER_SOONER_THAN`].
+pub const PULLS_TELL_AFTER: Period = Period::hours(48);
+
+/// An archived image is never deleted sooner than this: AWS bills 90 days in the
+/// archive at least (Amazon ECR User Guide, "Archiving an image").
+pub const ARCHIVED_AT_LEAST: Period = Period::days(90);
 
 /// The policy of image-pruning.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +45,8 @@ pub struct PruningPolicy {
     pub in_use: InUse,
     /// How much one run may delete.
     pub limits: Limits,
+    /// What a run tells people.
+    pub notify: Notify,
 }
 
 /// What is kept of a repository although nothing uses it.
@@ -50,6 +62,29 @@ pub struct Retention {
     /// Untagged images go when they were pushed longer ago than this. 1d to
     /// 3650d.
     pub remove_untagged_after: Period,
+    /// Tagged images whose last recorded pull is longer ago than this, and that
+    /// were pushed longer ago too, go, `keep_younger_than` or not; those pulled
+    /// within it stay. Of an image without a recorded pull only its age counts.
+    /// Null: pulls say nothing. 2d to 3650d.
+    pub remove_unpulled_after: Option<Period>,
+    /// What becomes of images that go: deleted, or moved to the archive storage
+    /// class, from which they can be restored.
+    pub remove_by: RemoveBy,
+    /// Unused images that have been in the archive for longer than this are
+    /// deleted, whoever archived them. Null: never. 90d to 3650d.
+    pub delete_archived_after: Option<Period>,
+}
+
+/// What becomes of an image that goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoveBy {
+    /// It is deleted for good.
+    #[default]
+    Delete,
+    /// It is moved to the archive storage class: nobody can pull it, and it can
+    /// be restored.
+    Archive,
 }
 
 impl Default for Retention {
@@ -59,6 +94,9 @@ impl Default for Retention {
             keep_younger_than: Period::days(30),
             keep_tags: Tags::default(),
             remove_untagged_after: Period::days(14),
+            remove_unpulled_after: None,
+            remove_by: RemoveBy::Delete,
+            delete_archived_after: None,
         }
     }
 }
@@ -119,6 +157,10 @@ pub struct InUse {
     pub restore_points: Vec<String>,
     /// Other accounts and Regions whose users of images are read too.
     pub elsewhere: Vec<Elsewhere>,
+    /// In repositories from which somebody may pull whom `elsewhere` does not
+    /// name, images pulled within this time are kept, and those without a
+    /// recorded pull that were pushed within it. 2d to 3650d.
+    pub keep_pulled_within: Period,
 }
 
 impl Default for InUse {
@@ -129,25 +171,26 @@ impl Default for InUse {
             references: vec![],
             restore_points: vec![],
             elsewhere: vec![],
+            keep_pulled_within: Period::days(90),
         }
     }
 }
 
-/// How much one run may delete.
+/// How much one run may delete. Images that are archived count as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The most deletions in one repository and run; the rest waits, oldest
+    /// The most removals in one repository and run; the rest waits, oldest
     /// first. 1 to 10000.
     pub max_deletes_per_repository: u32,
     /// A repository of which more than this part would go is refused; judged
     /// when more than 10 images would. 1 to 100.
     pub max_delete_share_percent: u8,
-    /// The most deletions in one run; the rest waits. Repositories take turns,
+    /// The most removals in one run; the rest waits. Repositories take turns,
     /// each with its oldest. 1 to 100000.
     pub max_deletes_per_run: u32,
-    /// A repository that would be left with fewer images is refused. 1 to
-    /// 10000.
+    /// A repository that would be left with fewer images that can be pulled is
+    /// refused. 1 to 10000.
     pub keep_images_at_least: u32,
     /// The limits that a reviewed plan file may exceed:
     /// `max_actions_per_unit`, `max_actions_per_run`, `max_share_percent`.
@@ -178,6 +221,50 @@ impl PruningPolicy {
         self.repositories
             .as_ref()
             .is_none_or(|selection| selection.selects(repository))
+    }
+
+    /// Whether the policy names the repository, by more than `"*"`.
+    pub fn names(&self, repository: &str) -> bool {
+        let named = |pattern: &&String| !pattern.chars().all(|c| c == '*');
+        self.repositories.as_ref().is_some_and(|selection| {
+            let include: Vec<String> = selection.include.iter().filter(named).cloned().collect();
+            let exclude = selection.exclude.clone();
+            Selection { include, exclude }.selects(repository)
+        })
+    }
+
+    /// Whether it can select a repository that it does not name.
+    pub fn selects_unnamed(&self) -> bool {
+        self.repositories.as_ref().is_none_or(|selection| {
+            let all = |pattern: &String| pattern.chars().all(|c| c == '*');
+            selection.include.iter().any(all)
+        })
+    }
+
+    /// Somebody who may pull from a repository, and whose use of images the
+    /// policy does not have looked at.
+    /// A policy does not tell from which Region an account pulls, so that there
+    /// the account alone has to be named.
+    pub(crate) fn unnamed_outsider<'a>(
+        &self,
+        own_account: &str,
+        repository: &'a Repository,
+    ) -> Option<&'a Outsider> {
+        let in_use = &self.in_use;
+        let mut outsiders = repository.outsiders.iter();
+        outsiders.find(|outsider| match (&outsider.account, &outsider.region) {
+            (Some(account), Some(region)) => !in_use.names_consumer(own_account, account, region),
+            (Some(account), None) => !in_use.names_account(account),
+            (None, _) => true,
+        })
+    }
+
+    /// Whether pulls are judged anywhere.
+    pub(crate) fn removes_unpulled(&self) -> bool {
+        let overrides = self.overrides.iter().filter_map(|o| o.retention.as_ref());
+        std::iter::once(&self.retention)
+            .chain(overrides)
+            .any(|retention| retention.remove_unpulled_after.is_some())
     }
 
     /// The retention in force for a repository.
@@ -215,6 +302,22 @@ impl Retention {
             ("remove_untagged_after", self.remove_untagged_after),
         ] {
             problems.within(&at(key), period, NEVER_SOONER_THAN, Period::MAX);
+        }
+        for (key, period, least) in [
+            (
+                "remove_unpulled_after",
+                self.remove_unpulled_after,
+                PULLS_TELL_AFTER,
+            ),
+            (
+                "delete_archived_after",
+                self.delete_archived_after,
+                ARCHIVED_AT_LEAST,
+            ),
+        ] {
+            if let Some(period) = period {
+                problems.within(&at(key), period, least, Period::MAX);
+            }
         }
         for (key, list) in [
             ("include", &self.keep_tags.include),
@@ -264,8 +367,15 @@ impl Policy for PruningPolicy {
             revisions_per_family,
             rollback_deployments,
             references,
+            keep_pulled_within,
             ..
         } = &self.in_use;
+        problems.within(
+            "in_use.keep_pulled_within",
+            *keep_pulled_within,
+            PULLS_TELL_AFTER,
+            Period::MAX,
+        );
         problems.within("in_use.revisions_per_family", *revisions_per_family, 1, 100);
         problems.within("in_use.rollback_deployments", *rollback_deployments, 1, 20);
         for (n, text) in references.iter().enumerate() {
@@ -317,9 +427,14 @@ impl Policy for PruningPolicy {
             let path = "limits.reviewed_plan_may_exceed";
             problems.add(path, format!("\"{name}\""), may_exceed.join(", "));
         }
+        self.notify.check("notify", problems);
     }
 
     fn selects_targets(&self) -> bool {
         self.repositories.is_some()
+    }
+
+    fn notify(&self) -> &Notify {
+        &self.notify
     }
 }

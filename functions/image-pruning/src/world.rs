@@ -1,8 +1,9 @@
 //! What image-pruning knows about the world: repositories with their images,
 //! and who uses which. No SDK types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use steward::hold::Hold;
@@ -12,8 +13,10 @@ pub use crate::reference::Digest;
 /// The registry of one account and Region, and everything that uses it.
 #[derive(Clone, Debug, Default)]
 pub struct World {
+    /// Whose registry it is (12 digits).
+    pub account: String,
     /// The selected repositories by name.
-    pub repositories: BTreeMap<String, Repository>,
+    pub repositories: BTreeMap<String, Arc<Repository>>,
     /// Who uses which image, in every repository.
     pub uses: Vec<Use>,
     /// Whether there are repositories that are not among these.
@@ -31,6 +34,37 @@ pub struct Repository {
     pub complete: bool,
     /// Whether a tag, once pushed, always names the same image.
     pub tags_stay: bool,
+    /// Who outside this account and Region may pull from it.
+    pub outsiders: BTreeSet<Outsider>,
+}
+
+/// Somebody outside this account and Region who may pull from a repository, by
+/// its policy, the registry's policy, or a copy that is kept elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Outsider {
+    /// Its account (12 digits); `None` when nothing tells whose it is, as with
+    /// the principal `*`.
+    pub account: Option<String>,
+    /// Its Region, where that is told as well.
+    pub region: Option<String>,
+    /// What says so, for a person to look it up.
+    pub words: String,
+}
+
+/// In which storage class an image is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// The standard one, from which it can be pulled.
+    #[default]
+    Standard,
+    /// The archive: it can be restored within some 20 minutes, and until then
+    /// neither be pulled nor read (Amazon ECR User Guide, "Archiving an image").
+    Archived {
+        /// `lastArchivedAt`; `None` when ECR does not say.
+        since: Option<Timestamp>,
+    },
+    /// On its way out of the archive, or in a state that is new to us.
+    Moving,
 }
 
 impl Repository {
@@ -49,6 +83,11 @@ pub struct Image {
     pub tags: Vec<String>,
     /// When it was pushed; `None` when ECR does not say.
     pub pushed_at: Option<Timestamp>,
+    /// When it was last restored from the archive, if it ever was.
+    pub restored_at: Option<Timestamp>,
+    /// When it was last pulled, as far as ECR has recorded it: a later pull can
+    /// be missing for 24 hours, and `None` is not "never".
+    pub last_pulled_at: Option<Timestamp>,
     /// As ECR counts it: compressed; for an index the largest child.
     pub size_bytes: Option<u64>,
     /// The images that an index lists; empty for anything else, and for an
@@ -58,11 +97,34 @@ pub struct Image {
     pub index: bool,
     /// What a referrer (signature, attestation, SBOM) is about.
     pub subject: Option<Digest>,
-    /// Whether it is in a storage class from which nothing can be pulled.
-    pub archived: bool,
+    /// In which storage class it is.
+    pub storage: Storage,
 }
 
 impl Image {
+    /// Whether it can be pulled as it is.
+    pub fn can_be_pulled(&self) -> bool {
+        self.storage == Storage::Standard
+    }
+
+    /// Whether it is in the archive, and not on its way out of it.
+    pub(crate) fn is_archived(&self) -> bool {
+        matches!(self.storage, Storage::Archived { .. })
+    }
+
+    /// Whether it lists images that are not known, because it cannot be read.
+    pub(crate) fn is_closed_index(&self) -> bool {
+        self.index && !self.can_be_pulled()
+    }
+
+    /// From when on its age counts: a restored image is as new as a pushed one
+    /// (Amazon ECR User Guide, "Restoring an image"). `None` when ECR does not
+    /// say when it was pushed.
+    pub(crate) fn arrived_at(&self) -> Option<Timestamp> {
+        let pushed_at = self.pushed_at?;
+        Some(self.restored_at.map_or(pushed_at, |at| at.max(pushed_at)))
+    }
+
     /// What it is about: by the OCI `subject`, and by tags of attachments. One
     /// SBOM can be about several images of the same content.
     pub fn refers_to(&self) -> impl Iterator<Item = Digest> {

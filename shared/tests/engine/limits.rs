@@ -147,6 +147,39 @@ async fn a_floor_is_nothing_to_changes_that_end_nothing() {
 }
 
 #[tokio::test]
+async fn a_floor_counts_only_what_can_be_used() {
+    let idle = || (0..5).map(|n| thing("a", format!("idle{n}")).idle());
+    let stage = Stage::of(many("a", 2).chain(idle()));
+    let report = apply(&stage, "keep_at_least: 1").await;
+    assert_eq!(refusals(&report), [("keep_at_least", "a")]);
+    assert!(
+        report.refusals[0]
+            .detail
+            .contains("2 of 2 would go and leave 0")
+    );
+
+    // What cannot be used may go however little of the rest there is.
+    let stage = Stage::of(idle().map(Thing::destroyed).chain([thing("a", "stays")]));
+    let report = apply(&stage, "keep_at_least: 3").await;
+    assert_eq!(report.summary.done, 5);
+    assert_eq!(stage.left(), ["stays"]);
+}
+
+#[tokio::test]
+async fn a_share_is_not_thinned_by_what_cannot_be_used() {
+    let idle = || (0..50).map(|n| thing("a", format!("idle{n:02}")).idle());
+    let stage = Stage::of(many("a", 11).chain(idle()).chain([thing("a", "stays")]));
+    let report = apply(&stage, "max_share_percent: 50").await;
+    assert_eq!(refusals(&report), [("max_share_percent", "a")]);
+    assert!(report.refusals[0].detail.contains("11 of 12 (91 %)"));
+
+    let stage = Stage::of(idle().map(Thing::destroyed).chain(many("b", 1)));
+    let report = apply(&stage, "max_share_percent: 50").await;
+    assert_eq!(refusals(&report), [("max_share_percent", "a")]);
+    assert!(report.refusals[0].detail.contains("50 of 50 (100 %)"));
+}
+
+#[tokio::test]
 async fn waking_up_is_never_held_back_and_takes_nobodys_place() {
     let wakes = (0..20).map(|n| thing("a", format!("wakes{n:02}")).restored());
     let stage = Stage::of(wakes.chain(many("a", 2)));

@@ -177,6 +177,7 @@ fn decide_image(
         unit: repository.to_owned(),
         target: target(repository, digest),
         since: Some(image.pushed_at),
+        serves: true,
         reason,
         decision,
     }

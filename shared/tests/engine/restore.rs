@@ -154,6 +154,7 @@ impl Function for Restore {
                 unit: "recovery".to_owned(),
                 target: target.to_owned(),
                 since: None,
+                serves: true,
                 reason,
                 decision,
             });

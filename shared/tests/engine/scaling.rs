@@ -179,6 +179,7 @@ impl Function for Scaling {
                     unit: name.clone(),
                     target: format!("{name}/{part}"),
                     since: None,
+                    serves: true,
                     reason,
                     decision,
                 });

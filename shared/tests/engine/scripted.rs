@@ -32,6 +32,7 @@ pub(crate) struct Thing {
     pub(crate) lane: String,
     pub(crate) pass: u8,
     pub(crate) after: After,
+    pub(crate) serves: bool,
     pub(crate) wish: Wish,
 }
 
@@ -44,11 +45,20 @@ pub(crate) fn thing(unit: &str, target: impl Into<String>) -> Thing {
         lane: unit.to_owned(),
         pass: 0,
         after: After::Targets(vec![]),
+        serves: true,
         wish: Wish::Keep,
     }
 }
 
 impl Thing {
+    /// One that is there and cannot be used.
+    pub(crate) fn idle(self) -> Self {
+        Self {
+            serves: false,
+            ..self
+        }
+    }
+
     pub(crate) fn destroyed(self) -> Self {
         self.with(Effect::Destroy, "end")
     }
@@ -152,6 +162,7 @@ impl<const B: usize> Function for Scripted<B> {
             unit: thing.unit.clone(),
             target: thing.target.clone(),
             since: thing.since,
+            serves: thing.serves,
             reason: AsScripted(thing.target.clone()),
             decision: match &thing.wish {
                 Wish::Keep => Decision::Keep,

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use steward::engine::{
     Act, Clock, Deadline, Function, Leash, Mode, Observe, RunLimits, Trigger, UnitLimits,
 };
-use steward::policy::{Policy, PolicyDocument, Problems, Selection};
-use steward::report::{ActionOutcome, MAX_BYTES, Report, Status};
+use steward::policy::{Notify, Policy, PolicyDocument, Problems, Selection};
+use steward::report::{ActionOutcome, MAX_BYTES, Report, Status, Summary};
 use steward::run::{Context, Request, Run};
 use steward::switches::{Position, Switches};
 
@@ -70,6 +70,7 @@ impl Setting {
     ) -> Run<F> {
         let run = steward::run::run(hands, &self.context(), policy, request).await;
         assert_sound(&run.report);
+        assert_tallied(&run);
         run
     }
 }
@@ -83,6 +84,31 @@ pub(crate) fn woken<F: Function>(scope: F::Scope) -> Request<F> {
         scope,
         plan_file: None,
         warnings: vec![],
+    }
+}
+
+/// The units together are the report.
+fn assert_tallied<F: Function>(run: &Run<F>) {
+    let sum = |of: fn(&Summary) -> usize| -> usize {
+        run.units.iter().map(|tally| of(&tally.summary)).sum()
+    };
+    let sums = run.report.summary;
+    assert_eq!(sum(|s| s.observed), sums.observed);
+    assert_eq!(sum(|s| s.kept), sums.kept);
+    assert_eq!(sum(|s| s.deferred), sums.deferred);
+    assert_eq!(sum(|s| s.planned), sums.planned);
+    assert_eq!(sum(|s| s.done), sums.done);
+    assert_eq!(sum(|s| s.already_done), sums.already_done);
+    assert_eq!(sum(|s| s.skipped), sums.skipped);
+    assert_eq!(sum(|s| s.failed), sums.failed);
+    for tally in &run.units {
+        let done: usize = tally.done_kinds.values().sum();
+        assert_eq!(done, tally.summary.done);
+        assert_eq!(
+            tally.failures.is_empty(),
+            tally.summary.failed == 0,
+            "{tally:?}"
+        );
     }
 }
 
@@ -151,6 +177,7 @@ pub(crate) struct Limits {
     pub(crate) keep_at_least: Option<u32>,
     pub(crate) max_actions_per_run: Option<u32>,
     pub(crate) reviewed_plan_may_exceed: BTreeSet<String>,
+    pub(crate) notify: Notify,
 }
 
 impl Limits {
@@ -182,6 +209,10 @@ impl Policy for Limits {
 
     fn selects_targets(&self) -> bool {
         self.targets.is_some()
+    }
+
+    fn notify(&self) -> &Notify {
+        &self.notify
     }
 }
 

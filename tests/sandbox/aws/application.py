@@ -17,6 +17,7 @@ import accounts
 import calls
 import control
 import ecr
+import ecr_registry
 import ecs
 import ecs_daemons
 import faults
@@ -40,7 +41,7 @@ class Application:
     """moto with the plugin, as a WSGI application."""
 
     def __init__(self):
-        for service in (ecr, ecs, ecs_daemons, lambda_images, rds):
+        for service in (ecr, ecr_registry, ecs, ecs_daemons, lambda_images, rds):
             service.install()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._account_locks = {}

@@ -154,10 +154,12 @@ def _seeded_image(image):
         "artifact_media_type",
         "subject",
         "status",
+        "archived_at",
+        "restored_at",
     }
     _refuse_unknown(image, known)
     described = {name: value for name, value in image.items() if value is not None}
-    for name in ("pushed_at", "last_pull"):
+    for name in ("pushed_at", "last_pull", "archived_at", "restored_at"):
         if name in described:
             described[name] = time_of(described[name])
     return described

@@ -153,11 +153,23 @@ def list_image_referrers(response):
 
 
 def update_image_storage_class(response):
-    """API_UpdateImageStorageClass: archives an image, or begins to restore it, which AWS does within 20 minutes."""
+    """API_UpdateImageStorageClass: archives an image, or begins to restore it, which AWS does within 20 minutes.
+
+    "Lifecycle policy evaluation rules" (ECR User Guide): an image that a manifest list references cannot be archived
+    before the manifest list is archived or deleted. That is said of lifecycle policies; for this call nothing is said,
+    and the stricter reading is taken.
+    """
     wanted = parameters_of(response)
     repository = _repository_of(response, wanted)
     target = _one_of("targetStorageClass", wanted.get("targetStorageClass"), ("STANDARD", "ARCHIVE"))
     [image] = _images_named(repository, [wanted.get("imageId") or {}])
+    images = images_of(repository)
+    live = [index for index in images.indexes_of(image.digest) if images.by_digest(index).status == "ACTIVE"]
+    if target == "ARCHIVE" and live:
+        refuse(
+            "ImageStorageClassUpdateNotSupportedException",
+            f"The image '{image.digest}' is referenced by manifest list: [{', '.join(live)}]",
+        )
     if target == "ARCHIVE" and image.status == "ACTIVE":
         image.status, image.last_archived_at = "ARCHIVED", time.time()
     elif target == "STANDARD" and image.status == "ARCHIVED":
@@ -514,7 +526,8 @@ def _seed_image(images, origin, wanted):
     image.last_pull = wanted.get("last_pull", image.last_pull)
     image.status = wanted.get("status", image.status)
     if image.status == "ARCHIVED":
-        image.last_archived_at = image.last_archived_at or image.pushed_at
+        image.last_archived_at = wanted.get("archived_at", image.last_archived_at or image.pushed_at)
+    image.last_activated_at = wanted.get("restored_at", image.last_activated_at)
     for tag in wanted.get("tags", []):
         images.tag(image, tag)
     return image.digest

@@ -185,6 +185,11 @@ impl Account {
         aws_sdk_scheduler::Client::new(&self.sdk_config())
     }
 
+    /// Topics (ministack).
+    pub fn sns(&self) -> aws_sdk_sns::Client {
+        aws_sdk_sns::Client::new(&self.sdk_config())
+    }
+
     /// Queues (ministack).
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.sdk_config())

@@ -52,6 +52,12 @@ pub struct Image {
     /// `ACTIVE` or `ARCHIVED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// When it was last archived; of an archived image at its push when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
+    /// When it was last restored from the archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_at: Option<Timestamp>,
 }
 
 /// A call that fails, on demand.

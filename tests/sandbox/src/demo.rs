@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 use steward_sandbox::deploy::Deployment;
 use steward_sandbox::seed::{InUse, Reference};
-use steward_sandbox::{Account, Progress};
+use steward_sandbox::{Account, Mailbox, Progress};
 
 use crate::show::Stage;
 use crate::up;
@@ -30,10 +30,16 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
     stage.title("An AWS on this machine")?;
     up::describe(stage, &account, &reference).await?;
 
+    let mailbox = Mailbox::new(&account, "steward").await?;
+    let topic = ("STEWARD_NOTIFY_TOPIC", mailbox.topic());
     let function = up::deploy_image_pruning(
         &account,
         &binaries,
-        &[("STEWARD_MODE", "plan"), ("STEWARD_POLICY", FIRST_POLICY)],
+        &[
+            ("STEWARD_MODE", "plan"),
+            ("STEWARD_POLICY", FIRST_POLICY),
+            topic,
+        ],
     )
     .await?;
     stage.title("1. The schedule fires, in plan mode")?;
@@ -67,18 +73,36 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
         indented(SECOND_POLICY)
     ))?;
     function
-        .configure(&[("STEWARD_MODE", "apply"), ("STEWARD_POLICY", SECOND_POLICY)])
+        .configure(&[
+            ("STEWARD_MODE", "apply"),
+            ("STEWARD_POLICY", SECOND_POLICY),
+            topic,
+        ])
         .await?;
+    // What the plans refused was told as well.
+    mailbox.read(0).await?;
     let before = counts(&account, &reference).await?;
     let run = fire(&function).await?;
     stage.report(&binaries.steward, &run)?;
     let after = counts(&account, &reference).await?;
 
-    stage.title("4. The schedule fires again")?;
+    stage.title("4. What people hear of it")?;
+    stage.say(format!(
+        "Its topic ({}) tells subscribers by e-mail and in chat. As an e-mail:\n",
+        stage.strong("STEWARD_NOTIFY_TOPIC")
+    ))?;
+    let letters = mailbox.read(1).await?;
+    ensure!(!letters.is_empty(), "nobody was told of the run");
+    for letter in letters {
+        let letter = format!("Subject: {}\n\n{}", letter.subject, letter.text);
+        stage.say(indented(&letter))?;
+    }
+
+    stage.title("5. The schedule fires again")?;
     let again = fire(&function).await?;
     stage.report(&binaries.steward, &again)?;
 
-    stage.title("5. The proof, read from the registry itself")?;
+    stage.title("6. The proof, read from the registry itself")?;
     for (repository, before) in &before {
         let after = after.get(repository).copied().unwrap_or_default();
         stage.say(format!(

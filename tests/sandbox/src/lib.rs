@@ -16,6 +16,7 @@ pub mod deploy;
 mod endpoints;
 pub mod faults;
 pub mod install;
+mod mailbox;
 mod manifest;
 mod paths;
 mod process;
@@ -32,6 +33,7 @@ pub use control::{
     Call, Control, Fault, Image, ImageFailure, Network, SecurityGroups, Settings, TaskEdit,
 };
 pub use endpoints::{Endpoints, NotLoopback, refuse_beyond_loopback};
+pub use mailbox::{Letter, Mailbox};
 pub use manifest::Manifest;
 pub use process::StartError;
 pub use progress::Progress;

@@ -2,6 +2,7 @@
 //! its fates are compared whole, so that no image is left out of a test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use steward::engine::{After, Decision, Function, Gap, Hides, Item, Reason as _, Seen};
@@ -10,8 +11,12 @@ use steward::policy::{Period, Selection};
 
 use super::*;
 use crate::policy::{Override, Tags};
-use crate::world::{Pin, UserKind};
+use crate::reason::REASON_CODES;
+use crate::world::{Pin, User, UserKind};
 use crate::{ImagePruning, Scope};
+
+mod archiving;
+mod pulls;
 
 fn now() -> Timestamp {
     "2026-11-22T12:00:00Z".parse().unwrap()
@@ -127,8 +132,9 @@ impl Case {
     fn items(&self) -> Vec<Item<Action, Reason>> {
         let seen = Seen {
             world: World {
+                account: "123456789012".to_owned(),
                 more_repositories: self.more_repositories,
-                repositories: BTreeMap::from([("app".to_owned(), self.repository.clone())]),
+                repositories: BTreeMap::from([("app".to_owned(), self.repository.clone().into())]),
                 uses: self.uses.clone(),
             },
             gaps: self.gaps.clone(),
@@ -314,7 +320,9 @@ fn archived_images_take_no_place_among_the_newest() {
     // can be is another one.
     Case::empty()
         .image("archived", days(40), &["v2"])
-        .with("archived", |image| image.archived = true)
+        .with("archived", |image| {
+            image.storage = Storage::Archived { since: None }
+        })
         .image("a", days(60), &["v1"])
         .image("b", days(70), &["v0"])
         .expect(&[
@@ -438,10 +446,12 @@ fn what_is_not_known_or_not_in_reach_stays() {
         .image("untagged", days(400), &[])
         .with("untagged", |image| image.pushed_at = None)
         .image("archived", days(400), &[])
-        .with("archived", |image| image.archived = true)
+        .with("archived", |image| {
+            image.storage = Storage::Archived { since: None }
+        })
         .image("archived and timeless", days(400), &["v2"])
         .with("archived and timeless", |image| {
-            image.archived = true;
+            image.storage = Storage::Archived { since: None };
             image.pushed_at = None;
         })
         .expect(&[
@@ -455,7 +465,7 @@ fn what_is_not_known_or_not_in_reach_stays() {
 #[test]
 fn what_stays_for_that_keeps_its_children_and_referrers() {
     for spoil in [
-        |image: &mut Image| image.archived = true,
+        |image: &mut Image| image.storage = Storage::Archived { since: None },
         |image: &mut Image| image.pushed_at = None,
     ] {
         let case = Case::new()
@@ -476,7 +486,9 @@ fn a_part_that_must_stay_outlives_its_index() {
     Case::new()
         .image("index", days(400), &[])
         .image("archived", days(400), &[])
-        .with("archived", |image| image.archived = true)
+        .with("archived", |image| {
+            image.storage = Storage::Archived { since: None }
+        })
         .image("fresh", SignedDuration::from_hours(1), &[])
         .image("timeless", days(400), &[])
         .with("timeless", |image| image.pushed_at = None)
@@ -520,7 +532,9 @@ fn the_newest_stays_where_nothing_has_a_tag_and_nothing_is_used() {
 fn the_last_image_is_one_that_can_be_pulled_and_stays_whole() {
     Case::empty()
         .image("archived", days(100), &[])
-        .with("archived", |image| image.archived = true)
+        .with("archived", |image| {
+            image.storage = Storage::Archived { since: None }
+        })
         .image("index", days(200), &[])
         .image("child", days(150), &[])
         .lists("index", &["child"])
@@ -909,7 +923,9 @@ fn a_hold_beats_everything() {
         case.image("used", days(400), &["v1"])
             .image("old", days(400), &["v0"])
             .image("archived", days(400), &[])
-            .with("archived", |image| image.archived = true)
+            .with("archived", |image| {
+                image.storage = Storage::Archived { since: None }
+            })
             .image("fresh", SignedDuration::ZERO, &[])
             .runs("used")
     };
@@ -1027,13 +1043,14 @@ fn a_part_is_as_old_as_the_oldest_that_it_is_part_of() {
 #[test]
 fn repositories_are_judged_each_by_itself() {
     let one = Case::new().image("a", days(400), &["v1"]);
-    let mut repositories = BTreeMap::new();
+    let mut repositories: BTreeMap<String, Arc<Repository>> = BTreeMap::new();
     for name in ["app", "held", "other"] {
-        repositories.insert(name.to_owned(), one.repository.clone());
+        repositories.insert(name.to_owned(), one.repository.clone().into());
     }
-    repositories.get_mut("held").unwrap().hold = Some(Hold::Tag);
+    Arc::make_mut(repositories.get_mut("held").unwrap()).hold = Some(Hold::Tag);
     let seen = Seen {
         world: World {
+            account: "123456789012".to_owned(),
             more_repositories: false,
             repositories,
             uses: one.clone().runs("a").uses,
@@ -1105,6 +1122,23 @@ fn every_reason_has_a_documented_code_and_a_sentence() {
         },
         Reason::UntaggedYoung {
             remove_untagged_after: text(),
+        },
+        Reason::HoldsArchived { part: part.clone() },
+        Reason::PulledFromElsewhere {
+            outsider: text(),
+            keep_pulled_within: text(),
+        },
+        Reason::PulledRecently {
+            remove_unpulled_after: text(),
+        },
+        Reason::Unpulled {
+            remove_unpulled_after: text(),
+        },
+        Reason::RefersToArchived {
+            subject: part.clone(),
+        },
+        Reason::ArchivedLongEnough {
+            delete_archived_after: text(),
         },
         Reason::Unseen { read: text() },
         Reason::Superseded {

@@ -53,7 +53,7 @@ impl Place {
         let (daemons, incomplete) = aws::read_pages_by_token(|token| async move {
             let request = self.ecs.list_daemons().cluster_arn(cluster);
             let request = request.max_results(100).set_next_token(token);
-            let page = self.call(request.send()).await?;
+            let page = self.ecs_pace.call(request.send()).await?;
             Ok::<_, SdkError<_>>((page.daemon_summaries_list, page.next_token))
         })
         .await;
@@ -111,7 +111,7 @@ impl Place {
         let operation = "ecs:DescribeDaemon";
         let failed = |why: String| (format!("{operation}: {why}"), operation);
         let request = self.ecs.describe_daemon().daemon_arn(arn);
-        let daemon = match self.call(request.send()).await {
+        let daemon = match self.ecs_pace.call(request.send()).await {
             Ok(answer) => answer.daemon,
             // Deleted since it was listed.
             Err(error) if is_gone(aws::code(&error)) => return Ok(vec![]),
@@ -176,7 +176,7 @@ impl Place {
         let (deployments, incomplete) = aws::read_pages_by_token(|token| async move {
             let request = self.ecs.list_daemon_deployments().daemon_arn(arn);
             let request = request.max_results(100).set_next_token(token);
-            let page = self.call(request.send()).await?;
+            let page = self.ecs_pace.call(request.send()).await?;
             Ok::<_, SdkError<_>>((page.daemon_deployments, page.next_token))
         })
         .await;
@@ -204,7 +204,7 @@ impl Place {
                 .ecs
                 .describe_daemon_revisions()
                 .set_daemon_revision_arns(Some(wanted));
-            let answer = self.call(request.send()).await;
+            let answer = self.ecs_pace.call(request.send()).await;
             let answer = answer.map_err(|error| failed(aws::explain(&error)))?;
             let mut failures = answer.failures().iter();
             if let Some(failure) = failures.find(|failure| failure.reason() != Some("MISSING")) {
@@ -270,7 +270,7 @@ impl Place {
             .ecs
             .describe_daemon_task_definition()
             .daemon_task_definition(definition);
-        let answer = self.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map_err(|error| failed(aws::explain(&error)))?;
         let containers = answer
             .daemon_task_definition

@@ -64,7 +64,7 @@ impl Place {
                 .get_function()
                 .function_name(name)
                 .qualifier(version);
-            let answer = self.call(request.send()).await;
+            let answer = self.lambda_pace.call(request.send()).await;
             let code = match answer {
                 Ok(answer) => answer.code,
                 Err(error) if aws::kind(&error) == ErrorKind::NotFound => return all,

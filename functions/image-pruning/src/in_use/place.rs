@@ -9,7 +9,8 @@ use aws_sdk_ecs::{self as ecs};
 use aws_sdk_eventbridge as eventbridge;
 use aws_sdk_lambda as lambda;
 use aws_sdk_scheduler as scheduler;
-use tokio::sync::Semaphore;
+use steward::aws::{self, Pace};
+use tokio::sync::OnceCell;
 
 use super::Reading;
 use super::daemons::Revision;
@@ -18,10 +19,10 @@ use super::functions::FunctionImage;
 use super::schedules::Starts;
 use crate::policy::InUse;
 
-/// Calls about single things that are under way at once in a place; listings
-/// come on top, one per cluster and kind. ECS throttles describes of task
-/// definitions soonest.
-const CALLS_AT_ONCE: usize = 8;
+/// Calls about single things that are under way at once to one service of a
+/// place, at the most; listings come on top, one per cluster and kind. ECS
+/// throttles describes of task definitions soonest.
+const CALLS_AT_ONCE: usize = 16;
 
 /// Reads the users of images of one account and Region, and remembers what
 /// cannot change: task definitions, complete revisions of services and daemons,
@@ -32,8 +33,11 @@ pub(super) struct Place {
     pub(super) lambda: lambda::Client,
     pub(super) events: eventbridge::Client,
     pub(super) scheduler: scheduler::Client,
-    calls: Semaphore,
-    pub(super) definitions: Mutex<HashMap<String, Arc<Containers>>>,
+    pub(super) ecs_pace: Pace,
+    pub(super) lambda_pace: Pace,
+    pub(super) events_pace: Pace,
+    pub(super) scheduler_pace: Pace,
+    pub(super) definitions: Mutex<HashMap<String, Arc<OnceCell<Arc<Containers>>>>>,
     pub(super) revisions: Mutex<HashMap<String, Arc<ServiceRevision>>>,
     pub(super) daemon_revisions: Mutex<HashMap<String, Arc<Revision>>>,
     pub(super) functions: Mutex<HashMap<String, Arc<FunctionImage>>>,
@@ -42,25 +46,22 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(config: &SdkConfig) -> Self {
+        let pace = |service| Pace::new(aws::meter(), service, CALLS_AT_ONCE);
         Self {
             ecs: ecs::Client::new(config),
             lambda: lambda::Client::new(config),
             events: eventbridge::Client::new(config),
             scheduler: scheduler::Client::new(config),
-            calls: Semaphore::new(CALLS_AT_ONCE),
+            ecs_pace: pace("ecs"),
+            lambda_pace: pace("lambda"),
+            events_pace: pace("events"),
+            scheduler_pace: pace("scheduler"),
             definitions: Mutex::default(),
             revisions: Mutex::default(),
             daemon_revisions: Mutex::default(),
             functions: Mutex::default(),
             schedules: Mutex::default(),
         }
-    }
-
-    /// Makes a call when its turn has come.
-    pub(super) async fn call<T>(&self, call: impl Future<Output = T>) -> T {
-        // The semaphore is never closed; were it, the call would still be made.
-        let _turn = self.calls.acquire().await.ok();
-        call.await
     }
 
     /// Reads every user of images that there is.

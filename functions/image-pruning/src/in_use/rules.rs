@@ -56,7 +56,7 @@ impl Place {
         let (rules, incomplete) = aws::read_pages_by_token(|token| async move {
             let request = self.events.list_rules().event_bus_name(bus);
             let request = request.limit(LARGEST_PAGE).set_next_token(token);
-            let page = self.call(request.send()).await?;
+            let page = self.events_pace.call(request.send()).await?;
             Ok::<_, SdkError<_>>((page.rules, page.next_token))
         })
         .await;
@@ -93,7 +93,10 @@ impl Place {
         let (targets, incomplete) = aws::read_pages_by_token(|token| async move {
             let request = self.events.list_targets_by_rule().rule(name);
             let request = request.event_bus_name(bus).limit(LARGEST_PAGE);
-            let page = self.call(request.set_next_token(token).send()).await?;
+            let page = self
+                .events_pace
+                .call(request.set_next_token(token).send())
+                .await?;
             Ok::<_, SdkError<_>>((page.targets, page.next_token))
         })
         .await;

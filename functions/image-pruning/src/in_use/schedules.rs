@@ -75,7 +75,7 @@ impl Place {
             let request = self.scheduler.get_schedule().name(name).group_name(group);
             let failed =
                 |why: &str| format!("scheduler:GetSchedule of schedule {group}/{name}: {why}");
-            let schedule = match self.call(request.send()).await {
+            let schedule = match self.scheduler_pace.call(request.send()).await {
                 Ok(schedule) => schedule,
                 Err(error) if aws::kind(&error) == ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(failed(&aws::explain(&error))),
@@ -153,6 +153,7 @@ impl Intercept for HasList {
         "HasList"
     }
 
+    // Not before: until then a body from the wire is not read.
     fn read_after_deserialization(
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,

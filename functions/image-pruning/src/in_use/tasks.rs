@@ -80,7 +80,7 @@ impl Place {
             .describe_tasks()
             .cluster(cluster)
             .set_tasks(Some(arns));
-        let answer = self.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {

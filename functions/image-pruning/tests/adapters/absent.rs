@@ -1,6 +1,6 @@
 //! Absent is not false: what a field would have said is not assumed.
 
-use image_pruning::Digest;
+use image_pruning::{Digest, Storage};
 use serde_json::{Value, json};
 use steward_sandbox::faults::{Answer, Scripted};
 
@@ -46,8 +46,8 @@ async fn a_status_that_is_new_to_us_counts_as_archived() {
         .observe()
         .await;
     let images = &seen.world.repositories["app"].images;
-    assert!(images[&Digest::new(digest(1))].archived);
-    assert!(!images[&Digest::new(digest(2))].archived);
+    assert_eq!(images[&Digest::new(digest(1))].storage, Storage::Moving);
+    assert_eq!(images[&Digest::new(digest(2))].storage, Storage::Standard);
 }
 
 /// An image whose media type ECR does not tell, and what its manifest says.
@@ -132,6 +132,10 @@ async fn a_list_that_is_absent_from_an_answer_is_a_gap() {
         "ecr:DescribeRepositories",
         "ecr:DescribeImages",
         "ecr:ListTagsForResource",
+        "ecr:DescribeRegistry",
+        "ecr:GetRegistryPolicy",
+        "ecr:GetRepositoryPolicy",
+        "ecr:DescribePullThroughCacheRules",
         "ecs:ListClusters",
         "ecs:ListServices",
         "ecs:ListTasks",

@@ -301,7 +301,8 @@ async fn nothing_is_deleted_of_what_was_never_observed() {
     let outcomes = act(&seen).await;
     assert_eq!(outcomes.len(), 3);
     let fresh = Stage::over(registry()).await;
-    let action = Action::DeleteImage(image_pruning::DeleteImage {
+    let action = Action::DeleteImage(image_pruning::Removal {
+        archived_at: None,
         repository: "app".to_owned(),
         digest: image_pruning::Digest::new(digest(1)),
         tags: vec![],

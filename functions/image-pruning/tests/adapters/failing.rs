@@ -58,8 +58,12 @@ fn busy() -> Scripted {
     )
 }
 
-const READS: [&str; 27] = [
+const READS: [&str; 31] = [
     "ecr:DescribeRepositories",
+    "ecr:DescribeRegistry",
+    "ecr:GetRegistryPolicy",
+    "ecr:GetRepositoryPolicy",
+    "ecr:DescribePullThroughCacheRules",
     "ecr:ListTagsForResource",
     "ecr:DescribeImages",
     "ecr:BatchGetImage",
@@ -118,7 +122,12 @@ async fn a_read_that_is_throttled_for_ever_is_a_gap_with_its_permission() {
             assert_eq!(gap.grant, grant, "{gap:?}");
             assert!(gap.read.contains(read), "{gap:?}");
             assert!(gap.hides.covers("app"), "{gap:?}");
-            let everywhere = !read.starts_with("ecr:") || read == "ecr:DescribeRepositories";
+            let of_the_registry = [
+                "ecr:DescribeRepositories",
+                "ecr:DescribeRegistry",
+                "ecr:GetRegistryPolicy",
+            ];
+            let everywhere = !read.starts_with("ecr:") || of_the_registry.contains(&read);
             assert_eq!(gap.hides.covers("other"), everywhere, "{gap:?}");
         }
         assert!(

@@ -8,9 +8,11 @@
 )]
 
 mod absent;
+mod archiving;
 mod caches;
 mod consumers;
 mod deleting;
 mod failing;
 mod paging;
 mod script;
+mod surroundings;

@@ -60,6 +60,11 @@ pub(crate) fn body(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
+/// How ECR says that there is no such policy.
+fn none(policy: &str) -> Answer {
+    Answer::error(400, &format!("{policy}NotFoundException"), "there is none")
+}
+
 /// One repository `app` with these images, and nobody who uses any.
 pub(crate) fn account(images: Vec<Value>) -> Scripted {
     Scripted::new()
@@ -86,6 +91,17 @@ pub(crate) fn account(images: Vec<Value>) -> Scripted {
         .always(
             "ecr:BatchDeleteImage",
             |request| json!({"imageIds": body(request)["imageIds"], "failures": []}),
+        )
+        .always(
+            "ecr:DescribeRegistry",
+            |_| json!({"replicationConfiguration": {"rules": []}}),
+        )
+        .always("ecr:GetRegistryPolicy", |_| none("RegistryPolicy"))
+        .always("ecr:GetRepositoryPolicy", |_| none("RepositoryPolicy"))
+        .always("ecr:GetLifecyclePolicy", |_| none("LifecyclePolicy"))
+        .always(
+            "ecr:DescribePullThroughCacheRules",
+            |_| json!({"pullThroughCacheRules": []}),
         )
         .always("ecs:ListClusters", |_| json!({"clusterArns": []}))
         .always(

@@ -2,12 +2,13 @@
 //! can be stopped at any step.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
-use image_pruning::{Action, DeleteImage, Digest, ImagePruning, PruningPolicy, Scope, World};
+use image_pruning::{Action, Digest, ImagePruning, PruningPolicy, Removal, Scope, Storage, World};
 use jiff::Timestamp;
 use serde_json::json;
 use steward::engine::{Act, Clock, Gap, Leash, Mode, Observe, Outcome, Seen};
@@ -27,6 +28,10 @@ pub(crate) struct Cloud {
     pub(crate) failing: BTreeSet<Digest>,
     /// Everything that was ever deleted, in order.
     pub(crate) deleted: Vec<(String, Digest)>,
+    /// Everything that was ever archived, in order.
+    pub(crate) archived: Vec<(String, Digest)>,
+    /// What archived indexes list, which nobody can read.
+    pub(crate) unread: BTreeMap<(String, Digest), Vec<Digest>>,
     /// Somebody is between the last look and the deletion.
     pub(crate) deleting: usize,
 }
@@ -35,7 +40,7 @@ pub(crate) type Shared = Rc<RefCell<Cloud>>;
 
 impl Cloud {
     /// As `BatchDeleteImage` does it, image by image.
-    fn delete(&mut self, image: &DeleteImage) -> Outcome {
+    fn delete(&mut self, image: &Removal) -> Outcome {
         if self.failing.contains(&image.digest) {
             return Outcome::Failed("ecr:BatchDeleteImage: KmsError".to_owned());
         }
@@ -47,20 +52,63 @@ impl Cloud {
         }
         let mut indexes = oracle::listed_by(repository, &image.digest);
         indexes.remove(&image.digest);
-        if !indexes.is_empty() {
+        let in_archive = self.unread.iter().any(|((name, index), children)| {
+            *name == image.repository
+                && repository.images.contains_key(index)
+                && children.contains(&image.digest)
+        });
+        if !indexes.is_empty() || in_archive {
             return Outcome::Skipped("ImageReferencedByManifestList".to_owned());
         }
-        repository.images.remove(&image.digest);
+        Arc::make_mut(repository).images.remove(&image.digest);
         self.deleted
             .push((image.repository.clone(), image.digest.clone()));
         Outcome::Done
     }
 
-    /// Why an image must not be deleted after all.
-    fn objection(&self, image: &DeleteImage) -> Option<Outcome> {
+    /// As `UpdateImageStorageClass` does it.
+    fn archive(&mut self, image: &Removal, now: Timestamp) -> Outcome {
+        if self.failing.contains(&image.digest) {
+            return Outcome::Failed("ecr:UpdateImageStorageClass: ServerException".to_owned());
+        }
+        let gone = || Outcome::Skipped("it is gone".to_owned());
+        let Some(repository) = self.world.repositories.get_mut(&image.repository) else {
+            return gone();
+        };
+        let mut indexes = oracle::listed_by(repository, &image.digest);
+        indexes.remove(&image.digest);
+        let Some(there) = Arc::make_mut(repository).images.get_mut(&image.digest) else {
+            return gone();
+        };
+        if there.storage != Storage::Standard {
+            return Outcome::AlreadyDone;
+        }
+        if !indexes.is_empty() {
+            return Outcome::Failed("ImageStorageClassUpdateNotSupportedException".to_owned());
+        }
+        there.storage = Storage::Archived { since: Some(now) };
+        let place = (image.repository.clone(), image.digest.clone());
+        let children = std::mem::take(&mut there.children);
+        self.unread.insert(place.clone(), children);
+        self.archived.push(place);
+        Outcome::Done
+    }
+
+    /// Why an image must not be removed after all.
+    fn objection(&self, action: &Action) -> Option<Outcome> {
+        let image = action.removal();
         let repository = self.world.repositories.get(&image.repository)?;
         let there = repository.images.get(&image.digest)?;
-        let why = if repository.hold.is_some() {
+        let archived_at = match there.storage {
+            Storage::Archived { since } => since,
+            Storage::Standard | Storage::Moving => None,
+        };
+        let why = if archived_at != image.archived_at {
+            if matches!(action, Action::ArchiveImage(_)) && archived_at.is_some() {
+                return Some(Outcome::AlreadyDone);
+            }
+            "in another storage class"
+        } else if repository.hold.is_some() {
             "now on hold"
         } else if there.tags != image.tags {
             "its tags have changed"
@@ -83,6 +131,8 @@ pub(crate) struct Hands {
     is_cut: Cell<bool>,
     /// How often others get their turn before each step, over and over.
     turns: Vec<u8>,
+    /// What time it is in the run.
+    now: Cell<Timestamp>,
 }
 
 impl Hands {
@@ -93,6 +143,7 @@ impl Hands {
             cut_at: None,
             is_cut: Cell::new(false),
             turns: vec![0],
+            now: Cell::new(Timestamp::UNIX_EPOCH),
         }
     }
 
@@ -131,6 +182,7 @@ impl Hands {
         policy: &PolicyDocument<PruningPolicy>,
         now: Timestamp,
     ) -> Option<Run<ImagePruning>> {
+        self.now.set(now);
         let switches = Switches::Fixed(Position::Run);
         let context = Context {
             account: "123456789012".to_owned(),
@@ -178,6 +230,7 @@ impl Observe<ImagePruning> for Hands {
         }
         self.step().await;
         seen.world.uses = self.cloud.borrow().world.uses.clone();
+        seen.world.account = self.cloud.borrow().world.account.clone();
         seen.world.more_repositories = self.cloud.borrow().world.more_repositories;
         seen
     }
@@ -189,14 +242,17 @@ impl Act<ImagePruning> for Hands {
         let objections: Vec<Option<Outcome>> = {
             let mut cloud = self.cloud.borrow_mut();
             cloud.deleting += 1;
-            let object = |Action::DeleteImage(image): &Action| cloud.objection(image);
-            batch.iter().map(object).collect()
+            batch.iter().map(|action| cloud.objection(action)).collect()
         };
         let _over = Deleting(&self.cloud);
         self.step().await;
         let mut outcomes = Vec::new();
-        for (Action::DeleteImage(image), objection) in batch.iter().zip(objections) {
-            let outcome = objection.unwrap_or_else(|| self.cloud.borrow_mut().delete(image));
+        for (action, objection) in batch.iter().zip(objections) {
+            let mut cloud = self.cloud.borrow_mut();
+            let outcome = objection.unwrap_or_else(|| match action {
+                Action::DeleteImage(image) => cloud.delete(image),
+                Action::ArchiveImage(image) => cloud.archive(image, self.now.get()),
+            });
             outcomes.push(outcome);
         }
         // Done, and the answer still on its way.

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use image_pruning::{Digest, Pin, Repository, Use, World};
+use image_pruning::{Digest, Image, Pin, Repository, Storage, Use, World};
+use jiff::Timestamp;
 
 /// Every image of the repository that a use protects.
 pub(crate) fn in_use(world: &World, name: &str) -> BTreeSet<Digest> {
@@ -72,6 +73,45 @@ fn named_by(repository: &Repository, used: &Use) -> BTreeSet<Digest> {
         Pin::WasTag(tag) if repository.tags_stay => with_tag(tag),
         Pin::WasTag(_) => repository.images.keys().cloned().collect(),
     }
+}
+
+/// When an image or anything that hangs on it was last pulled.
+pub(crate) fn last_pulled_at(repository: &Repository, digest: &Digest) -> Option<Timestamp> {
+    let mut family = BTreeSet::from([digest.clone()]);
+    until_it_rests(&mut family, |family| {
+        let hangs_on_it = |other: &&Digest| {
+            !listed_by(repository, other).is_disjoint(family)
+                || !subjects(repository, other).is_disjoint(family)
+        };
+        let all = repository.images.keys();
+        all.filter(hangs_on_it).cloned().collect()
+    });
+    let pulls = family
+        .iter()
+        .map(|one| repository.images[one].last_pulled_at);
+    pulls.max().flatten()
+}
+
+/// Whether an archived index, which nobody can read, can list another image by
+/// what is known of their times.
+pub(crate) fn can_list(index: &Image, image: &Image) -> bool {
+    let unreadable = index.index && index.storage != Storage::Standard;
+    // An index is pushed after what it lists.
+    let pushed_before = match (index.pushed_at, image.pushed_at) {
+        (Some(index), Some(other)) => other <= index || image.restored_at.is_some(),
+        _ => true,
+    };
+    // And archived before it, unless it was restored in between.
+    let archived_before = match (index.storage, image.storage) {
+        (
+            Storage::Archived {
+                since: Some(index_since),
+            },
+            Storage::Archived { since: Some(since) },
+        ) => since < index_since && index.restored_at.is_none(),
+        _ => false,
+    };
+    unreadable && pushed_before && !archived_before
 }
 
 /// The indexes that are there and list an image.

@@ -5,10 +5,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use image_pruning::{
-    Action, Digest, Image, ImagePruning, Limits, NEVER_SOONER_THAN, Override, Pin, PruningPolicy,
-    Repository, Retention, Scope, Tags, Use, User, UserKind, World,
+    Action, Digest, Image, ImagePruning, InUse, Limits, NEVER_SOONER_THAN, Outsider, Override, Pin,
+    PruningPolicy, RemoveBy, Repository, Retention, Scope, Storage, Tags, Use, User, UserKind,
+    World,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -39,13 +41,37 @@ fn digest(repository: usize, n: usize) -> Digest {
     Digest::new(format!("sha256:{scattered:016x}{seed:048x}"))
 }
 
-/// One image before tags are given out: age, archived, children, subject.
-type Plain = (Option<i64>, bool, Vec<usize>, Option<usize>);
+fn ago(hours: i64) -> Timestamp {
+    now() - SignedDuration::from_hours(hours)
+}
+
+fn storage() -> impl Strategy<Value = Storage> {
+    let since = prop::option::weighted(0.9, prop::sample::select(&[1, 2160, 2161, 2400, 9000][..]));
+    prop_oneof![
+        12 => Just(Storage::Standard),
+        2 => since.prop_map(|hours| Storage::Archived { since: hours.map(ago) }),
+        1 => Just(Storage::Moving),
+    ]
+}
+
+/// When an image was pushed, pulled and restored, in hours before now.
+type Times = (Option<i64>, Option<i64>, Option<i64>);
+
+fn times() -> impl Strategy<Value = Times> {
+    (
+        prop::option::weighted(0.95, prop::sample::select(&AGES[..])),
+        prop::option::weighted(0.4, prop::sample::select(&AGES[..])),
+        prop::option::weighted(0.1, prop::sample::select(&AGES[..])),
+    )
+}
+
+/// One image before tags are given out: times, storage class, children, subject.
+type Plain = (Times, Storage, Vec<usize>, Option<usize>);
 
 fn plain() -> impl Strategy<Value = Plain> {
     (
-        prop::option::weighted(0.95, prop::sample::select(&AGES[..])),
-        prop::bool::weighted(0.07),
+        times(),
+        storage(),
         prop_oneof![
             2 => Just(vec![]),
             1 => prop::collection::vec(0..MOST_IMAGES, 1..4),
@@ -71,51 +97,64 @@ fn repository(of: usize) -> impl Strategy<Value = Repository> {
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.05),
         prop::bool::weighted(0.1),
+        prop::bool::weighted(0.2),
     )
-        .prop_map(move |(plain, (tags, attached), held, incomplete, cycles)| {
-            let there = plain.len();
-            let mut images: Vec<Image> = Vec::new();
-            for (n, (age, archived, children, subject)) in plain.into_iter().enumerate() {
-                // Without claimed cycles things hang on what comes before.
-                let children = children.into_iter().filter(|c| cycles || *c > n);
-                images.push(Image {
-                    pushed_at: age.map(|hours| now() - SignedDuration::from_hours(hours)),
-                    archived,
-                    size_bytes: Some(1000),
-                    // What an archived index lists is not known.
-                    index: true,
-                    children: if archived {
-                        vec![]
-                    } else {
-                        children.map(|c| digest(of, c)).collect()
-                    },
-                    subject: subject.filter(|s| cycles || *s < n).map(|s| digest(of, s)),
-                    tags: vec![],
-                });
-            }
-            for (tag, owner) in TAGS.iter().zip(tags) {
-                if let Some(image) = owner.and_then(|n| images.get_mut(n)) {
-                    image.tags.push((*tag).to_owned());
+        .prop_map(
+            move |(plain, (tags, attached), held, incomplete, cycles, shared)| {
+                let there = plain.len();
+                let mut images: Vec<Image> = Vec::new();
+                for (n, (times, storage, children, subject)) in plain.into_iter().enumerate() {
+                    let (pushed, pulled, restored) = times;
+                    // Without claimed cycles things hang on what comes before.
+                    let children = children.into_iter().filter(|c| cycles || *c > n);
+                    images.push(Image {
+                        pushed_at: pushed.map(ago),
+                        last_pulled_at: pulled.map(ago),
+                        restored_at: restored.map(ago),
+                        storage,
+                        size_bytes: Some(1000),
+                        // What an archived index lists is not known.
+                        index: true,
+                        children: match storage {
+                            Storage::Standard => children.map(|c| digest(of, c)).collect(),
+                            Storage::Archived { .. } | Storage::Moving => vec![],
+                        },
+                        subject: subject.filter(|s| cycles || *s < n).map(|s| digest(of, s)),
+                        tags: vec![],
+                    });
                 }
-            }
-            for (signature, subject) in attached {
-                if signature < there && (cycles || subject < signature) {
-                    let hex = digest(of, subject).as_str().replace(':', "-");
-                    images[signature].tags.push(format!("{hex}.sig"));
+                for (tag, owner) in TAGS.iter().zip(tags) {
+                    if let Some(image) = owner.and_then(|n| images.get_mut(n)) {
+                        image.tags.push((*tag).to_owned());
+                    }
                 }
-            }
-            for image in &mut images {
-                image.tags.sort();
-                image.tags.dedup();
-            }
-            let digests = (0..).map(|n| digest(of, n));
-            Repository {
-                hold: held.then_some(Hold::Tag),
-                images: digests.zip(images).collect(),
-                complete: !incomplete,
-                tags_stay: there % 3 == 0,
-            }
-        })
+                for (signature, subject) in attached {
+                    if signature < there && (cycles || subject < signature) {
+                        let hex = digest(of, subject).as_str().replace(':', "-");
+                        images[signature].tags.push(format!("{hex}.sig"));
+                    }
+                }
+                for image in &mut images {
+                    image.tags.sort();
+                    image.tags.dedup();
+                }
+                let digests = (0..).map(|n| digest(of, n));
+                Repository {
+                    hold: held.then_some(Hold::Tag),
+                    images: digests.zip(images).collect(),
+                    complete: !incomplete,
+                    tags_stay: there % 3 == 0,
+                    outsiders: shared
+                        .then(|| Outsider {
+                            account: None,
+                            region: None,
+                            words: "anybody may pull".to_owned(),
+                        })
+                        .into_iter()
+                        .collect(),
+                }
+            },
+        )
 }
 
 fn used() -> impl Strategy<Value = Use> {
@@ -171,8 +210,15 @@ fn gap() -> impl Strategy<Value = Gap> {
 }
 
 fn retention() -> impl Strategy<Value = Retention> {
-    (1..4_u32, 24..80_u32, 24..80_u32, 0..3_usize).prop_map(|(newest, tagged, untagged, tags)| {
-        Retention {
+    let unpulled = prop::option::of((48..100_u32).prop_map(Period::hours));
+    let archived = prop::option::of((2160..2300_u32).prop_map(Period::hours));
+    let by = prop::sample::select(vec![RemoveBy::Delete, RemoveBy::Archive]);
+    let ages = (24..80_u32, 24..80_u32);
+    (1..4_u32, ages, 0..3_usize, unpulled, archived, by).prop_map(
+        |(newest, (tagged, untagged), tags, unpulled, archived, by)| Retention {
+            remove_unpulled_after: unpulled,
+            remove_by: by,
+            delete_archived_after: archived,
             keep_newest: newest,
             keep_younger_than: Period::hours(tagged),
             remove_untagged_after: Period::hours(untagged),
@@ -180,8 +226,8 @@ fn retention() -> impl Strategy<Value = Retention> {
                 include: [vec![], vec!["release-*".to_owned()], vec!["*".to_owned()]][tags].clone(),
                 exclude: vec!["release-2".to_owned()],
             },
-        }
-    })
+        },
+    )
 }
 
 /// One that holds nothing back, or one that does.
@@ -206,8 +252,13 @@ fn policy() -> impl Strategy<Value = PruningPolicy> {
         retention(),
         prop::option::weighted(0.3, retention()),
         limits(),
+        48..400_u32,
     )
-        .prop_map(|(retention, over, limits)| PruningPolicy {
+        .prop_map(|(retention, over, limits, pulled)| PruningPolicy {
+            in_use: InUse {
+                keep_pulled_within: Period::hours(pulled),
+                ..InUse::default()
+            },
             repositories: Some(Selection::everything()),
             retention,
             overrides: over
@@ -235,9 +286,10 @@ fn world() -> impl Strategy<Value = World> {
         any::<bool>(),
     )
         .prop_map(|(one, other, uses, more_repositories)| World {
+            account: "123456789012".to_owned(),
             repositories: BTreeMap::from([
-                (REPOSITORIES[0].to_owned(), one),
-                (REPOSITORIES[1].to_owned(), other),
+                (REPOSITORIES[0].to_owned(), one.into()),
+                (REPOSITORIES[1].to_owned(), other.into()),
             ]),
             uses,
             more_repositories,
@@ -260,15 +312,31 @@ fn plan_of(policy: &PruningPolicy, world: &World, gaps: &[Gap]) -> PlanOf<ImageP
     ImagePruning::decide(policy, &Scope::Everything, &seen, now())
 }
 
-/// What a plan would delete, by repository.
-fn going(plan: &PlanOf<ImagePruning>) -> BTreeMap<String, BTreeSet<Digest>> {
-    let mut all: BTreeMap<String, BTreeSet<Digest>> = BTreeMap::new();
+/// How each image of a repository that goes does so.
+#[derive(Clone, Debug, Default)]
+struct Going {
+    deleted: BTreeSet<Digest>,
+    archived: BTreeSet<Digest>,
+}
+
+impl Going {
+    fn all(&self) -> BTreeSet<Digest> {
+        &self.deleted | &self.archived
+    }
+}
+
+/// What a plan would remove, by repository.
+fn going(plan: &PlanOf<ImagePruning>) -> BTreeMap<String, Going> {
+    let mut all: BTreeMap<String, Going> = BTreeMap::new();
     for item in &plan.items {
         if let Decision::Act(change) = &item.decision {
-            let Action::DeleteImage(image) = &change.action;
-            all.entry(image.repository.clone())
-                .or_default()
-                .insert(image.digest.clone());
+            let image = change.action.removal();
+            let going = all.entry(image.repository.clone()).or_default();
+            let set = match &change.action {
+                Action::DeleteImage(_) => &mut going.deleted,
+                Action::ArchiveImage(_) => &mut going.archived,
+            };
+            set.insert(image.digest.clone());
         }
     }
     all
@@ -287,7 +355,9 @@ fn newest(repository: &Repository, keep: u32) -> BTreeSet<Digest> {
         .iter()
         .filter(|(digest, image)| {
             let by_people = image.tags.iter().any(|tag| TAGS.contains(&tag.as_str()));
-            by_people && !image.archived && oracle::listed_by(repository, digest).is_empty()
+            by_people
+                && image.storage == Storage::Standard
+                && oracle::listed_by(repository, digest).is_empty()
         })
         .collect();
     all.sort_by_key(|(digest, image)| (std::cmp::Reverse(image.pushed_at), *digest));
@@ -310,7 +380,28 @@ fn untouchable(
     let mut all = oracle::in_use(world, name);
     all.extend(newest(repository, policy.retention_of(name).keep_newest));
     let floor = NEVER_SOONER_THAN.before(now());
+    let retention = policy.retention_of(name);
     for (digest, image) in &repository.images {
+        let stays_in_archive = match image.storage {
+            Storage::Standard => false,
+            Storage::Moving => true,
+            Storage::Archived { since } => {
+                let limit = retention
+                    .delete_archived_after
+                    .map(|after| after.before(now()));
+                since.is_none() || limit.is_none() || since > limit
+            }
+        };
+        let arrived = image.pushed_at.max(image.restored_at);
+        let pulled = oracle::last_pulled_at(repository, digest);
+        let shared = !repository.outsiders.is_empty()
+            && pulled.or(arrived) > Some(policy.in_use.keep_pulled_within.before(now()));
+        let by_people = image.tags.iter().any(|tag| TAGS.contains(&tag.as_str()));
+        let pulled_lately = by_people
+            && image.storage == Storage::Standard
+            && retention
+                .remove_unpulled_after
+                .is_some_and(|after| pulled > Some(after.before(now())));
         let apart = image
             .tags
             .iter()
@@ -324,19 +415,51 @@ fn untouchable(
                 };
                 !repository.images.contains_key(&about) && (world.more_repositories || elsewhere())
             });
-        if image.archived || apart || image.pushed_at.is_none_or(|at| at > floor) {
+        let young = image.pushed_at.is_none() || arrived > Some(floor);
+        if stays_in_archive || apart || young || shared || pulled_lately {
             all.insert(digest.clone());
         }
     }
     all
 }
 
-/// Nothing that goes leaves behind an index that lists it, or what it is about.
-fn no_part_without_its_whole(repository: &Repository, going: &BTreeSet<Digest>) -> bool {
-    going.iter().all(|digest| {
-        oracle::listed_by(repository, digest).is_subset(going)
-            && oracle::subjects(repository, digest).is_subset(going)
-    })
+/// Nothing that goes leaves behind an index that lists it, or what it is about;
+/// but a referrer may follow its subject to the archive. What is in the archive
+/// is not deleted while its whole only gets there, or may be what an archived
+/// index lists that stays.
+fn no_part_without_its_whole(repository: &Repository, going: &Going) -> bool {
+    let all = going.all();
+    let storage = |digest: &Digest| repository.images[digest].storage;
+    let in_archive = |digest: &Digest| matches!(storage(digest), Storage::Archived { .. });
+    let removed = all.iter().all(|digest| {
+        let follows = |subject: &Digest| going.archived.contains(digest) && in_archive(subject);
+        oracle::listed_by(repository, digest).is_subset(&all)
+            && oracle::subjects(repository, digest)
+                .iter()
+                .all(|subject| all.contains(subject) || follows(subject))
+    });
+    let from_archive = going.deleted.iter().filter(|digest| in_archive(digest));
+    let whole = from_archive.clone().all(|digest| {
+        let mut above = oracle::listed_by(repository, digest);
+        above.extend(oracle::subjects(repository, digest));
+        above.is_disjoint(&going.archived)
+    });
+    let nameless = going.deleted.iter().filter(|digest| {
+        let above = oracle::listed_by(repository, digest).len()
+            + oracle::subjects(repository, digest).len();
+        let tags = &repository.images[*digest].tags;
+        above == 0 && (in_archive(digest) || !tags.iter().any(|t| TAGS.contains(&t.as_str())))
+    });
+    let mut nameless = nameless.chain(from_archive);
+    let unlisted = nameless.all(|digest| {
+        let closed = repository.images.iter().filter(|(index, image)| {
+            *index != digest
+                && !going.deleted.contains(*index)
+                && oracle::can_list(image, &repository.images[digest])
+        });
+        closed.count() == 0
+    });
+    removed && whole && unlisted
 }
 
 fn config() -> ProptestConfig {
@@ -369,9 +492,12 @@ proptest! {
         for (name, going) in going(&plan) {
             let repository = &world.repositories[&name];
             let untouchable = untouchable(&policy, &world, &gaps, &name);
-            prop_assert!(going.is_disjoint(&untouchable), "{going:?} of {repository:#?}");
-            prop_assert!(no_part_without_its_whole(repository, &going));
-            prop_assert!(going.len() < repository.images.len(), "emptied");
+            prop_assert!(going.all().is_disjoint(&untouchable), "{going:?} of {repository:#?}");
+            prop_assert!(
+                no_part_without_its_whole(repository, &going),
+                "{going:?} of {repository:#?}"
+            );
+            prop_assert!(going.deleted.len() < repository.images.len(), "emptied");
         }
         for gap in &gaps {
             for item in &plan.items {
@@ -395,16 +521,22 @@ proptest! {
         }
         for item in &plan.items {
             let Decision::Act(change) = &item.decision else { continue };
-            let Action::DeleteImage(action) = &change.action;
+            let action = change.action.removal();
+            let archives = matches!(change.action, Action::ArchiveImage(_));
             let repository = &world.repositories[&action.repository];
             let image = &repository.images[&action.digest];
             prop_assert_eq!(&action.tags, &image.tags);
             prop_assert_eq!(action.pushed_at, image.pushed_at);
+            prop_assert_eq!(item.serves, image.storage == Storage::Standard);
+            prop_assert_eq!(item.serves, action.archived_at.is_none());
+            prop_assert!(!archives || item.serves);
             let mut above = oracle::listed_by(repository, &action.digest);
             above.extend(oracle::subjects(repository, &action.digest));
             for holder in above {
                 let target = format!("{}@{holder}", action.repository);
-                prop_assert!(passes.get(&target).is_some_and(|pass| *pass < change.pass));
+                let storage = repository.images[&holder].storage;
+                let follows = archives && matches!(storage, Storage::Archived { .. });
+                prop_assert!(follows && !passes.contains_key(&target) || passes.get(&target).is_some_and(|pass| *pass < change.pass));
             }
         }
     }
@@ -445,12 +577,12 @@ proptest! {
                 prop_assert!(outlived, "second thoughts: {going:?} of {world:#?}");
                 for (name, going) in &going {
                     let repository = &world.repositories[name];
-                    for digest in going {
+                    for digest in going.all().iter() {
                         let mut above = oracle::listed_by(repository, digest);
                         above.extend(oracle::subjects(repository, digest));
                         let then = before[&format!("{name}@{digest}")];
                         prop_assert!(
-                            !above.is_empty() || matches!(then, "newest" | "last_image"),
+                            !above.is_empty() || matches!(then, "newest" | "last_image" | "may_be_part_of_archived"),
                             "{digest} stayed as {then}"
                         );
                     }
@@ -460,12 +592,21 @@ proptest! {
             outlived = false;
             for (name, going) in &going {
                 let repository = world.repositories.get_mut(name).unwrap();
-                for digest in repository.images.keys().filter(|digest| !going.contains(*digest)) {
+                let all = going.all();
+                for digest in repository.images.keys().filter(|digest| !all.contains(*digest)) {
                     let mut above = oracle::listed_by(repository, digest);
                     above.extend(oracle::subjects(repository, digest));
-                    outlived |= !above.is_disjoint(going);
+                    outlived |= !above.is_disjoint(&all);
                 }
-                repository.images.retain(|digest, _| !going.contains(digest));
+                let closed = |image: &Image| image.index && image.storage != Storage::Standard;
+                outlived |= going.deleted.iter().any(|digest| closed(&repository.images[digest]));
+                let repository = Arc::make_mut(repository);
+                repository.images.retain(|digest, _| !going.deleted.contains(digest));
+                for digest in &going.archived {
+                    let image = repository.images.get_mut(digest).unwrap();
+                    image.storage = Storage::Archived { since: Some(now()) };
+                    image.children = vec![];
+                }
             }
         }
         prop_assert!(quiet, "never comes to rest");
@@ -488,21 +629,30 @@ proptest! {
 
         let cloud = cloud.borrow();
         let report = &run.report;
-        let mut deleted: BTreeMap<String, BTreeSet<Digest>> = BTreeMap::new();
+        let mut gone: BTreeMap<String, Going> = BTreeMap::new();
         for (name, digest) in &cloud.deleted {
-            prop_assert!(deleted.entry(name.clone()).or_default().insert(digest.clone()));
+            let going = gone.entry(name.clone()).or_default();
+            prop_assert!(going.deleted.insert(digest.clone()));
         }
-        for (name, deleted) in &deleted {
+        for (name, digest) in &cloud.archived {
+            let going = gone.entry(name.clone()).or_default();
+            prop_assert!(going.archived.insert(digest.clone()));
+        }
+        for (name, gone) in &gone {
             let before = &world.repositories[name];
-            prop_assert!(deleted.is_disjoint(&untouchable(&policy, &world, &gaps, name)));
-            prop_assert!(no_part_without_its_whole(before, deleted));
+            prop_assert!(gone.all().is_disjoint(&untouchable(&policy, &world, &gaps, name)));
+            prop_assert!(no_part_without_its_whole(before, gone), "{gone:?} of {before:#?}");
             let most = policy.limits.max_deletes_per_repository as usize;
-            prop_assert!(deleted.len() <= most);
-            let left = cloud.world.repositories[name].images.len();
-            prop_assert!(left >= policy.limits.keep_images_at_least as usize);
+            prop_assert!(gone.all().len() <= most);
+            let serves = |image: &&Image| image.storage == Storage::Standard;
+            let served = before.images.values().filter(serves).count();
+            let serving = cloud.world.repositories[name].images.values().filter(serves).count();
+            let floor = policy.limits.keep_images_at_least as usize;
+            prop_assert!(serving >= floor || serving == served);
         }
-        prop_assert!(cloud.deleted.len() <= policy.limits.max_deletes_per_run as usize);
-        prop_assert_eq!(report.summary.done, cloud.deleted.len());
+        let done = cloud.deleted.len() + cloud.archived.len();
+        prop_assert!(done <= policy.limits.max_deletes_per_run as usize);
+        prop_assert_eq!(report.summary.done, done);
 
         // Every action of the plan has ended, and is achieved exactly if the
         // report says that it is done.
@@ -518,7 +668,8 @@ proptest! {
                 ActionOutcome::Done | ActionOutcome::AlreadyDone
             );
             let complete = cloud.world.repositories[&view.unit].complete;
-            prop_assert_eq!(ImagePruning::achieved(action, &cloud.world), done && complete);
+            let shows = complete || matches!(action, Action::ArchiveImage(_));
+            prop_assert_eq!(ImagePruning::achieved(action, &cloud.world), done && shows);
             prop_assert!(!ImagePruning::achieved(action, &world));
         }
         if !gaps.is_empty() {

@@ -83,7 +83,7 @@ async fn keeps_an_image_that_got_another_tag_and_knows_one_that_is_gone() {
     let outcomes = hands.act(&policy, &actions).await;
 
     for (action, outcome) in actions.iter().zip(&outcomes) {
-        let Action::DeleteImage(image) = action;
+        let image = action.removal();
         match image.digest.as_str() {
             d if d == retagged => assert!(skipped(outcome, "tags have changed"), "{outcome:?}"),
             d if d == gone => assert_eq!(*outcome, Outcome::AlreadyDone),

@@ -13,6 +13,7 @@ mod elsewhere;
 mod fails_closed;
 mod graph;
 mod in_use;
+mod incidents;
 mod plan_files;
 mod restore_points;
 mod retention;

@@ -400,6 +400,29 @@ class StorageClasses(EcrTest):
         [image] = self.seed({})
         self.assert_refused("ImageStorageClassUpdateNotSupportedException", self.move, digest=image, target="STANDARD")
 
+    def test_a_part_of_a_live_index_is_archived_only_after_it(self):
+        # "Lifecycle policy evaluation rules" (ECR User Guide), taken to hold for every way of archiving.
+        child = self.put(image_manifest("child"))
+        index = self.put(index_manifest(child), "v1")
+        self.assert_refused("ImageStorageClassUpdateNotSupportedException", self.move, digest=child, target="ARCHIVE")
+        self.assertEqual("ARCHIVED", self.move(index, "ARCHIVE"))
+        self.assertEqual("ARCHIVED", self.move(child, "ARCHIVE"))
+
+    def test_a_part_of_an_archived_index_cannot_be_deleted(self):
+        child = self.put(image_manifest("child"))
+        index = self.put(index_manifest(child), "v1")
+        self.move(index, "ARCHIVE")
+        _, failures = self.delete({"imageDigest": child})
+        self.assertEqual([({"imageDigest": child}, "ImageReferencedByManifestList")], failures)
+
+    def test_times_of_the_archive_can_be_seeded(self):
+        [image] = self.seed(
+            {"status": "ARCHIVED", "archived_at": "2026-01-02T00:00:00Z", "restored_at": "2026-01-01T00:00:00Z"}
+        )
+        seeded = self.details(filter={"imageStatus": "ARCHIVED"})[image]
+        self.assertEqual(datetime(2026, 1, 2, tzinfo=timezone.utc), seeded["lastArchivedAt"])
+        self.assertEqual(datetime(2026, 1, 1, tzinfo=timezone.utc), seeded["lastActivatedAt"])
+
     def test_a_missing_image_cannot_be_moved(self):
         self.assert_refused("ImageNotFoundException", self.move, digest=digest("nowhere"), target="ARCHIVE")
 

@@ -1,5 +1,6 @@
-//! The plugin is Python of this house and is tested in Python; this runs those
-//! tests, so that `cargo test` runs every test.
+//! The sandbox's plugin is Python of this house and is tested in Python, and so
+//! are the templates; this runs those tests, so that `cargo test` runs every
+//! test.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,11 +10,20 @@ use steward_sandbox::install;
 
 #[test]
 fn the_plugins_tests_pass() -> Result<()> {
+    tests_pass("aws/tests")
+}
+
+#[test]
+fn the_templates_tests_pass() -> Result<()> {
+    tests_pass("../../infra/tests")
+}
+
+/// Runs every test of a directory of this package with the emulators' Python.
+fn tests_pass(directory: &str) -> Result<()> {
     let venv = install::ensure()?;
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("aws");
     let output = Command::new(venv.python())
-        .args(["-m", "unittest", "discover", "--start-directory", "tests"])
-        .current_dir(&package)
+        .args(["-m", "unittest", "discover"])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()?;
     let said = String::from_utf8_lossy(&output.stderr);

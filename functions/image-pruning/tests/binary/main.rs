@@ -1,7 +1,6 @@
 //! The real binary, as AWS Lambda starts it: environment and events in, reports,
-//! errors and log lines out, and a kill in the middle of its work.
-//!
-//! The other side of the Runtime API is a small server in this file.
+//! errors, log lines, metrics and messages out, and a kill in the middle of its
+//! work.
 
 #![expect(
     clippy::expect_used,
@@ -9,225 +8,23 @@
     reason = "a test fails by panicking, helpers included"
 )]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+mod lambda;
+mod telling;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 use steward::engine::Clock;
-use steward::report::{Report, Status};
+use steward::report::Status;
 use steward::switches;
 use steward_sandbox::{Account, Fault, Image, Manifest, Repository, Sandbox};
+
+use crate::lambda::Lambda;
 
 const POLICY: &str = r#"{"version": 1, "repositories": {"include": ["*"]},
     "retention": {"keep_newest": 1, "keep_younger_than": "1d", "remove_untagged_after": "1d"},
     "limits": {"max_delete_share_percent": 100}}"#;
-
-/// How an invocation ended: `response` or `error`, and its body.
-type Ended = (String, Value);
-
-/// The function's process and the Lambda around it.
-struct Lambda {
-    process: Child,
-    events: Sender<(String, Value)>,
-    ended: Receiver<Ended>,
-    log: Option<JoinHandle<Vec<String>>>,
-    next_id: AtomicU32,
-}
-
-impl Lambda {
-    fn start(account: &Account, environment: &[(&str, &str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (events, waiting) = channel();
-        let (report, ended) = channel();
-        let arn = format!(
-            "arn:aws:lambda:{}:{}:function:image-pruning",
-            account.region_name(),
-            account.id()
-        );
-        let waiting = Arc::new(Mutex::new(waiting));
-        thread::spawn(move || {
-            // Ends with the test process, as nothing else ends it.
-            for stream in listener.incoming() {
-                let (waiting, report, arn) = (Arc::clone(&waiting), report.clone(), arn.clone());
-                thread::spawn(move || {
-                    // The function goes away when a test ends or kills it.
-                    let _ = serve(&stream.unwrap(), &waiting, &report, &arn);
-                });
-            }
-        });
-
-        let mut process = Command::new(env!("CARGO_BIN_EXE_image-pruning"))
-            .env_clear()
-            .envs(account.env())
-            .env("AWS_LAMBDA_RUNTIME_API", address)
-            .env("AWS_LAMBDA_FUNCTION_NAME", "image-pruning")
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-            .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/image-pruning")
-            .env("AWS_LAMBDA_LOG_STREAM_NAME", "one")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let log = Some(thread::spawn(move || lines.map_while(Result::ok).collect()));
-        Self {
-            process,
-            events,
-            ended,
-            log,
-            next_id: AtomicU32::new(1),
-        }
-    }
-
-    /// Sends an event; returns the request's id.
-    fn send(&self, event: Value) -> String {
-        let id = format!("request-{}", self.next_id.fetch_add(1, Ordering::Relaxed));
-        self.events.send((id.clone(), event)).unwrap();
-        id
-    }
-
-    fn ended(&self) -> Ended {
-        self.ended
-            .recv_timeout(Duration::from_secs(30))
-            .expect("the function answers")
-    }
-
-    /// The report on an event.
-    fn report(&self, event: Value) -> Report {
-        self.send(event);
-        let (how, body) = self.ended();
-        assert_eq!(how, "response", "{body}");
-        serde_json::from_value(body).unwrap()
-    }
-
-    /// The error type and message for an event.
-    fn error(&self, event: Value) -> (String, String) {
-        self.send(event);
-        let (how, body) = self.ended();
-        assert_eq!(how, "error", "{body}");
-        let text = |key: &str| body[key].as_str().unwrap().to_owned();
-        (text("errorType"), text("errorMessage"))
-    }
-
-    /// SIGKILL, as Lambda ends a function whose time is up.
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    /// Everything that it has written, which only its end makes certain.
-    fn log(mut self) -> Vec<Value> {
-        self.kill();
-        let log = self.log.take().unwrap().join().unwrap();
-        log.iter()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
-            .collect()
-    }
-}
-
-impl Drop for Lambda {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// One connection of the function's: "Using the Lambda runtime API", AWS Lambda
-/// Developer Guide.
-fn serve(
-    stream: &TcpStream,
-    waiting: &Mutex<Receiver<(String, Value)>>,
-    report: &Sender<Ended>,
-    arn: &str,
-) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    while let Some((path, body)) = request(&mut reader)? {
-        let part = |n: usize| path.split('/').nth(n).unwrap_or_default();
-        match (part(2), part(3), part(5)) {
-            // "Using the Lambda Extensions API to create extensions": an extension
-            // without events, which is how a process gets SIGTERM before its end.
-            ("extension", "register", _) => {
-                let body = r#"{"functionName":"image-pruning","functionVersion":"1","handler":""}"#;
-                respond(
-                    stream,
-                    "200 OK",
-                    &[("Lambda-Extension-Identifier", "one")],
-                    body,
-                )?;
-            }
-            // The end of the sandbox, which never comes.
-            ("extension", ..) => thread::park(),
-            ("runtime", "invocation", "") => {
-                let Ok((id, event)) = waiting.lock().unwrap().recv() else {
-                    return Ok(());
-                };
-                let deadline = Clock::System.now() + SignedDuration::from_secs(60);
-                let deadline = deadline.as_millisecond().to_string();
-                let headers = [
-                    ("Lambda-Runtime-Aws-Request-Id", id.as_str()),
-                    ("Lambda-Runtime-Deadline-Ms", &deadline),
-                    ("Lambda-Runtime-Invoked-Function-Arn", arn),
-                ];
-                respond(stream, "200 OK", &headers, &event.to_string())?;
-            }
-            ("runtime", "invocation", how) => {
-                let body = serde_json::from_slice(&body).unwrap();
-                respond(stream, "202 Accepted", &[], "")?;
-                if report.send((how.to_owned(), body)).is_err() {
-                    return Ok(());
-                }
-            }
-            other => panic!("{path} is not of the Runtime API: {other:?}"),
-        }
-    }
-    Ok(())
-}
-
-fn request(reader: &mut impl BufRead) -> std::io::Result<Option<(String, Vec<u8>)>> {
-    let mut first = String::new();
-    if reader.read_line(&mut first)? == 0 {
-        return Ok(None);
-    }
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let line = line.trim().to_ascii_lowercase();
-        assert!(!line.starts_with("transfer-encoding"), "sent in chunks");
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Some((path, body)))
-}
-
-fn respond(
-    mut stream: &TcpStream,
-    status: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> std::io::Result<()> {
-    let mut text = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len());
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    stream.write_all(format!("{text}\r\n{body}").as_bytes())
-}
 
 fn days_ago(days: i64) -> Timestamp {
     Clock::System.now() - SignedDuration::from_hours(24 * days)
@@ -488,50 +285,6 @@ async fn a_policy_is_read_from_a_parameter_or_a_bucket_at_every_invocation() {
     }
     assert_eq!(digests[0], digests[1]);
     assert_eq!(repository.digests().await.unwrap().len(), 4);
-}
-
-#[tokio::test]
-async fn every_log_line_is_json_with_its_time_and_names_the_run() {
-    let (account, ..) = account().await;
-    let lambda = Lambda::start(&account, &applying());
-    lambda.report(json!({}));
-    let (error, _) = lambda.error(json!({"mode": "no"}));
-    assert_eq!(error, "InvalidEvent");
-    let log = lambda.log();
-    for line in &log {
-        let time = line["timestamp"].as_str().unwrap_or_default();
-        assert!(time.parse::<Timestamp>().is_ok(), "{line}");
-        assert!(
-            line["level"].is_string() && line["message"].is_string(),
-            "{line}"
-        );
-    }
-    let of_run: Vec<&Value> = log
-        .iter()
-        .filter(|line| line.to_string().contains("request-1"))
-        .collect();
-    let deleted = of_run
-        .iter()
-        .filter(|line| line["action.kind"] == "delete_image")
-        .count();
-    assert_eq!(deleted, 3, "{log:#?}");
-    let summary: Vec<&&Value> = of_run
-        .iter()
-        .filter(|line| line["run.status"].is_string())
-        .collect();
-    assert_eq!(summary.len(), 1, "{log:#?}");
-    assert_eq!(summary[0]["run.id"], "request-1");
-    assert_eq!(summary[0]["run.done"], 3);
-    for line in of_run {
-        assert_eq!(line["span"]["requestId"], "request-1", "{line}");
-    }
-    let refused = log.iter().find(|line| line["error.kind"] == "InvalidEvent");
-    let refused = refused.unwrap_or_else(|| panic!("{log:#?}"));
-    assert_eq!(refused["level"], "ERROR");
-    assert!(
-        refused["span"].to_string().contains("request-2"),
-        "{refused}"
-    );
 }
 
 #[tokio::test]

@@ -1,0 +1,358 @@
+//! What people are told, in both forms.
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+use steward::engine::Mode;
+use steward::notify::{Message, messages};
+use steward::policy::{News, Notify};
+use steward::report::{GapLine, Refusal, Report, Status};
+use steward::tally::UnitTally;
+
+use crate::{done, failed, gap, hidden, quiet, report, share};
+
+/// From "Custom notifications using Amazon Q Developer in chat applications",
+/// event schema and parameter details, in its Administrator Guide. Nothing else
+/// may be in it: a message that is not of this schema is dropped silently.
+fn chat_schema() -> Validator {
+    let text = json!({ "type": "string", "minLength": 1 });
+    let texts = json!({ "type": "array", "minItems": 1, "items": text });
+    jsonschema::validator_for(&json!({
+        "type": "object",
+        "required": ["version", "source", "content"],
+        "additionalProperties": false,
+        "properties": {
+            "version": { "const": "1.0" },
+            "source": { "const": "custom" },
+            "id": text,
+            "content": {
+                "type": "object",
+                "required": ["description"],
+                "additionalProperties": false,
+                "properties": {
+                    "textType": { "const": "client-markdown" },
+                    "title": text,
+                    "description": text,
+                    "nextSteps": texts,
+                    "keywords": texts,
+                },
+            },
+            "metadata": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "threadId": text,
+                    "summary": text,
+                    "eventType": { "type": "string", "pattern": "^[a-zA-Z0-9-]{1,100}$" },
+                    "relatedResources": texts,
+                    "additionalContext": { "type": "object", "additionalProperties": text },
+                    "enableCustomActions": { "type": "boolean" },
+                },
+            },
+        },
+    }))
+    .unwrap()
+}
+
+/// What holds for every message, whatever it tells.
+fn assert_is_fit(message: &Message) {
+    // Amazon SNS API Reference, "Publish": less than 100 characters, no line
+    // breaks or control characters.
+    assert!(
+        (1..100).contains(&message.subject.len()),
+        "{}",
+        message.subject
+    );
+    assert!(
+        message.subject.bytes().all(|b| (b' '..=b'~').contains(&b)),
+        "{}",
+        message.subject
+    );
+    assert!(message.text.len() < 16_000, "{} bytes", message.text.len());
+    if let Err(error) = chat_schema().validate(&message.chat) {
+        panic!("{error}");
+    }
+    let description = message.chat["content"]["description"].as_str().unwrap();
+    assert!(description.chars().count() <= 2_501);
+    let chat = message.chat.to_string();
+    assert!(!chat.contains('<') && !chat.contains('>'));
+
+    let whole: Value = serde_json::from_str(&message.for_each_protocol()).unwrap();
+    assert_eq!(whole["default"], message.text);
+    assert_eq!(whole["email"], message.text);
+    let https = whole["https"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(https).unwrap(), message.chat);
+}
+
+fn told(report: &Report, units: &[UnitTally], policy: &Notify) -> Vec<Message> {
+    let messages = messages(
+        report,
+        units,
+        policy,
+        "image-pruning",
+        "/aws/lambda/image-pruning",
+    );
+    messages.iter().for_each(assert_is_fit);
+    assert!(messages.len() <= 10);
+    // PublishBatch takes 256 KiB in all (Amazon SNS API Reference).
+    let bytes: usize = messages.iter().map(|m| m.for_each_protocol().len()).sum();
+    assert!(bytes < 256 * 1024, "{bytes} bytes");
+    messages
+}
+
+fn abouts(messages: &[Message]) -> Vec<(News, &str)> {
+    messages
+        .iter()
+        .map(|m| (m.news, m.about.as_str()))
+        .collect()
+}
+
+/// As a person reads it, and as chat is given it.
+fn shown(message: &Message) -> String {
+    format!(
+        "Subject: {}\n\n{}\n==== chat ====\n{:#}\n",
+        message.subject, message.text, message.chat
+    )
+}
+
+fn on(news: &[News]) -> Notify {
+    Notify {
+        on: news.iter().copied().collect(),
+        ..Notify::default()
+    }
+}
+
+#[test]
+fn nothing_happened_and_nobody_hears_of_it() {
+    assert_eq!(
+        told(&report(|_| ()), &[quiet("shop/web")], &Notify::default()),
+        []
+    );
+}
+
+#[test]
+fn what_was_done_is_told_for_each_unit() {
+    let report = report(|report| report.status = Status::Applied);
+    let mut web = done("shop/web", 3);
+    web.summary.deferred = 12;
+    let messages = told(&report, &[quiet("base"), web], &Notify::default());
+    assert_eq!(abouts(&messages), [(News::Done, "shop/web")]);
+    insta::assert_snapshot!(shown(&messages[0]));
+}
+
+#[test]
+fn a_refusal_says_what_to_do_about_it() {
+    let report = report(|report| {
+        report.status = Status::Refused;
+        report.refusals = vec![share("base/debian")];
+    });
+    let messages = told(&report, &[quiet("base/debian")], &Notify::default());
+    assert_eq!(abouts(&messages), [(News::Refused, "base/debian")]);
+    insta::assert_snapshot!(shown(&messages[0]));
+}
+
+#[test]
+fn failures_are_told_first_and_not_all_of_them() {
+    let report = report(|report| report.status = Status::Partial);
+    let mut web = failed("shop/web", 9);
+    web.summary.done = 2;
+    web.done_kinds = done("shop/web", 2).done_kinds;
+    let messages = told(&report, &[done("base", 1), web], &Notify::default());
+    assert_eq!(
+        abouts(&messages),
+        [(News::Failed, "shop/web"), (News::Done, "base")]
+    );
+    insta::assert_snapshot!(shown(&messages[0]));
+}
+
+#[test]
+fn a_read_that_hides_many_units_is_told_once() {
+    let report = report(|report| {
+        report.status = Status::Refused;
+        report.gaps = vec![gap("everything")];
+        report.refusals = vec![hidden("base"), hidden("shop/web"), hidden("shop/worker")];
+    });
+    let units = [quiet("base"), quiet("shop/web"), quiet("shop/worker")];
+    let messages = told(&report, &units, &Notify::default());
+    assert_eq!(abouts(&messages), [(News::NeedsPerson, "the run")]);
+    insta::assert_snapshot!(shown(&messages[0]));
+}
+
+#[test]
+fn a_read_that_hides_one_unit_is_told_with_it() {
+    let report = report(|report| {
+        report.gaps = vec![gap("base")];
+        report.refusals = vec![hidden("base")];
+    });
+    let messages = told(
+        &report,
+        &[quiet("base"), quiet("shop/web")],
+        &Notify::default(),
+    );
+    assert_eq!(abouts(&messages), [(News::NeedsPerson, "base")]);
+    assert!(
+        messages[0].text.contains("grant ecs:ListClusters"),
+        "{}",
+        messages[0].text
+    );
+    assert!(
+        messages[0]
+            .text
+            .contains("Refused by incomplete_observation: "),
+        "{}",
+        messages[0].text
+    );
+}
+
+#[test]
+fn a_switch_that_is_on_is_news_about_the_run() {
+    let report = report(|report| {
+        report.status = Status::Refused;
+        let detail = "kill switch /steward/kill-switch/all is \"on\"; set it to \"off\" to go on";
+        report.refusals = vec![Refusal::new("kill_switch", "run", detail)];
+    });
+    let messages = told(&report, &[], &Notify::default());
+    assert_eq!(abouts(&messages), [(News::Refused, "the run")]);
+    assert_eq!(
+        messages[0].chat["metadata"]["threadId"],
+        "steward/image-pruning/123456789012/eu-west-1/run"
+    );
+}
+
+#[test]
+fn a_run_without_time_to_read_is_told_as_failed() {
+    let report = report(|report| {
+        report.status = Status::Failed;
+        report.warnings = vec!["time ran out while reading, and nothing was changed".to_owned()];
+    });
+    let messages = told(&report, &[], &Notify::default());
+    assert_eq!(abouts(&messages), [(News::Failed, "the run")]);
+    assert!(messages[0].text.contains("time ran out while reading"));
+}
+
+#[test]
+fn a_plan_tells_what_it_would_do_only_when_asked() {
+    let report = report(|report| {
+        report.mode = Mode::Plan;
+        report.status = Status::Planned;
+        report.refusals = vec![share("base")];
+    });
+    let mut web = done("shop/web", 3);
+    web.planned_kinds = std::mem::take(&mut web.done_kinds);
+    web.summary.done = 0;
+    let units = [quiet("base"), web];
+    let messages = told(&report, &units, &Notify::default());
+    assert_eq!(abouts(&messages), [(News::Refused, "base")]);
+    let asked = on(&[News::Planned, News::Refused]);
+    let messages = told(&report, &units, &asked);
+    assert_eq!(
+        abouts(&messages),
+        [(News::Refused, "base"), (News::Planned, "shop/web")]
+    );
+    assert!(messages[1].text.contains("delete_image: 3 planned"));
+}
+
+#[test]
+fn the_policy_decides_what_is_told() {
+    let report = report(|report| {
+        report.refusals = vec![share("base")];
+        report.gaps = vec![gap("base")];
+    });
+    let units = [quiet("base"), done("shop/web", 1), failed("shop/worker", 1)];
+    for (news, expected) in [
+        (News::Failed, "shop/worker"),
+        (News::NeedsPerson, "base"),
+        (News::Refused, "base"),
+        (News::Done, "shop/web"),
+    ] {
+        let messages = told(&report, &units, &on(&[news]));
+        assert_eq!(abouts(&messages), [(news, expected)]);
+    }
+    assert_eq!(told(&report, &units, &on(&[])), []);
+}
+
+#[test]
+fn one_thread_for_each_subject_from_run_to_run() {
+    let thread = |run_id: &str, unit: &str| {
+        let report = report(|report| report.run_id = run_id.to_owned());
+        let messages = told(&report, &[done(unit, 1)], &Notify::default());
+        let chat = messages[0].chat.clone();
+        (chat["metadata"]["threadId"].clone(), chat["id"].clone())
+    };
+    let (first, first_id) = thread("one", "shop/web");
+    let (second, second_id) = thread("two", "shop/web");
+    let (other, _) = thread("two", "shop/worker");
+    assert_eq!(first, second);
+    assert_ne!(first_id, second_id);
+    assert_ne!(first, other);
+}
+
+#[test]
+fn above_the_bound_there_is_one_digest() {
+    let mut units: Vec<UnitTally> = (0..30)
+        .map(|n| done(&format!("team/app-{n:02}"), 2))
+        .collect();
+    units[7] = failed("team/broken", 1);
+    let report = report(|report| {
+        report.refusals = vec![share("team/app-03")];
+        report.summary.done = 58;
+        report.summary.failed = 1;
+    });
+    let all = told(&report, &units, &Notify::default());
+    assert_eq!(abouts(&all), [(News::Failed, "several units")]);
+    insta::assert_snapshot!(shown(&all[0]));
+    assert_eq!(told(&report, &units[..5], &Notify::default()).len(), 5);
+    assert_eq!(told(&report, &units[..6], &Notify::default()).len(), 1);
+    let always = Notify {
+        digest_above: 0,
+        ..Notify::default()
+    };
+    let quiet_night = crate::report(|_| ());
+    let digest = told(&quiet_night, &units[..1], &always);
+    assert_eq!(abouts(&digest), [(News::Done, "several units")]);
+}
+
+#[test]
+fn nothing_that_others_named_breaks_a_message() {
+    let nasty = "bücher/<!channel>\r\n\u{7}".to_owned() + &"x".repeat(5_000);
+    let report = report(|report| {
+        report.status = Status::Partial;
+        let mut everything = gap("everything");
+        everything.read = nasty.repeat(20);
+        everything.grant = nasty.clone();
+        report.gaps = (0..400).map(|_| everything.clone()).collect();
+        report.refusals = (0..400)
+            .map(|_| Refusal::new(&nasty, "run", &nasty))
+            .collect();
+        report.warnings = vec![nasty.clone()];
+    });
+    let mut unit = failed(&nasty, 500);
+    unit.failures = vec![nasty.repeat(50)];
+    let units: Vec<UnitTally> = (0..9)
+        .map(|n| UnitTally {
+            unit: format!("{n}{nasty}"),
+            ..unit.clone()
+        })
+        .collect();
+    let most = Notify {
+        digest_above: 10,
+        ..Notify::default()
+    };
+    assert_eq!(told(&report, &units, &most).len(), 10);
+    assert_eq!(told(&report, &units, &Notify::default()).len(), 1);
+}
+
+#[test]
+fn a_gap_of_two_units_is_told_about_the_run() {
+    let report = report(|report| {
+        report.gaps = vec![GapLine {
+            hides: "base, shop/web".to_owned(),
+            ..gap("")
+        }];
+    });
+    let messages = told(
+        &report,
+        &[quiet("base"), quiet("shop/web")],
+        &Notify::default(),
+    );
+    assert_eq!(abouts(&messages), [(News::NeedsPerson, "the run")]);
+}

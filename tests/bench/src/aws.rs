@@ -1,0 +1,327 @@
+//! The AWS of a scenario: one TLS server per service on 127.0.0.1, with the
+//! scenario's latency and rates. It counts calls and connections.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rcgen::{CertificateParams, Issuer, KeyPair};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::ecr::Registry;
+use crate::ecs::Clusters;
+use crate::scenario::Scenario;
+
+/// The services that image-pruning talks to, as the SDK's endpoint variables
+/// name them (AWS SDKs and Tools Reference Guide, "Service-specific endpoints").
+const SERVICES: [&str; 8] = [
+    "ECR",
+    "ECS",
+    "LAMBDA",
+    "EVENTBRIDGE",
+    "SCHEDULER",
+    "SSM",
+    "SNS",
+    "S3",
+];
+
+/// Where a Linux distribution keeps the roots that it trusts. They are trusted
+/// here too, because reading them is part of every cold start.
+const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// What a service answers: a status and a JSON body (XML for SNS).
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(value: &Value) -> Self {
+        Self::body(value.to_string())
+    }
+
+    pub(crate) fn body(body: impl Into<Bytes>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            body: body.into(),
+        }
+    }
+
+    pub(crate) fn error(code: &str, message: &str) -> Self {
+        let body = json!({"__type": code, "message": message}).to_string();
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            body: body.into(),
+        }
+    }
+}
+
+/// What the function under measurement did to this AWS.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// Calls by operation, `ecr:DescribeImages`; throttled ones too.
+    pub(crate) calls: BTreeMap<String, usize>,
+    /// Calls by operation that were answered with a throttle.
+    pub(crate) throttled: BTreeMap<String, usize>,
+    /// TLS connections by service.
+    pub(crate) connections: BTreeMap<&'static str, usize>,
+    /// When the first call came.
+    pub(crate) first_call: Option<Instant>,
+}
+
+/// How fast an operation may be called before it throttles.
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+/// An AWS; it is gone when this is dropped.
+pub(crate) struct Aws {
+    state: Arc<State>,
+    servers: Vec<JoinHandle<()>>,
+    /// The endpoint variables of the function's environment.
+    pub(crate) endpoints: Vec<(String, String)>,
+    /// The roots to trust, in PEM.
+    pub(crate) roots: String,
+}
+
+struct State {
+    latency: Duration,
+    rates: Vec<(&'static str, f64, f64)>,
+    registry: Registry,
+    clusters: Clusters,
+    buckets: Mutex<BTreeMap<String, Bucket>>,
+    seen: Mutex<Seen>,
+}
+
+impl State {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the rate of an operation, in calls per second and calls at once,
+    /// still lets this call through.
+    fn lets_through(&self, operation: &str) -> bool {
+        let rate = self.rates.iter().find(|(of, ..)| *of == operation);
+        let Some((_, per_second, burst)) = rate else {
+            return true;
+        };
+        let now = Instant::now();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.entry(operation.to_owned()).or_insert(Bucket {
+            tokens: *burst,
+            filled: now,
+        });
+        let gained = now.duration_since(bucket.filled).as_secs_f64() * per_second;
+        bucket.tokens = (bucket.tokens + gained).min(*burst);
+        bucket.filled = now;
+        let through = bucket.tokens >= 1.0;
+        if through {
+            bucket.tokens -= 1.0;
+        }
+        through
+    }
+
+    fn answer(&self, service: &str, operation: &str, body: &[u8]) -> Answer {
+        let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+        match (service, operation) {
+            ("ECR", _) => self.registry.answer(operation, &asked),
+            ("ECS", _) => self.clusters.answer(operation, &asked),
+            ("LAMBDA", "ListFunctions") => Answer::json(&json!({"Functions": []})),
+            ("EVENTBRIDGE", "ListEventBuses") => Answer::json(&json!({"EventBuses": [
+                {"Name": "default", "Arn": "arn:aws:events:eu-central-1:123456789012:event-bus/default"}
+            ]})),
+            ("EVENTBRIDGE", "ListRules") => Answer::json(&json!({"Rules": []})),
+            ("SCHEDULER", "ListSchedules") => Answer::json(&json!({"Schedules": []})),
+            ("SSM", "GetParameters") => {
+                let off = |name: &Value| json!({"Name": name, "Type": "String", "Value": "off", "Version": 1});
+                let names = asked["Names"].as_array().cloned().unwrap_or_default();
+                let parameters: Vec<Value> = names.iter().map(off).collect();
+                Answer::json(&json!({"Parameters": parameters, "InvalidParameters": []}))
+            }
+            _ => Answer::error("UnknownOperationException", operation),
+        }
+    }
+}
+
+/// The operation of a request: from its target where the protocol has one, and
+/// from its path where it has not.
+fn operation_of(request: &Request<Incoming>) -> String {
+    let target = request.headers().get("x-amz-target");
+    if let Some(target) = target.and_then(|target| target.to_str().ok()) {
+        return target.rsplit('.').next().unwrap_or_default().to_owned();
+    }
+    match request.uri().path().trim_end_matches('/') {
+        "/2015-03-31/functions" => "ListFunctions".to_owned(),
+        "/schedules" => "ListSchedules".to_owned(),
+        path => format!("{} {path}", request.method()),
+    }
+}
+
+impl Aws {
+    /// Starts the servers of a scenario, with nothing counted.
+    pub(crate) async fn start(scenario: &Scenario) -> Result<Self> {
+        let state = Arc::new(State {
+            latency: scenario.latency,
+            rates: scenario.rates.clone(),
+            registry: Registry::of(scenario),
+            clusters: Clusters::of(scenario),
+            buckets: Mutex::default(),
+            seen: Mutex::default(),
+        });
+        let authority = Authority::new()?;
+        let mut aws = Self {
+            state: Arc::clone(&state),
+            servers: vec![],
+            endpoints: vec![],
+            roots: authority.roots(),
+        };
+        for service in SERVICES {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            let address = listener.local_addr()?;
+            let tls = authority.acceptor(address)?;
+            aws.endpoints.push((
+                format!("AWS_ENDPOINT_URL_{service}"),
+                format!("https://{address}"),
+            ));
+            aws.servers.push(tokio::spawn(serve(
+                listener,
+                tls,
+                service,
+                Arc::clone(&state),
+            )));
+        }
+        Ok(aws)
+    }
+
+    /// What was called and connected so far.
+    pub(crate) fn seen(&self) -> Seen {
+        self.state.seen().clone()
+    }
+
+    /// How many images there are.
+    pub(crate) fn images_left(&self) -> usize {
+        self.state.registry.images_left()
+    }
+}
+
+impl Drop for Aws {
+    fn drop(&mut self) {
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, tls: TlsAcceptor, service: &'static str, state: Arc<State>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        // Small answers go out at once, as AWS sends them.
+        let _ = stream.set_nodelay(true);
+        *state.seen().connections.entry(service).or_default() += 1;
+        let (tls, state) = (tls.clone(), Arc::clone(&state));
+        connections.spawn(async move {
+            // The function may go away at any point.
+            let Ok(stream) = tls.accept(stream).await else {
+                return;
+            };
+            let answer = service_fn(|request| respond(request, service, &state));
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer)
+                .await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "latency of a network is what it imitates"
+)]
+async fn respond(
+    request: Request<Incoming>,
+    service: &'static str,
+    state: &State,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let arrived = Instant::now();
+    let operation = operation_of(&request);
+    let action = format!("{}:{operation}", service.to_lowercase());
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    let through = state.lets_through(&action);
+    {
+        let mut seen = state.seen();
+        seen.first_call.get_or_insert(arrived);
+        if !through {
+            *seen.throttled.entry(action.clone()).or_default() += 1;
+        }
+        *seen.calls.entry(action).or_default() += 1;
+    }
+    let answer = if through {
+        state.answer(service, &operation, &body)
+    } else {
+        Answer::error("ThrottlingException", "Rate exceeded")
+    };
+    tokio::time::sleep_until(arrived + state.latency).await;
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    let json = hyper::header::HeaderValue::from_static("application/x-amz-json-1.1");
+    response.headers_mut().insert("content-type", json);
+    Ok(response)
+}
+
+/// A certificate authority that nobody but the measured process trusts.
+struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Result<Self> {
+        let mut parameters = CertificateParams::new(vec![])?;
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = KeyPair::generate()?;
+        let certificate = parameters.self_signed(&key)?;
+        Ok(Self {
+            pem: certificate.pem(),
+            issuer: Issuer::new(parameters, key),
+        })
+    }
+
+    /// The system's roots, where it has any, and this one.
+    fn roots(&self) -> String {
+        let system = std::fs::read_to_string(SYSTEM_ROOTS).unwrap_or_default();
+        format!("{system}\n{}", self.pem)
+    }
+
+    fn acceptor(&self, address: SocketAddr) -> Result<TlsAcceptor> {
+        let key = KeyPair::generate()?;
+        let parameters = CertificateParams::new(vec![address.ip().to_string()])?;
+        let certificate = parameters.signed_by(&key, &self.issuer)?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .context("the certificate of the stub cannot be used")?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
