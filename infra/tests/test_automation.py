@@ -24,6 +24,7 @@ SWITCHES = (
             "NotifyEmail": "ops@example.com",
             "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
             "PlanPrincipals": "arn:aws:iam::123456789012:role/ops",
+            "ImagePruningReaderRoles": "arn:aws:iam::*:role/steward-reads",
             "RestorePointLockDays": "30",
             "ImagePruningConcurrency": "1",
             "ImagePruningScheduleState": "DISABLED",
@@ -39,9 +40,11 @@ BEHIND_A_CALL = {
     "xray:PutTelemetryRecords": "the same",
     "sqs:SendMessage": "Lambda and Scheduler leave what failed with the role at hand",
     "kms:GenerateDataKey*": "SNS encrypts with the publisher's permission",
-    "kms:Decrypt": "the same",
+    "kms:Decrypt": "the same, and S3 decrypts restore points with the reader's",
 }
 READS = ("Describe", "List", "Get", "BatchGet", "Simulate")
+# What reading takes beside: of restore points, and in other accounts.
+TO_READ = {"kms:Decrypt", "sts:AssumeRole"}
 
 
 def steward(**given):
@@ -161,14 +164,17 @@ class Code(unittest.TestCase):
         called = set(re.findall(r"^\| `([a-z0-9]+:\w+)`", readme, re.MULTILINE))
         granted = set()
         for place in ("", "shop/pruning.yaml"):
-            granted |= allowed(steward(**APPLY, ImagePruningPolicyObject=place), "ImagePruningRole")
+            stack = steward(
+                **APPLY, ImagePruningPolicyObject=place, ImagePruningReaderRoles="arn:aws:iam::*:role/reads"
+            )
+            granted |= allowed(stack, "ImagePruningRole")
         self.assertEqual(called - granted, set(), "called, and not granted")
         self.assertEqual(granted - called - set(BEHIND_A_CALL), set(), "granted, and not called")
         self.assertEqual(allowed(steward(), "ImagePruningWakeRole"), {"lambda:InvokeFunction", "sqs:SendMessage"})
 
     def test_people_plan_without_any_write(self):
         for _, stack in allowed_combinations():
-            self.assertEqual([action for action in allowed(stack, "PlanRole") if not is_read(action)], [])
+            self.assertEqual([action for action in allowed(stack, "PlanRole") - TO_READ if not is_read(action)], [])
 
     def test_writes_are_scoped_and_holds_are_denied(self):
         for given, stack in allowed_combinations():
@@ -320,6 +326,14 @@ class Shared(unittest.TestCase):
             at = next(number for number, line in enumerate(lines) if line.strip() in (f"- Sid: {sid}", f"Sid: {sid}"))
             above = [line.strip() for line in lines[max(0, at - 3) : at]]
             self.assertTrue(any(line.startswith("# ") for line in above), sid)
+
+    def test_restore_points_have_few_readers(self):
+        def readers(stack):
+            return {role for role in stack.of_type("AWS::IAM::Role") if "s3:ListBucket" in allowed(stack, role)}
+
+        self.assertEqual(readers(steward()), {"ImagePruningRole"})
+        named = steward(PlanPrincipals="arn:aws:iam::123456789012:role/ops")
+        self.assertEqual(readers(named), {"ImagePruningRole", "PlanRole"})
 
     def test_restore_points_are_kept_close(self):
         bucket = steward(RestorePointLockDays="30").resources["RestorePoints"]["Properties"]

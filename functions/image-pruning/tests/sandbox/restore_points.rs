@@ -16,22 +16,17 @@ pub(crate) fn with_restore_points(bucket: &str) -> String {
     )
 }
 
-/// The bucket that is this test's alone.
-pub(crate) fn bucket_of(stage: &Stage) -> String {
-    format!("restore-points-{}", stage.account.id())
-}
-
-pub(crate) async fn create_bucket(stage: &Stage) -> String {
-    let name = bucket_of(stage);
+/// A bucket of this test's alone.
+pub(crate) async fn bucket(stage: &Stage) -> String {
+    let name = format!("restore-points-{}", stage.account.id());
     let create = stage.account.s3().create_bucket().bucket(&name);
     create.send().await.unwrap();
     name
 }
 
-pub(crate) async fn put(stage: &Stage, key: &str, text: &str) {
+pub(crate) async fn put(stage: &Stage, bucket: &str, key: &str, text: &str) {
     let body = text.as_bytes().to_vec();
-    let put = stage.account.s3().put_object().bucket(bucket_of(stage));
-    let put = put.key(key);
+    let put = stage.account.s3().put_object().bucket(bucket).key(key);
     put.body(body.into()).send().await.unwrap();
 }
 
@@ -45,21 +40,21 @@ pub(crate) fn document(kind: &str, reference: &str) -> String {
 async fn keeps_what_restore_points_and_recipes_name() {
     let stage = Stage::new();
     let repo = stage.account.repository("shop/web").await.unwrap();
-    let bucket = create_bucket(&stage).await;
+    let bucket = bucket(&stage).await;
     let mut used = vec![stage.image(&repo, "newest", 20, &["newest"]).await];
     for (kind, key) in [
         ("restore_point", "points/shop/2026-09-01.json"),
         ("recipe", "points/recipes/shop.json"),
     ] {
         let image = stage.image(&repo, kind, 60, &[]).await;
-        put(&stage, key, &document(kind, &repo.pinned(&image))).await;
+        put(&stage, &bucket, key, &document(kind, &repo.pinned(&image))).await;
         used.push(image);
     }
     let unused = stage.image(&repo, "unused", 50, &[]).await;
     let also = document("recipe", &repo.pinned(&unused));
     // Neither below the prefix nor JSON by its name.
-    put(&stage, "other/shop.json", &also).await;
-    put(&stage, "points/notes.txt", "see other/").await;
+    put(&stage, &bucket, "other/shop.json", &also).await;
+    put(&stage, &bucket, "points/notes.txt", "see other/").await;
 
     let report = stage.apply(&with_restore_points(&bucket)).await;
 
@@ -76,10 +71,10 @@ async fn a_document_that_cannot_be_read_holds_everything_back_and_stays_secret()
     let repo = stage.account.repository("shop/web").await.unwrap();
     stage.image(&repo, "newest", 20, &["newest"]).await;
     let unused = stage.image(&repo, "unused", 50, &[]).await;
-    let bucket = create_bucket(&stage).await;
+    let bucket = bucket(&stage).await;
     let whole = document("recipe", &repo.pinned(&unused));
     let (cut, _) = whole.split_at(whole.len() - 1);
-    put(&stage, "points/cut.json", cut).await;
+    put(&stage, &bucket, "points/cut.json", cut).await;
 
     let report = stage.apply(&with_restore_points(&bucket)).await;
 
@@ -105,7 +100,7 @@ async fn a_place_without_documents_is_told_and_one_that_does_not_exist_is_a_gap(
     let repo = stage.account.repository("shop/web").await.unwrap();
     stage.image(&repo, "newest", 20, &["newest"]).await;
     let unused = stage.image(&repo, "unused", 50, &[]).await;
-    let bucket = create_bucket(&stage).await;
+    let bucket = bucket(&stage).await;
 
     let report = stage.plan(&with_restore_points(&bucket)).await;
 
@@ -127,7 +122,7 @@ async fn a_document_is_fetched_once_until_it_changes() {
     let first = stage.image(&repo, "first", 60, &[]).await;
     let second = stage.image(&repo, "second", 50, &[]).await;
     stage.image(&repo, "newest", 20, &["newest"]).await;
-    let bucket = create_bucket(&stage).await;
+    let bucket = bucket(&stage).await;
     let client = FaultClient::new(stage.account.http_client());
     let config = stage.account.sdk_config_with(client.clone());
     let hands = Registry::at(&config, Clock::Fixed(stage.now));
@@ -144,7 +139,7 @@ async fn a_document_is_fetched_once_until_it_changes() {
         (&second, &first, 2),
     ] {
         let text = document("restore_point", &repo.pinned(named));
-        put(&stage, "points/shop.json", &text).await;
+        put(&stage, &bucket, "points/shop.json", &text).await;
         assert_eq!(plan().await, std::slice::from_ref(goes));
         assert_eq!(client.count("s3:GetObject"), reads);
     }
