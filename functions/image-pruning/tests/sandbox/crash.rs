@@ -45,8 +45,8 @@ impl Scene {
     /// A small account; returns what must be left.
     async fn arrange(self) -> (Stage, Vec<Found>) {
         match self {
-            Self::Deleting => deleting().await,
-            Self::Archiving => archiving().await,
+            Self::Deleting => Box::pin(deleting()).await,
+            Self::Archiving => Box::pin(archiving()).await,
         }
     }
 
@@ -57,7 +57,9 @@ impl Scene {
     ) -> Option<steward::run::Run<ImagePruning>> {
         let config = stage.account.sdk_config_with(client.clone());
         tokio::select! {
-            run = stage.run_as(config, self.policy(), Mode::Apply, None, json!({})) => Some(run),
+            run = Box::pin(stage.run_as(config, self.policy(), Mode::Apply, None, json!({}))) => {
+                Some(run)
+            }
             () = client.cut() => None,
         }
     }
