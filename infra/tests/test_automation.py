@@ -24,6 +24,7 @@ SWITCHES = (
             "NotifyEmail": "ops@example.com",
             "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
             "PlanPrincipals": "arn:aws:iam::123456789012:role/ops",
+            "ImagePruningReaderRoles": "arn:aws:iam::*:role/steward-reads",
             "RestorePointLockDays": "30",
             "ImagePruningConcurrency": "1",
             "ImagePruningScheduleState": "DISABLED",
@@ -39,9 +40,11 @@ BEHIND_A_CALL = {
     "xray:PutTelemetryRecords": "the same",
     "sqs:SendMessage": "Lambda and Scheduler leave what failed with the role at hand",
     "kms:GenerateDataKey*": "SNS encrypts with the publisher's permission",
-    "kms:Decrypt": "the same",
+    "kms:Decrypt": "the same, and S3 decrypts restore points with the reader's",
 }
 READS = ("Describe", "List", "Get", "BatchGet", "Simulate")
+# What reading takes beside: of restore points, and in other accounts.
+TO_READ = {"kms:Decrypt", "sts:AssumeRole"}
 
 
 def steward(**given):
@@ -111,6 +114,9 @@ class Template(unittest.TestCase):
         self.assertEqual(
             stack.resources["ImagePruning"]["Properties"]["Environment"]["Variables"]["STEWARD_MODE"], "plan"
         )
+        self.assertEqual(
+            stack.resources["ImagePruning"]["Properties"]["CodeUri"], "../target/lambda/image-pruning/bootstrap.zip"
+        )
         self.assertEqual(stack.resources["ImagePruningAfterPush"]["Properties"]["State"], "DISABLED")
         self.assertEqual(
             [
@@ -158,14 +164,17 @@ class Code(unittest.TestCase):
         called = set(re.findall(r"^\| `([a-z0-9]+:\w+)`", readme, re.MULTILINE))
         granted = set()
         for place in ("", "shop/pruning.yaml"):
-            granted |= allowed(steward(**APPLY, ImagePruningPolicyObject=place), "ImagePruningRole")
+            stack = steward(
+                **APPLY, ImagePruningPolicyObject=place, ImagePruningReaderRoles="arn:aws:iam::*:role/reads"
+            )
+            granted |= allowed(stack, "ImagePruningRole")
         self.assertEqual(called - granted, set(), "called, and not granted")
         self.assertEqual(granted - called - set(BEHIND_A_CALL), set(), "granted, and not called")
         self.assertEqual(allowed(steward(), "ImagePruningWakeRole"), {"lambda:InvokeFunction", "sqs:SendMessage"})
 
     def test_people_plan_without_any_write(self):
         for _, stack in allowed_combinations():
-            self.assertEqual([action for action in allowed(stack, "PlanRole") if not is_read(action)], [])
+            self.assertEqual([action for action in allowed(stack, "PlanRole") - TO_READ if not is_read(action)], [])
 
     def test_writes_are_scoped_and_holds_are_denied(self):
         for given, stack in allowed_combinations():
@@ -175,12 +184,21 @@ class Code(unittest.TestCase):
                     if statement["Effect"] == "Allow" and writes and "xray:PutTraceSegments" not in writes:
                         self.assertNotIn("*", listed(statement["Resource"]), f"{role} {statement['Sid']}")
             if given.get("ImagePruningMode") == "apply":
-                delete, deny = stack.resources["ImagePruningWrites"]["Properties"]["PolicyDocument"]["Statement"]
+                remove, deny = stack.resources["ImagePruningWrites"]["Properties"]["PolicyDocument"]["Statement"]
                 self.assertEqual(
-                    stack.text(delete["Resource"]), "arn:aws:ecr:eu-central-1:123456789012:repository/shop/*"
+                    stack.text(remove["Resource"]), "arn:aws:ecr:eu-central-1:123456789012:repository/shop/*"
                 )
-                self.assertEqual((deny["Effect"], deny["Action"], deny["Resource"]), ("Deny", delete["Action"], "*"))
+                self.assertEqual((deny["Effect"], deny["Action"], deny["Resource"]), ("Deny", remove["Action"], "*"))
                 self.assertEqual(deny["Condition"], {"Null": {"aws:ResourceTag/steward:hold": "false"}})
+
+    def test_reading_a_manifest_is_no_pull(self):
+        stack = steward()
+        excluded = {
+            exclusion["PrincipalArn"]["Fn::GetAtt"][0]
+            for exclusion in stack.of_type("AWS::ECR::PullTimeUpdateExclusion").values()
+        }
+        reading = {role for role in stack.of_type("AWS::IAM::Role") if "ecr:BatchGetImage" in allowed(stack, role)}
+        self.assertEqual(excluded, reading)
 
     def test_the_policy_that_may_be_read_is_the_one_that_the_function_is_told(self):
         for place, told, resource in (
@@ -308,6 +326,14 @@ class Shared(unittest.TestCase):
             at = next(number for number, line in enumerate(lines) if line.strip() in (f"- Sid: {sid}", f"Sid: {sid}"))
             above = [line.strip() for line in lines[max(0, at - 3) : at]]
             self.assertTrue(any(line.startswith("# ") for line in above), sid)
+
+    def test_restore_points_have_few_readers(self):
+        def readers(stack):
+            return {role for role in stack.of_type("AWS::IAM::Role") if "s3:ListBucket" in allowed(stack, role)}
+
+        self.assertEqual(readers(steward()), {"ImagePruningRole"})
+        named = steward(PlanPrincipals="arn:aws:iam::123456789012:role/ops")
+        self.assertEqual(readers(named), {"ImagePruningRole", "PlanRole"})
 
     def test_restore_points_are_kept_close(self):
         bucket = steward(RestorePointLockDays="30").resources["RestorePoints"]["Properties"]

@@ -334,16 +334,19 @@ impl Registry {
             .repository_name(repository)
             .filter(filter);
         let pages = listing.into_paginator().page_size(1000).send();
-        let (details, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.image_details).await;
+        // Page by page, because an image is a tenth of what ECR tells about it.
+        let (read, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+            Some(page.image_details?.into_iter().map(image_of).collect())
+        })
+        .await;
         let mut incomplete = match incomplete {
             Some(why) if why.kind() == ErrorKind::NotFound => return None,
             Some(why) => Some(why.to_string()),
             None => None,
         };
         let mut images = Listing::new();
-        for detail in details {
-            match image_of(detail) {
+        for image in read {
+            match image {
                 Some((digest, image, manifest)) => {
                     images.insert(digest, (image, manifest));
                 }
@@ -538,8 +541,9 @@ impl Observe<ImagePruning> for Registry {
         for (name, (listed, repository)) in repositories.world.by_name {
             last.region = listed.region().to_owned();
             last.account = listed.account;
+            let repository = Arc::new(repository);
             last.repositories
-                .insert(name.clone(), (listed.arn, Arc::new(repository.clone())));
+                .insert(name.clone(), (listed.arn, Arc::clone(&repository)));
             seen.world.repositories.insert(name, repository);
         }
         seen.world.account = last.account.clone();

@@ -5,17 +5,31 @@
 //! never "elsewhere": an unread reference could be the one that matters.
 
 use std::fmt::{self, Display};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The digest of a manifest: `sha256:` and 64 hexadecimal digits.
+/// The digest of a manifest: `sha256:` and 64 hexadecimal digits. Clones share
+/// the text: there can be 100,000 images, each named in many places.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Digest(String);
+#[serde(from = "String", into = "String")]
+pub struct Digest(Arc<str>);
+
+impl From<String> for Digest {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.as_str().to_owned()
+    }
+}
 
 impl Digest {
     /// Takes over a digest from AWS.
-    pub fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 
@@ -31,7 +45,7 @@ impl Digest {
         let rest = tag.strip_prefix("sha256-")?;
         let (hex, suffix) = rest.split_at_checked(64)?;
         let ended = suffix.is_empty() || suffix.starts_with(['.', '-', '_']);
-        (ended && is_hex64(hex)).then(|| Self(format!("sha256:{}", hex.to_ascii_lowercase())))
+        (ended && is_hex64(hex)).then(|| Self::new(format!("sha256:{}", hex.to_ascii_lowercase())))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use steward::hold::Hold;
@@ -15,7 +16,7 @@ pub struct World {
     /// Whose registry it is (12 digits).
     pub account: String,
     /// The selected repositories by name.
-    pub repositories: BTreeMap<String, Repository>,
+    pub repositories: BTreeMap<String, Arc<Repository>>,
     /// Who uses which image, in every repository.
     pub uses: Vec<Use>,
     /// Whether there are repositories that are not among these.
@@ -188,9 +189,9 @@ pub enum UserKind {
     TaskSet,
     /// An ECS managed daemon, or what it can be rolled back to.
     Daemon,
-    /// A rule of `EventBridge` that starts tasks.
+    /// A rule of EventBridge that starts tasks.
     EventRule,
-    /// A schedule of `EventBridge` Scheduler that starts tasks.
+    /// A schedule of EventBridge Scheduler that starts tasks.
     Schedule,
     /// A recent revision of an active task-definition family.
     TaskDefinition,

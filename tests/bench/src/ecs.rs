@@ -63,6 +63,7 @@ impl Clusters {
     pub(crate) fn answer(&self, operation: &str, asked: &Value) -> Answer {
         match operation {
             "ListClusters" => Answer::json(&json!({"clusterArns": [arn("cluster/live")]})),
+            "ListDaemons" => Answer::json(&json!({"daemonSummariesList": []})),
             "ListServices" => {
                 let arns = (0..self.services).map(Self::service_arn).collect();
                 listing("serviceArns", arns, asked)

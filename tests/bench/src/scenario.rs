@@ -202,13 +202,20 @@ impl Scenario {
         };
         let definitions = services * self.revisions_each;
         let described = services * self.revisions_each.min(REVISIONS_PER_FAMILY);
+        // Two of each service, 20 to a call, for the ten services of a describe.
+        let revisions = (2 * services).div_ceil(20);
         let batches = self.batches();
         // Who uses what is read again before deleting; what cannot change is
         // remembered: revisions and definitions.
         let readings = if batches > 0 { 2 } else { 1 };
         let switches = if self.apply { 1 + batches } else { 0 };
         let all = [
+            ("ecr:DescribeRegistry", 1),
+            ("ecr:GetRegistryPolicy", 1),
+            ("ecr:DescribePullThroughCacheRules", 1),
             ("ecr:DescribeRepositories", pages(repositories, 1000)),
+            ("ecr:GetRepositoryPolicy", repositories),
+            ("ecr:GetLifecyclePolicy", repositories),
             (
                 "ecr:DescribeImages",
                 repositories * pages(self.images, 1000) + batches,
@@ -220,7 +227,8 @@ impl Scenario {
             ("ecs:ListServices", readings * pages(services, 100)),
             ("ecs:DescribeServices", readings * services.div_ceil(10)),
             ("ecs:ListServiceDeployments", readings * services),
-            ("ecs:DescribeServiceRevisions", 2 * services),
+            ("ecs:DescribeServiceRevisions", revisions),
+            ("ecs:ListDaemons", readings),
             // Running and stopped.
             ("ecs:ListTasks", readings * (pages(tasks, 100) + 1)),
             ("ecs:DescribeTasks", readings * tasks.div_ceil(100)),
@@ -229,6 +237,9 @@ impl Scenario {
                 readings * pages(definitions, 100),
             ),
             ("ecs:DescribeTaskDefinition", described),
+            ("eventbridge:ListEventBuses", readings),
+            ("eventbridge:ListRules", readings),
+            ("scheduler:ListSchedules", readings),
             ("lambda:ListFunctions", readings),
             ("ssm:GetParameters", switches),
         ];
@@ -252,9 +263,9 @@ impl Scenario {
     pub(crate) fn critical_path(&self) -> usize {
         let indexes = usize::from(self.platforms > 1);
         let images = 1 + self.images.div_ceil(1000).max(1) + indexes;
-        // Clusters, services, their description, their present revisions, their
-        // deployments, the revisions before.
-        let services = 3 + if self.services > 0 { 3 } else { 0 };
+        // Clusters, services, their description, their deployments, the revisions
+        // of these.
+        let services = 3 + if self.services > 0 { 2 } else { 0 };
         images.max(services)
     }
 }

@@ -2,6 +2,7 @@
 //! its fates are compared whole, so that no image is left out of a test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use steward::engine::{After, Decision, Function, Gap, Hides, Item, Reason as _, Seen};
@@ -133,7 +134,7 @@ impl Case {
             world: World {
                 account: "123456789012".to_owned(),
                 more_repositories: self.more_repositories,
-                repositories: BTreeMap::from([("app".to_owned(), self.repository.clone())]),
+                repositories: BTreeMap::from([("app".to_owned(), self.repository.clone().into())]),
                 uses: self.uses.clone(),
             },
             gaps: self.gaps.clone(),
@@ -1042,11 +1043,11 @@ fn a_part_is_as_old_as_the_oldest_that_it_is_part_of() {
 #[test]
 fn repositories_are_judged_each_by_itself() {
     let one = Case::new().image("a", days(400), &["v1"]);
-    let mut repositories = BTreeMap::new();
+    let mut repositories: BTreeMap<String, Arc<Repository>> = BTreeMap::new();
     for name in ["app", "held", "other"] {
-        repositories.insert(name.to_owned(), one.repository.clone());
+        repositories.insert(name.to_owned(), one.repository.clone().into());
     }
-    repositories.get_mut("held").unwrap().hold = Some(Hold::Tag);
+    Arc::make_mut(repositories.get_mut("held").unwrap()).hold = Some(Hold::Tag);
     let seen = Seen {
         world: World {
             account: "123456789012".to_owned(),

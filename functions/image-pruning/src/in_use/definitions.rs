@@ -2,13 +2,13 @@
 //! rules and schedules start tasks from, and the containers of any.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use aws_sdk_ecs::types::{SortOrder, TaskDefinitionStatus, VersionConsistency};
 use futures::{StreamExt, stream};
 use steward::aws;
 
-use super::{AT_ONCE, ByTag, Place, Reading, Used, known, remember, short};
+use super::{AT_ONCE, ByTag, Place, Reading, Used, short};
 use crate::world::{User, UserKind};
 
 /// What of a task definition matters here.
@@ -122,13 +122,11 @@ impl Place {
                 users.entry(definition).or_default().push(start.by);
             }
         }
-        let described: Vec<(Result<Arc<Containers>, Unread>, Vec<User>)> = stream::iter(users)
+        let mut described = stream::iter(users)
             .map(|(definition, by)| async move { (self.containers(&definition).await, by) })
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
+            .buffer_unordered(AT_ONCE);
         let mut all = Reading::default();
-        for (containers, users) in described {
+        while let Some((containers, users)) = described.next().await {
             match containers {
                 Ok(containers) => {
                     for by in &users {
@@ -142,10 +140,21 @@ impl Place {
         all
     }
 
+    /// The containers of a definition. Whoever asks while it is being described
+    /// waits for the same answer.
     pub(super) async fn containers(&self, definition: &str) -> Result<Arc<Containers>, Unread> {
-        if let Some(containers) = known(&self.definitions, definition) {
-            return Ok(containers);
-        }
+        let known = {
+            let mut all = self
+                .definitions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(definition.to_owned()).or_default())
+        };
+        let containers = known.get_or_try_init(|| self.describe_definition(definition));
+        containers.await.cloned()
+    }
+
+    async fn describe_definition(&self, definition: &str) -> Result<Arc<Containers>, Unread> {
         let failed = |why: String, gone| Unread {
             read: format!("ecs:DescribeTaskDefinition of {}: {why}", short(definition)),
             gone,
@@ -180,16 +189,10 @@ impl Place {
             let name = container.name().unwrap_or_default();
             images.push((name.to_owned(), image.to_owned(), by_tag));
         }
-        let containers = Arc::new(Containers {
+        Ok(Arc::new(Containers {
             arn: definition.to_owned(),
             images,
-        });
-        remember(
-            &self.definitions,
-            definition.to_owned(),
-            Arc::clone(&containers),
-        );
-        Ok(containers)
+        }))
     }
 }
 

@@ -10,6 +10,7 @@ use aws_sdk_eventbridge as eventbridge;
 use aws_sdk_lambda as lambda;
 use aws_sdk_scheduler as scheduler;
 use steward::aws::{self, Pace};
+use tokio::sync::OnceCell;
 
 use super::Reading;
 use super::daemons::Revision;
@@ -21,7 +22,7 @@ use crate::policy::InUse;
 /// Calls about single things that are under way at once to one service of a
 /// place, at the most; listings come on top, one per cluster and kind. ECS
 /// throttles describes of task definitions soonest.
-const CALLS_AT_ONCE: usize = 8;
+const CALLS_AT_ONCE: usize = 16;
 
 /// Reads the users of images of one account and Region, and remembers what
 /// cannot change: task definitions, complete revisions of services and daemons,
@@ -36,7 +37,7 @@ pub(super) struct Place {
     pub(super) lambda_pace: Pace,
     pub(super) events_pace: Pace,
     pub(super) scheduler_pace: Pace,
-    pub(super) definitions: Mutex<HashMap<String, Arc<Containers>>>,
+    pub(super) definitions: Mutex<HashMap<String, Arc<OnceCell<Arc<Containers>>>>>,
     pub(super) revisions: Mutex<HashMap<String, Arc<ServiceRevision>>>,
     pub(super) daemon_revisions: Mutex<HashMap<String, Arc<Revision>>>,
     pub(super) functions: Mutex<HashMap<String, Arc<FunctionImage>>>,

@@ -17,6 +17,29 @@ use crate::policy::InUse;
 use crate::reference::{self, Digest};
 use crate::world::{User, UserKind};
 
+/// The most that one call describes (Amazon ECS API Reference,
+/// `DescribeServiceRevisions`).
+const MOST_REVISIONS: usize = 20;
+
+/// Revisions by ARN.
+type Revisions = HashMap<String, Arc<ServiceRevision>>;
+
+/// The revisions that a service has deployed, by ARN.
+struct Deployed {
+    current: Vec<String>,
+    /// Of the successful deployments, newest first, or why they are not known.
+    before: Result<Vec<String>, String>,
+}
+
+impl Deployed {
+    /// Those that are looked at first for what can be rolled back to: as many as
+    /// are kept, and the present one.
+    fn newest(&self, rollback_deployments: usize) -> impl Iterator<Item = &String> {
+        let before = self.before.as_deref().unwrap_or_default();
+        before.iter().take(rollback_deployments + 1)
+    }
+}
+
 /// What a revision runs of Amazon ECR, for telling releases apart: a sidecar
 /// from elsewhere that moves on makes no release.
 fn release_of(revision: &ServiceRevision) -> Vec<(String, String)> {
@@ -83,8 +106,21 @@ impl Place {
         };
         let answered = answer.services().len();
         all.open("ecs:DescribeServices", asked, answered, answer.failures());
-        let readings: Vec<Reading> = stream::iter(answer.services())
-            .map(|service| self.service(cluster, service, settings))
+        let deployed: Vec<Deployed> = stream::iter(answer.services())
+            .map(|service| self.deployed(cluster, service))
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        // One call describes 20 revisions, so these services share theirs.
+        let most = settings.rollback_deployments as usize;
+        let wanted = deployed
+            .iter()
+            .flat_map(|of| of.newest(most).chain(&of.current));
+        let wanted: BTreeSet<&String> = wanted.collect();
+        let wanted: Vec<String> = wanted.into_iter().cloned().collect();
+        let revisions = self.describe_revisions(&wanted).await;
+        let readings: Vec<Reading> = stream::iter(answer.services().iter().zip(&deployed))
+            .map(|(service, deployed)| self.service(cluster, service, deployed, &revisions, most))
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
@@ -92,9 +128,36 @@ impl Place {
         all
     }
 
+    /// What a service has deployed.
+    async fn deployed(&self, cluster: &str, service: &Service) -> Deployed {
+        let current = service.current_service_revisions().iter();
+        let current = current.filter_map(|revision| revision.arn().map(str::to_owned));
+        // Only the ECS controller keeps service deployments; task sets are what
+        // the others have.
+        let controller = service.deployment_controller().map(|c| c.r#type());
+        let arn = service.service_arn().unwrap_or_default();
+        let before = match controller {
+            None | Some(DeploymentControllerType::Ecs) => {
+                self.successful_revisions(cluster, arn).await
+            }
+            Some(_) => Ok(vec![]),
+        };
+        Deployed {
+            current: current.collect(),
+            before,
+        }
+    }
+
     /// Everything that a service runs, would run when it is scaled up, or can
     /// be rolled back to.
-    async fn service(&self, cluster: &str, service: &Service, settings: &InUse) -> Reading {
+    async fn service(
+        &self,
+        cluster: &str,
+        service: &Service,
+        deployed: &Deployed,
+        revisions: &Result<Revisions, String>,
+        rollback_deployments: usize,
+    ) -> Reading {
         let mut all = Reading::default();
         let arn = service.service_arn().unwrap_or_default();
         let name = format!("{} (cluster {})", short(arn), short(cluster));
@@ -102,22 +165,18 @@ impl Place {
             kind,
             name: name.clone(),
         };
+        let none = Revisions::new();
+        let revisions = revisions.as_ref().unwrap_or_else(|read| {
+            all.gap(read.clone(), "ecs:DescribeServiceRevisions");
+            &none
+        });
 
         // Definitions whose images some revision of the present deployments
         // tells digest by digest.
         let mut told: BTreeSet<String> = BTreeSet::new();
-        let current: Vec<String> = service
-            .current_service_revisions()
-            .iter()
-            .filter_map(|revision| revision.arn().map(str::to_owned))
-            .collect();
-        let current = match self.describe_revisions(&current).await {
-            Ok(current) => current,
-            Err(read) => {
-                all.gap(read, "ecs:DescribeServiceRevisions");
-                vec![]
-            }
-        };
+        let current = deployed.current.iter();
+        let current: Vec<&Arc<ServiceRevision>> =
+            current.filter_map(|arn| revisions.get(arn)).collect();
         for revision in &current {
             told.extend(revision.task_definition().map(str::to_owned));
             match self
@@ -129,27 +188,22 @@ impl Place {
             }
         }
 
-        // Only the ECS controller keeps service deployments; task sets below
-        // are what the others have.
-        let controller = service.deployment_controller().map(|c| c.r#type());
-        if matches!(controller, None | Some(DeploymentControllerType::Ecs)) {
-            let most = settings.rollback_deployments as usize;
-            match self.rollback_targets(cluster, arn, &current, most).await {
-                Ok(targets) => {
-                    for revision in targets {
-                        match self
-                            .revision_images(&revision, user(UserKind::RollbackTarget))
-                            .await
-                        {
-                            Ok(images) => all.images.extend(images),
-                            // Without its definition nothing can go back to it.
-                            Err(unread) if unread.gone => {}
-                            Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
-                        }
+        let targets = self.rollback_targets(deployed, &current, revisions, rollback_deployments);
+        match targets.await {
+            Ok(targets) => {
+                for revision in targets {
+                    match self
+                        .revision_images(&revision, user(UserKind::RollbackTarget))
+                        .await
+                    {
+                        Ok(images) => all.images.extend(images),
+                        // Without its definition nothing can go back to it.
+                        Err(unread) if unread.gone => {}
+                        Err(unread) => all.gap(unread.read, "ecs:DescribeTaskDefinition"),
                     }
                 }
-                Err((read, grant)) => all.gap(read, grant),
             }
+            Err((read, grant)) => all.gap(read, grant),
         }
 
         // Deployments that have no revision. While tasks of one run, these tell
@@ -191,38 +245,36 @@ impl Place {
     /// Deployments that only restarted the same release count once.
     async fn rollback_targets(
         &self,
-        cluster: &str,
-        service: &str,
-        current: &[Arc<ServiceRevision>],
+        deployed: &Deployed,
+        current: &[&Arc<ServiceRevision>],
+        newest: &Revisions,
         most: usize,
     ) -> Result<Vec<Arc<ServiceRevision>>, (String, &'static str)> {
-        let arns = self
-            .successful_revisions(cluster, service)
-            .await
-            .map_err(|read| (read, "ecs:ListServiceDeployments"))?;
+        let arns = deployed.before.as_ref();
+        let arns = arns.map_err(|read| (read.clone(), "ecs:ListServiceDeployments"))?;
         let mut releases: BTreeSet<_> = current
             .iter()
             .map(|revision| release_of(revision))
             .collect();
         let mut targets = Vec::new();
-        for chunk in arns.chunks(20) {
-            let found = self
-                .describe_revisions(chunk)
-                .await
-                .map_err(|read| (read, "ecs:DescribeServiceRevisions"))?;
-            let by_arn: HashMap<&str, &Arc<ServiceRevision>> = found
-                .iter()
-                .filter_map(|revision| Some((revision.service_revision_arn()?, revision)))
-                .collect();
-            // In the order of the deployments, which the answer need not have.
-            for revision in chunk.iter().filter_map(|arn| by_arn.get(arn.as_str())) {
+        let (first, others) = arns.split_at(deployed.newest(most).count());
+        // In the order of the deployments.
+        let mut add = |chunk: &[String], found: &Revisions| {
+            for revision in chunk.iter().filter_map(|arn| found.get(arn)) {
                 if targets.len() < most && releases.insert(release_of(revision)) {
                     targets.push(Arc::clone(revision));
                 }
             }
-            if targets.len() >= most {
+            targets.len() >= most
+        };
+        let mut enough = add(first, newest);
+        for chunk in others.chunks(MOST_REVISIONS) {
+            if enough {
                 break;
             }
+            let found = self.describe_revisions(chunk).await;
+            let found = found.map_err(|read| (read, "ecs:DescribeServiceRevisions"))?;
+            enough = add(chunk, &found);
         }
         Ok(targets)
     }
@@ -283,43 +335,47 @@ impl Place {
             .collect())
     }
 
-    async fn describe_revisions(
-        &self,
-        arns: &[String],
-    ) -> Result<Vec<Arc<ServiceRevision>>, String> {
-        let mut found = Vec::new();
+    /// Revisions by ARN; those that have gone since they were listed are not
+    /// among them.
+    async fn describe_revisions(&self, arns: &[String]) -> Result<Revisions, String> {
+        let mut found = Revisions::new();
         let mut unknown = Vec::new();
         for arn in arns {
             match known(&self.revisions, arn) {
-                Some(revision) => found.push(revision),
+                Some(revision) => {
+                    found.insert(arn.clone(), revision);
+                }
                 None => unknown.push(arn.clone()),
             }
         }
-        for chunk in unknown.chunks(20) {
+        for chunk in unknown.chunks(MOST_REVISIONS) {
             let request = self
                 .ecs
                 .describe_service_revisions()
                 .set_service_revision_arns(Some(chunk.to_vec()));
-            let answer = self.ecs_pace.call(request.send()).await.map_err(|error| {
-                format!("ecs:DescribeServiceRevisions: {}", aws::explain(&error))
-            })?;
+            let failed = |why: &str| Err(format!("ecs:DescribeServiceRevisions: {why}"));
+            let answer = match self.ecs_pace.call(request.send()).await {
+                Ok(answer) => answer,
+                Err(error) => return failed(&aws::explain(&error)),
+            };
             if let Some(failure) = answer
                 .failures()
                 .iter()
                 .find(|f| f.reason() != Some("MISSING"))
             {
-                return Err(format!(
-                    "ecs:DescribeServiceRevisions: {} {}",
+                return failed(&format!(
+                    "{} {}",
                     failure.arn().unwrap_or_default(),
                     failure.reason().unwrap_or("failed without a reason")
                 ));
             }
             if answer.service_revisions().len() + answer.failures().len() < chunk.len() {
-                return Err(
-                    "ecs:DescribeServiceRevisions: fewer answered than asked for".to_owned(),
-                );
+                return failed("fewer answered than asked for");
             }
             for revision in answer.service_revisions.unwrap_or_default() {
+                let Some(arn) = revision.service_revision_arn().map(str::to_owned) else {
+                    return failed("a revision has no ARN");
+                };
                 let revision = Arc::new(revision);
                 // A digest is filled in when the first task starts, and stays.
                 let settled = !revision.container_images().is_empty()
@@ -327,10 +383,10 @@ impl Place {
                         .container_images()
                         .iter()
                         .all(|c| c.image_digest().is_some());
-                if let (true, Some(arn)) = (settled, revision.service_revision_arn()) {
-                    remember(&self.revisions, arn.to_owned(), Arc::clone(&revision));
+                if settled {
+                    remember(&self.revisions, arn.clone(), Arc::clone(&revision));
                 }
-                found.push(revision);
+                found.insert(arn, revision);
             }
         }
         Ok(found)

@@ -242,7 +242,8 @@ impl Registry {
                 .is_some()
                 && repository.images.values().any(|image| image.index)
         };
-        if !policy.removes_unpulled() && !world.repositories.values().any(judged_by_pulls) {
+        if !policy.removes_unpulled() && !world.repositories.values().any(|of| judged_by_pulls(of))
+        {
             return None;
         }
         let (identity, excluded) = futures::join!(aws::identity(&self.config), self.exclusions());

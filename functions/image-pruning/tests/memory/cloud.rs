@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use image_pruning::{Action, Digest, ImagePruning, PruningPolicy, Removal, Scope, Storage, World};
@@ -59,7 +60,7 @@ impl Cloud {
         if !indexes.is_empty() || in_archive {
             return Outcome::Skipped("ImageReferencedByManifestList".to_owned());
         }
-        repository.images.remove(&image.digest);
+        Arc::make_mut(repository).images.remove(&image.digest);
         self.deleted
             .push((image.repository.clone(), image.digest.clone()));
         Outcome::Done
@@ -76,7 +77,7 @@ impl Cloud {
         };
         let mut indexes = oracle::listed_by(repository, &image.digest);
         indexes.remove(&image.digest);
-        let Some(there) = repository.images.get_mut(&image.digest) else {
+        let Some(there) = Arc::make_mut(repository).images.get_mut(&image.digest) else {
             return gone();
         };
         if there.storage != Storage::Standard {

@@ -100,7 +100,7 @@ fn cloud(repositories: &[&str]) -> Shared {
         cloud
             .world
             .repositories
-            .insert((*name).to_owned(), repository());
+            .insert((*name).to_owned(), repository().into());
     }
     Rc::new(RefCell::new(cloud))
 }

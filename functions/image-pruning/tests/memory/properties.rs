@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use image_pruning::{
     Action, Digest, Image, ImagePruning, InUse, Limits, NEVER_SOONER_THAN, Outsider, Override, Pin,
@@ -287,8 +288,8 @@ fn world() -> impl Strategy<Value = World> {
         .prop_map(|(one, other, uses, more_repositories)| World {
             account: "123456789012".to_owned(),
             repositories: BTreeMap::from([
-                (REPOSITORIES[0].to_owned(), one),
-                (REPOSITORIES[1].to_owned(), other),
+                (REPOSITORIES[0].to_owned(), one.into()),
+                (REPOSITORIES[1].to_owned(), other.into()),
             ]),
             uses,
             more_repositories,
@@ -599,6 +600,7 @@ proptest! {
                 }
                 let closed = |image: &Image| image.index && image.storage != Storage::Standard;
                 outlived |= going.deleted.iter().any(|digest| closed(&repository.images[digest]));
+                let repository = Arc::make_mut(repository);
                 repository.images.retain(|digest, _| !going.deleted.contains(digest));
                 for digest in &going.archived {
                     let image = repository.images.get_mut(digest).unwrap();

@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use image_pruning::{
@@ -95,7 +96,8 @@ impl Company {
                 Repository {
                     complete: true,
                     ..Repository::default()
-                },
+                }
+                .into(),
             );
             let running = company.build(repository);
             company.tag(repository, &running, "stable");
@@ -122,7 +124,9 @@ impl Company {
         };
         let mut cloud = self.cloud.borrow_mut();
         let repository = cloud.world.repositories.get_mut(repository).unwrap();
-        repository.images.insert(digest.clone(), image);
+        Arc::make_mut(repository)
+            .images
+            .insert(digest.clone(), image);
         digest
     }
 
@@ -166,7 +170,8 @@ impl Company {
     /// Moves a tag, as a push does.
     fn tag(&self, repository: &str, to: &Digest, tag: &str) {
         let mut cloud = self.cloud.borrow_mut();
-        let images = &mut cloud.world.repositories.get_mut(repository).unwrap().images;
+        let repository = cloud.world.repositories.get_mut(repository).unwrap();
+        let images = &mut Arc::make_mut(repository).images;
         for image in images.values_mut() {
             image.tags.retain(|other| other != tag);
         }

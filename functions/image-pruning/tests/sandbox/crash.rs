@@ -6,19 +6,34 @@ use std::sync::Arc;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatus, ImageStatusFilter};
 use image_pruning::ImagePruning;
 use serde_json::json;
+use steward::aws;
 use steward::engine::Mode;
 use steward::report::Status;
 use steward_sandbox::faults::{At, Call, Fault, FaultClient, sweep};
 
+use crate::elsewhere::role_of;
+use crate::restore_points::{bucket, document, put, with_restore_points};
 use crate::stage::{STRICT, Stage};
+use crate::starts_tasks::{daemon, older_revision, rule, schedule, task_target};
 
 /// What a run goes over.
 #[derive(Clone, Copy, Debug)]
 enum Scene {
-    /// Images that go for good, and users of others.
+    /// Images that go for good, and services and a function that use others.
     Deleting,
+    /// The same with every other kind of user, each with an image that nothing
+    /// else keeps.
+    EveryUser,
     /// Images that go to the archive, and from there.
     Archiving,
+}
+
+/// A scene in an account of its own.
+struct Arranged {
+    stage: Stage,
+    policy: String,
+    /// What must be left of its images.
+    left: Vec<Found>,
 }
 
 const ARCHIVING: &str = r#"
@@ -35,79 +50,123 @@ limits: {max_delete_share_percent: 100}
 "#;
 
 impl Scene {
-    fn policy(self) -> &'static str {
-        match self {
-            Self::Deleting => STRICT,
-            Self::Archiving => ARCHIVING,
-        }
-    }
-
-    /// A small account; returns what must be left.
-    async fn arrange(self) -> (Stage, Vec<Found>) {
-        match self {
+    async fn arrange(self) -> Arranged {
+        let mut arranged = match self {
             Self::Deleting => Box::pin(deleting()).await,
+            Self::EveryUser => Box::pin(every_user()).await,
             Self::Archiving => Box::pin(archiving()).await,
-        }
-    }
-
-    async fn run(
-        self,
-        stage: &Stage,
-        client: &FaultClient,
-    ) -> Option<steward::run::Run<ImagePruning>> {
-        let config = stage.account.sdk_config_with(client.clone());
-        tokio::select! {
-            run = Box::pin(stage.run_as(config, self.policy(), Mode::Apply, None, json!({}))) => {
-                Some(run)
-            }
-            () = client.cut() => None,
-        }
+        };
+        arranged.left.sort();
+        arranged
     }
 
     async fn calls_of_a_clean_run(self) -> Vec<Call> {
-        let (stage, left) = self.arrange().await;
-        let client = FaultClient::new(stage.account.http_client());
-        let report = self.run(&stage, &client).await.unwrap().report;
+        let arranged = self.arrange().await;
+        let client = FaultClient::new(arranged.stage.account.http_client());
+        let report = arranged.run(&client).await.unwrap().report;
         assert_eq!(report.status, Status::Applied, "{report:#?}");
-        assert_eq!(present(&stage).await, left);
+        assert_eq!(present(&arranged.stage).await, arranged.left);
         client.calls()
+    }
+}
+
+impl Arranged {
+    async fn run(&self, client: &FaultClient) -> Option<steward::run::Run<ImagePruning>> {
+        let config = self.stage.account.sdk_config_with(client.clone());
+        let run = self
+            .stage
+            .run_as(config, &self.policy, Mode::Apply, None, json!({}));
+        tokio::select! {
+            run = Box::pin(run) => Some(run),
+            () = client.cut() => None,
+        }
     }
 }
 
 /// An image as it has to be found in the end.
 type Found = (String, &'static str);
 
-async fn deleting() -> (Stage, Vec<Found>) {
+fn active(digests: Vec<String>) -> Vec<Found> {
+    let found = digests.into_iter().map(|digest| (digest, "ACTIVE"));
+    found.collect()
+}
+
+async fn deleting() -> Arranged {
     let stage = Stage::new();
-    let web = stage.account.repository("shop/web").await.unwrap();
+    let account = &stage.account;
+    let web = account.repository("shop/web").await.unwrap();
     let mut left = stage.index(&web, "deployed", 50, &["v2"]).await;
     stage.index(&web, "old", 60, &["v1"]).await;
     left.push(stage.image(&web, "newest", 40, &["v3"]).await);
-    let worker = stage.account.repository("shop/worker").await.unwrap();
+    let worker = account.repository("shop/worker").await.unwrap();
     left.push(stage.image(&worker, "pinned", 70, &[]).await);
     stage.image(&worker, "leftover", 65, &[]).await;
     left.push(stage.image(&worker, "newest", 40, &["v3"]).await);
-    stage.account.cluster("shop").await.unwrap();
+    account.cluster("shop").await.unwrap();
     for (name, image) in [
         ("web", web.tagged("v2")),
         ("worker", worker.pinned(&left[5])),
     ] {
-        let task = stage.account.task_definition(name, &image).await.unwrap();
-        stage.account.service("shop", name, &task, 1).await.unwrap();
+        let task = account.task_definition(name, &image).await.unwrap();
+        account.service("shop", name, &task, 1).await.unwrap();
     }
-    stage
-        .account
+    account
         .image_function("thumbnails", &worker.tagged("v3"))
         .await
         .unwrap();
-    let mut found: Vec<Found> = left.into_iter().map(|digest| (digest, "ACTIVE")).collect();
-    found.sort();
-    (stage, found)
+    Arranged {
+        policy: STRICT.to_owned(),
+        left: active(left),
+        stage,
+    }
+}
+
+async fn every_user() -> Arranged {
+    let Arranged {
+        stage,
+        left: used,
+        policy: _,
+    } = deleting().await;
+    let mut left = Vec::new();
+    let account = &stage.account;
+    let worker = account.existing_repository("shop/worker");
+    let (older, image) = older_revision(&stage, &worker, "on-event").await;
+    rule(account, "default", "on-event", &older).await;
+    left.push(image);
+    let (older, image) = older_revision(&stage, &worker, "nightly").await;
+    schedule(account, "nightly", task_target(account, &older)).await;
+    left.push(image);
+    // The image came after the daemon, so that only its tag is known.
+    daemon(account, "agent", &worker.tagged("agent")).await;
+    left.push(stage.image(&worker, "agent", 60, &["agent"]).await);
+    let bucket = bucket(&stage).await;
+    let named = stage.image(&worker, "named", 60, &[]).await;
+    let text = document("restore_point", &worker.pinned(&named));
+    put(&stage, &bucket, "points/shop.json", &text).await;
+    left.push(named);
+    let other = Stage::new().account;
+    let elsewhere = stage.image(&worker, "elsewhere", 60, &[]).await;
+    let pinned = worker.pinned(&elsewhere);
+    other.image_function("elsewhere", &pinned).await.unwrap();
+    left.push(elsewhere);
+
+    let policy = with_restore_points(&bucket).replace(
+        "in_use: {",
+        &format!(
+            "in_use: {{elsewhere: [{{role_arn: \"{}\", regions: [us-east-1]}}], ",
+            role_of(&other)
+        ),
+    );
+    Arranged {
+        stage,
+        policy,
+        left: [used, active(left)].concat(),
+    }
 }
 
 /// An index with its parts and signatures that is to be archived, one that was
 /// archived long ago and goes, and the newest.
-async fn archiving() -> (Stage, Vec<Found>) {
+async fn archiving() -> Arranged {
     let stage = Stage::new();
     let repo = stage.account.repository("shop/web").await.unwrap();
     let mut old = stage.index(&repo, "old", 60, &["v1"]).await;
@@ -127,8 +186,11 @@ async fn archiving() -> (Stage, Vec<Found>) {
         ..steward_sandbox::Image::default()
     };
     repo.fill(&[long_ago]).await.unwrap();
-    found.sort();
-    (stage, found)
+    Arranged {
+        policy: ARCHIVING.to_owned(),
+        left: found,
+        stage,
+    }
 }
 
 async fn present(stage: &Stage) -> Vec<Found> {
@@ -140,7 +202,11 @@ async fn present(stage: &Stage) -> Vec<Found> {
         let listing = stage.account.ecr().describe_images().repository_name(name);
         let mut pages = listing.filter(filter).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let Ok(page) = page else { continue };
+            let page = match page {
+                // Not every scene has both.
+                Err(error) if aws::code(&error) == Some("RepositoryNotFoundException") => break,
+                page => page.unwrap(),
+            };
             for detail in page.image_details.unwrap() {
                 let status = match detail.image_status.unwrap() {
                     ImageStatus::Active => "ACTIVE",
@@ -184,13 +250,14 @@ async fn survives(scene: Scene, faults: &[Fault]) {
     let calls = scene.calls_of_a_clean_run().await;
     let mut met = 0;
     for cut in sweep(&calls, faults) {
-        let (stage, left) = scene.arrange().await;
-        let before = present(&stage).await;
+        let arranged = scene.arrange().await;
+        let Arranged { stage, left, .. } = &arranged;
+        let before = present(stage).await;
         let client = cut.client(stage.account.http_client());
-        let first = scene.run(&stage, &client).await;
+        let first = arranged.run(&client).await;
         assert_eq!(first.is_none(), client.is_cut(), "{cut}");
-        let after = present(&stage).await;
-        assert_harmless(&left, &before, &after, &cut.to_string());
+        let after = present(stage).await;
+        assert_harmless(left, &before, &after, &cut.to_string());
         if let Some(run) = &first {
             let claimed = run.report.summary.done + run.report.summary.already_done;
             // What goes from the archive is counted as gone already.
@@ -213,12 +280,12 @@ async fn survives(scene: Scene, faults: &[Fault]) {
             );
         }
         let clean = FaultClient::new(stage.account.http_client());
-        let second = scene.run(&stage, &clean).await.unwrap().report;
+        let second = arranged.run(&clean).await.unwrap().report;
         assert!(
             matches!(second.status, Status::Applied | Status::NothingToDo),
             "{cut}: {second:?}"
         );
-        assert_eq!(present(&stage).await, left, "{cut}");
+        assert_eq!(present(stage).await, *left, "{cut}");
         met += usize::from(client.unspent().is_empty());
     }
     assert!(
@@ -278,9 +345,13 @@ async fn an_archiving_run_whose_calls_fail_harms_nothing() {
 
 #[tokio::test]
 async fn the_readme_names_every_permission_and_none_that_is_not_needed() {
-    let mut calls = Scene::Deleting.calls_of_a_clean_run().await;
+    let mut calls = Scene::EveryUser.calls_of_a_clean_run().await;
     calls.extend(Scene::Archiving.calls_of_a_clean_run().await);
-    let mut needed: std::collections::BTreeSet<String> = calls.iter().map(Call::action).collect();
+    // The one permission that is named otherwise than its operation ("Actions,
+    // resources, and condition keys for Amazon S3", Service Authorization
+    // Reference).
+    let action_of = |call: &Call| call.action().replace("s3:ListObjectsV2", "s3:ListBucket");
+    let mut needed: std::collections::BTreeSet<String> = calls.iter().map(action_of).collect();
     // It needs no permission (AWS STS API Reference, `GetCallerIdentity`).
     assert!(needed.remove("sts:GetCallerIdentity"));
     // What the engine calls for every function: kill switches, policies, and a
@@ -303,18 +374,19 @@ async fn the_readme_names_every_permission_and_none_that_is_not_needed() {
 
 #[tokio::test]
 async fn each_operation_denied_throughout_harms_nothing() {
-    for (scene, least) in [(Scene::Deleting, 14), (Scene::Archiving, 10)] {
+    for (scene, least) in [(Scene::EveryUser, 29), (Scene::Archiving, 10)] {
         let calls = scene.calls_of_a_clean_run().await;
         let operations: std::collections::BTreeSet<String> =
             calls.iter().map(Call::action).collect();
         assert!(operations.len() >= least, "{operations:?}");
         for operation in operations {
-            let (stage, left) = scene.arrange().await;
-            let before = present(&stage).await;
+            let arranged = scene.arrange().await;
+            let Arranged { stage, left, .. } = &arranged;
+            let before = present(stage).await;
             let client = FaultClient::new(stage.account.http_client())
                 .with(At::every(&operation), Fault::Deny);
-            let report = scene.run(&stage, &client).await.unwrap().report;
-            assert_harmless(&left, &before, &present(&stage).await, &operation);
+            let report = arranged.run(&client).await.unwrap().report;
+            assert_harmless(left, &before, &present(stage).await, &operation);
             // Nothing waits for what only a warning is made of.
             let for_warnings = [
                 "ecr:GetLifecyclePolicy",
@@ -338,12 +410,12 @@ async fn each_operation_denied_throughout_harms_nothing() {
 
 #[tokio::test]
 async fn two_runs_at_once_delete_each_image_once_and_nothing_else() {
-    let scene = Scene::Deleting;
-    let (stage, left) = scene.arrange().await;
+    let arranged = Scene::Deleting.arrange().await;
+    let Arranged { stage, left, .. } = &arranged;
     let client = Arc::new(FaultClient::new(stage.account.http_client()));
-    let (one, two) = tokio::join!(scene.run(&stage, &client), scene.run(&stage, &client));
+    let (one, two) = tokio::join!(arranged.run(&client), arranged.run(&client));
     let (one, two) = (one.unwrap().report, two.unwrap().report);
-    assert_eq!(present(&stage).await, left);
+    assert_eq!(present(stage).await, *left);
     assert_eq!(one.summary.failed + two.summary.failed, 0);
     assert_eq!(one.summary.done + two.summary.done, 5, "{one:#?} {two:#?}");
 }
