@@ -302,28 +302,32 @@ impl<'a> View<'a> {
             .filter(|outcome| total.of(*outcome) > 0)
             .collect();
         let noun = self.unit_noun();
-        let sized = total.bytes > 0;
-        let size_title = match self.report.mode {
-            Mode::Plan => "reclaimable",
-            Mode::Apply => "reclaimed",
+        // What is archived is stored on, for less, and frees nothing.
+        let sizes: [(&str, fn(&Tally) -> u64); 2] = match self.report.mode {
+            Mode::Plan => [
+                ("reclaimable", |t| t.bytes),
+                ("to archive", |t| t.archived_bytes),
+            ],
+            Mode::Apply => [
+                ("reclaimed", |t| t.bytes),
+                ("archived", |t| t.archived_bytes),
+            ],
         };
+        let sizes = sizes.into_iter().filter(|(_, of)| of(&total) > 0);
+        let sizes: Vec<(&str, fn(&Tally) -> u64)> = sizes.collect();
         let mut columns = vec![Column::name(noun)];
         columns.extend(shown.iter().map(|o| Column::number(self.verbs.heading(*o))));
-        if sized {
-            columns.push(Column::number(size_title));
-        }
+        columns.extend(sizes.iter().map(|(title, _)| Column::number(title)));
         let row = |name: String, tally: &Tally| {
             let mut row = vec![name];
             row.extend(shown.iter().map(|o| match tally.of(*o) {
                 0 => "-".to_owned(),
                 n => number(n),
             }));
-            if sized {
-                row.push(match tally.bytes {
-                    0 => "-".to_owned(),
-                    n => format!("≤ {}", bytes(n)),
-                });
-            }
+            row.extend(sizes.iter().map(|(_, of)| match of(tally) {
+                0 => "-".to_owned(),
+                n => format!("≤ {}", bytes(n)),
+            }));
             row
         };
         let mut order: Vec<(&str, Tally)> = units.into_iter().collect();
@@ -354,7 +358,7 @@ impl<'a> View<'a> {
         let title = format!("By {noun} ({} {label})", number(order.len()));
         self.page.heading(&title, Tone::Strong);
         self.page.table(&columns, rows);
-        if sized {
+        if !sizes.is_empty() {
             self.page.say(
                 "Sizes are upper bounds: images share layers, and a layer goes only with the last \
                  image that has it.",
@@ -754,7 +758,10 @@ const OUTCOMES: [ActionOutcome; 6] = [
 #[derive(Clone, Debug, Default)]
 struct Tally {
     counts: [usize; OUTCOMES.len()],
+    /// Of what is freed.
     bytes: u64,
+    /// Of what is moved to cheaper storage.
+    archived_bytes: u64,
 }
 
 impl Tally {
@@ -763,7 +770,11 @@ impl Tally {
             *count += usize::from(line.outcome == outcome);
         }
         if line.outcome == sized {
-            self.bytes = self.bytes.saturating_add(size_of(line).unwrap_or_default());
+            let bytes = match line.kind.starts_with("archive_") {
+                true => &mut self.archived_bytes,
+                false => &mut self.bytes,
+            };
+            *bytes = bytes.saturating_add(size_of(line).unwrap_or_default());
         }
     }
 
@@ -772,6 +783,7 @@ impl Tally {
             *count += more;
         }
         self.bytes = self.bytes.saturating_add(other.bytes);
+        self.archived_bytes = self.archived_bytes.saturating_add(other.archived_bytes);
     }
 
     fn of(&self, outcome: ActionOutcome) -> usize {

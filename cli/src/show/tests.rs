@@ -196,6 +196,41 @@ fn shows_every_row_of_a_plan_on_demand() {
 }
 
 #[test]
+fn what_is_archived_is_not_counted_as_reclaimed() {
+    let mut report = planned();
+    for line in report
+        .actions
+        .iter_mut()
+        .filter(|l| l.resource.starts_with("shop/web"))
+    {
+        line.kind = "archive_image".to_owned();
+    }
+    let text = text(
+        &report,
+        &Look {
+            width: 120,
+            ..PLAIN
+        },
+        None,
+    );
+    let heading = text
+        .lines()
+        .find(|line| line.contains("reclaimable"))
+        .unwrap();
+    assert!(heading.contains("to archive"), "{heading}");
+    let row = |name: &str| {
+        text.lines()
+            .find(|line| line.trim_start().starts_with(name))
+            .unwrap()
+    };
+    for name in ["shop/web", "shop/api"] {
+        assert_eq!(row(name).matches('≤').count(), 1, "{}", row(name));
+    }
+    assert_eq!(row("total").matches('≤').count(), 2, "{}", row("total"));
+    assert!(text.contains("Sizes are upper bounds"));
+}
+
+#[test]
 fn shows_what_was_done() {
     let mut report = planned();
     report.mode = Mode::Apply;

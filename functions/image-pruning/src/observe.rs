@@ -521,9 +521,10 @@ impl Observe<ImagePruning> for Registry {
         if matches!(scope, Scope::Repositories(names) if names.is_empty()) {
             return Seen::default();
         }
+        // On the heap: every call of both is part of them, and a stack holds less.
         let (repositories, users) = futures::join!(
-            self.repositories(policy, scope),
-            self.users.read(&policy.in_use)
+            Box::pin(self.repositories(policy, scope)),
+            Box::pin(self.users.read(&policy.in_use))
         );
         let mut seen = Seen {
             world: World {
@@ -558,8 +559,8 @@ impl Observe<ImagePruning> for Registry {
             &repositories.world.lifecycles,
             self.clock.now(),
         ));
-        seen.warnings
-            .extend(self.own_reads_warning(policy, &seen.world).await);
+        let own_reads = Box::pin(self.own_reads_warning(policy, &seen.world));
+        seen.warnings.extend(own_reads.await);
         seen.gaps.sort();
         seen.gaps.dedup();
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;

@@ -253,6 +253,10 @@ impl Registry {
                  for it: {why}"
             ))
         };
+        let excluded = match excluded {
+            Ok(excluded) => excluded,
+            Err(why) => return unknown(format!("ecr:ListPullTimeUpdateExclusions: {why}")),
+        };
         let principal = match identity {
             Ok(identity) => identity.arn,
             Err(error) => return unknown(error.to_string()),
@@ -262,10 +266,8 @@ impl Registry {
                 "{principal} is neither a role nor a user, and only these can be excluded"
             ));
         };
-        match excluded {
-            Ok(all) if all.iter().any(|other| is_same(other, &registered)) => return None,
-            Ok(_) => {}
-            Err(why) => return unknown(format!("ecr:ListPullTimeUpdateExclusions: {why}")),
+        if excluded.iter().any(|other| is_same(other, &registered)) {
+            return None;
         }
         Some(format!(
             "our own reads may count as pulls, and keep what nobody else pulls; exclude them once \

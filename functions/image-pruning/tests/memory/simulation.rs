@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use image_pruning::{
-    Digest, Image, InUse, Override, Pin, PruningPolicy, Repository, Retention, Use, User, UserKind,
-    World,
+    Digest, Image, InUse, Override, Pin, PruningPolicy, RemoveBy, Repository, Retention, Use, User,
+    UserKind, World,
 };
 use jiff::{SignedDuration, Timestamp};
 use steward::policy::{Period, PolicyDocument, Selection};
@@ -227,8 +227,10 @@ impl Company {
                 let Some(image) = images.get(&digest) else {
                     panic!("{}: {service:?} has lost {digest}", self.now.get());
                 };
+                assert!(image.can_be_pulled(), "{service:?} cannot pull {digest}");
                 for child in &image.children {
-                    assert!(images.contains_key(child), "{service:?} has lost a part");
+                    let there = images.get(child).is_some_and(Image::can_be_pulled);
+                    assert!(there, "{service:?} has lost a part");
                 }
             }
         }
@@ -280,6 +282,7 @@ impl Company {
             .images
             .iter()
             .filter(|(_, image)| image.tags.iter().any(|tag| !tag.starts_with("sha256-")))
+            .filter(|(_, image)| image.can_be_pulled())
             .map(|(digest, _)| digest.clone())
             .collect();
         let digest = tagged[self.chance.below(tagged.len())].clone();
@@ -420,6 +423,93 @@ fn half_a_year_of_every_day_life_loses_nothing_and_stays_bounded() {
             company.count("shop/web"),
             company.count("shop/legacy"),
         );
+    }
+}
+
+/// The same, but what goes is archived first, and deleted 90 days later.
+fn archiving() -> PolicyDocument<PruningPolicy> {
+    let mut policy = policy().policy().clone();
+    policy.retention.remove_by = RemoveBy::Archive;
+    policy.retention.delete_archived_after = Some(Period::days(90));
+    // After months in which everything was archived, nearly all is in there.
+    policy.limits.max_delete_share_percent = 100;
+    document(&policy)
+}
+
+#[test]
+fn what_is_archived_every_night_is_deleted_in_the_end_and_nothing_stays_behind() {
+    let policy = archiving();
+    for seed in [4, 5] {
+        let company = Company::new(seed);
+        company.services.borrow_mut()[1].has_revisions = true;
+        company.tell();
+        block_on(async {
+            for _ in 0..8 * 7 {
+                company.day().await;
+                company.night(&policy).await;
+            }
+        });
+        let archived = company.cloud.borrow().archived.len();
+        assert!(archived > 200, "only {archived} images were archived");
+        assert_eq!(company.cloud.borrow().deleted.len(), 0);
+
+        // Nobody builds any more, and time goes by.
+        block_on(async {
+            for _ in 0..200 {
+                let next = company.now.get() + SignedDuration::from_hours(24);
+                company.now.set(next);
+                let hands = Hands::new(&company.cloud);
+                let report = hands.run(&policy, next).await.unwrap().report;
+                assert_eq!(report.summary.failed, 0, "{report:?}");
+                company.check();
+            }
+        });
+        let cloud = company.cloud.borrow();
+        for (name, repository) in &cloud.world.repositories {
+            let in_use = oracle::in_use(&cloud.world, name);
+            for (digest, image) in &repository.images {
+                assert!(
+                    image.can_be_pulled(),
+                    "{digest} was left in the archive of {name}: {image:?}"
+                );
+                let kept = in_use.contains(digest) || !image.tags.is_empty();
+                let part = !oracle::listed_by(repository, digest).is_empty()
+                    || !oracle::subjects(repository, digest).is_empty();
+                assert!(
+                    kept || part,
+                    "{digest} was left behind in {name}: {image:?}"
+                );
+            }
+        }
+        assert!(cloud.deleted.len() >= archived, "{}", cloud.deleted.len());
+    }
+}
+
+#[test]
+fn an_archiving_run_that_is_killed_at_any_step_is_completed_by_the_next() {
+    let (world, now) = neglected();
+    let policy = archiving();
+    let storages = |cloud: &Shared| -> BTreeSet<(Digest, bool)> {
+        let cloud = cloud.borrow();
+        let images = cloud.world.repositories.values().flat_map(|r| &r.images);
+        images
+            .map(|(digest, image)| (digest.clone(), image.can_be_pulled()))
+            .collect()
+    };
+    let clean = cloud_of(&world);
+    let hands = Hands::new(&clean);
+    let report = block_on(hands.run(&policy, now)).unwrap().report;
+    assert_eq!(report.status, Status::Applied);
+    assert!(report.summary.done > 100, "{:?}", report.summary);
+    for step in 1..=hands.steps() {
+        let cloud = cloud_of(&world);
+        let killed = block_on(Hands::new(&cloud).cut_at(step).run(&policy, now));
+        assert!(killed.is_none(), "step {step} was not reached");
+        let next = block_on(Hands::new(&cloud).run(&policy, now)).unwrap();
+        assert_eq!(next.report.summary.failed, 0);
+        assert_eq!(storages(&cloud), storages(&clean), "killed at step {step}");
+        let again = block_on(Hands::new(&cloud).run(&policy, now)).unwrap();
+        assert_eq!(again.report.status, Status::NothingToDo, "step {step}");
     }
 }
 

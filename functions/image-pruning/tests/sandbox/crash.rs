@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatus, ImageStatusFilter};
 use image_pruning::ImagePruning;
 use serde_json::json;
+use steward::aws;
 use steward::engine::Mode;
 use steward::report::Status;
 use steward_sandbox::faults::{At, Call, Fault, FaultClient, sweep};
@@ -51,9 +52,9 @@ limits: {max_delete_share_percent: 100}
 impl Scene {
     async fn arrange(self) -> Arranged {
         let mut arranged = match self {
-            Self::Deleting => deleting().await,
-            Self::EveryUser => every_user().await,
-            Self::Archiving => archiving().await,
+            Self::Deleting => Box::pin(deleting()).await,
+            Self::EveryUser => Box::pin(every_user()).await,
+            Self::Archiving => Box::pin(archiving()).await,
         };
         arranged.left.sort();
         arranged
@@ -72,8 +73,11 @@ impl Scene {
 impl Arranged {
     async fn run(&self, client: &FaultClient) -> Option<steward::run::Run<ImagePruning>> {
         let config = self.stage.account.sdk_config_with(client.clone());
+        let run = self
+            .stage
+            .run_as(config, &self.policy, Mode::Apply, None, json!({}));
         tokio::select! {
-            run = self.stage.run_as(config, &self.policy, Mode::Apply, None, json!({})) => Some(run),
+            run = Box::pin(run) => Some(run),
             () = client.cut() => None,
         }
     }
@@ -198,7 +202,11 @@ async fn present(stage: &Stage) -> Vec<Found> {
         let listing = stage.account.ecr().describe_images().repository_name(name);
         let mut pages = listing.filter(filter).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let Ok(page) = page else { continue };
+            let page = match page {
+                // Not every scene has both.
+                Err(error) if aws::code(&error) == Some("RepositoryNotFoundException") => break,
+                page => page.unwrap(),
+            };
             for detail in page.image_details.unwrap() {
                 let status = match detail.image_status.unwrap() {
                     ImageStatus::Active => "ACTIVE",

@@ -2,12 +2,13 @@
 //! `tests/README.md` has the list, also of those that other tests replay.
 
 use aws_sdk_ecr::types::{ImageIdentifier, TargetStorageClass};
+use aws_sdk_ecs::types::DesiredStatus;
 use serde_json::json;
 use steward::engine::Mode;
 use steward::plan_file::PlanFile;
-use steward::report::{ActionOutcome, Report, Status};
+use steward::report::{ActionOutcome, Status};
 use steward_sandbox::faults::{At, Fault, FaultClient};
-use steward_sandbox::{Image, Manifest, Repository};
+use steward_sandbox::{Image, Manifest, Repository, TaskEdit};
 
 use crate::stage::{STRICT, Stage, fate, going, kept_for, sorted};
 
@@ -23,6 +24,21 @@ async fn scale(stage: &Stage, service: &str, count: i32) {
     let ecs = stage.account.ecs();
     let update = ecs.update_service().cluster("shop").service(service);
     update.desired_count(count).send().await.unwrap();
+}
+
+/// Overnight ECS forgets what stopped tasks ran.
+async fn forget_stopped_tasks(stage: &Stage) {
+    let list = stage.account.ecs().list_tasks().cluster("shop");
+    let stopped = list.desired_status(DesiredStatus::Stopped).send();
+    for arn in stopped.await.unwrap().task_arns() {
+        let edit = TaskEdit {
+            cluster: "shop".into(),
+            task: arn.clone(),
+            image_digest: Some(None),
+            ..TaskEdit::default()
+        };
+        stage.account.control().edit_task(&edit).await.unwrap();
+    }
 }
 
 /// What the tasks of cluster `shop` run.
@@ -71,6 +87,7 @@ async fn a_service_that_was_at_zero_overnight_comes_back() {
     let deployed = stage.image(&repo, "deployed", 60, &["stable"]).await;
     deploy(&stage, "web", &repo.tagged("stable")).await;
     scale(&stage, "web", 0).await;
+    forget_stopped_tasks(&stage).await;
     stage.image(&repo, "newest", 40, &["stable"]).await;
 
     let report = stage.apply(STRICT).await;
@@ -313,31 +330,6 @@ async fn what_nobody_pulls_goes_unless_it_runs_or_no_pull_is_recorded() {
     assert!(repo.has(&runs).await.unwrap());
     assert_eq!(kept_for(&report, &unknown), Some("young"));
     assert_eq!(kept_for(&report, &pulled), Some("pulled_recently"));
-}
-
-/// aws/containers-roadmap#921 again: scanners pull every night, and nothing ever
-/// counts as unused; so would our own reads.
-#[tokio::test]
-async fn a_principal_whose_reads_count_as_pulls_is_told_how_to_be_excluded() {
-    let stage = Stage::new();
-    let repo = stage.account.repository("shop/web").await.unwrap();
-    fill(&stage, &repo, "v1", 20, None).await;
-    let told = |report: &Report| {
-        let about = |warning: &&String| warning.contains("count as pulls");
-        report.warnings.iter().find(about).cloned()
-    };
-
-    let warning = told(&stage.plan(BY_PULLS).await).unwrap();
-
-    let Some((_, principal)) = warning.rsplit_once("--principal-arn ") else {
-        // The emulator's caller can be one that ECR cannot exclude.
-        assert!(warning.contains("neither a role nor a user"), "{warning}");
-        return;
-    };
-    let ecr = stage.account.ecr();
-    let register = ecr.register_pull_time_update_exclusion();
-    register.principal_arn(principal).send().await.unwrap();
-    assert_eq!(told(&stage.plan(BY_PULLS).await), None);
 }
 
 /// The close of aws/containers-roadmap#921: archive first. What was archived too
