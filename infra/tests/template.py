@@ -43,7 +43,7 @@ _Loader.add_multi_constructor("!", _long_form)
 
 def load(name):
     """The template of this name, with every function in its long form."""
-    return yaml.load((INFRA / name).read_text(), _Loader)  # noqa: S506, a SafeLoader underneath
+    return yaml.load((INFRA / name).read_text(), _Loader)
 
 
 class Refused(Exception):
@@ -54,7 +54,9 @@ class Stack:
     """What a template makes of parameters: its resources and outputs with all conditions decided."""
 
     def __init__(self, template, **given):
-        self.parameters = {name: str(self._value(name, declared, given)) for name, declared in template["Parameters"].items()}
+        self.parameters = {
+            name: str(self._value(name, declared, given)) for name, declared in template["Parameters"].items()
+        }
         unknown = set(given) - set(self.parameters)
         if unknown:
             raise Refused(f"unknown parameters: {sorted(unknown)}")
@@ -112,9 +114,14 @@ class Stack:
         raise ValueError(f"no condition function: {function}")
 
     def _plain(self, value):
+        """What a rule or a condition compares."""
         if isinstance(value, str):
             return value
-        return (self.parameters | PSEUDO)[value["Ref"]]
+        ((function, argument),) = value.items()
+        # CloudFormation promises no other function here; Fn::FindInMap would be one.
+        if function != "Ref":
+            raise ValueError(f"no function of a condition: {function}")
+        return (self.parameters | PSEUDO)[argument]
 
     def _existing(self, section):
         return {
@@ -146,7 +153,7 @@ class Stack:
         return {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
 
     def text(self, value):
-        """A text with parameters and pseudo parameters filled in; resources stay as ${Name}."""
+        """A text with parameters and pseudo parameters filled in; resources stay as ${Name} or ${Name.Attribute}."""
         if isinstance(value, dict) and set(value) == {"Fn::Sub"}:
             body = value["Fn::Sub"]
             body, own = (body, {}) if isinstance(body, str) else body
@@ -154,6 +161,8 @@ class Stack:
             return re.sub(r"\$\{([^!}]+)\}", lambda match: known.get(match[1], match[0]), body)
         if isinstance(value, dict) and set(value) == {"Ref"}:
             return "${" + value["Ref"] + "}"
+        if isinstance(value, dict) and set(value) == {"Fn::GetAtt"}:
+            return "${" + ".".join(value["Fn::GetAtt"]) + "}"
         if isinstance(value, str):
             return value
         raise ValueError(f"no text: {json.dumps(value)}")

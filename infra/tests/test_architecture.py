@@ -16,7 +16,11 @@ DOMAIN = {"DomainName": "shop.example.com", "HostedZoneId": "Z0123456789"}
 RECOVERY = {"RecoveryRegion": "eu-west-1", "RecoveryLoadBalancer": "shop-1.eu-west-1.elb.amazonaws.com"}
 SWITCHES = (
     ({}, {"Role": "recovery"}, {"Role": "recovery", "FailedOver": "yes"}),
-    ({}, RECOVERY, RECOVERY | {"RecoveryKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/0a1b", "ReplicateImages": "false"}),
+    (
+        {},
+        RECOVERY,
+        RECOVERY | {"RecoveryKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/0a1b", "ReplicateImages": "false"},
+    ),
     ({}, {"CertificateArn": CERTIFICATE}),
     ({}, DOMAIN),
     ({}, {"NatGateways": "one"}, {"NatGateways": "one-per-zone"}),
@@ -77,7 +81,12 @@ class Combinations(unittest.TestCase):
 
     def test_the_readme_tells_every_parameter_and_no_other(self):
         table = (INFRA / "README.md").read_text().split("## Parameters", 1)[1].split("\n## ", 1)[0]
-        names = [name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+        names = [
+            name
+            for row in table.splitlines()
+            if row.startswith("| `")
+            for name in re.findall(r"`(\w+)`", row.split("|")[1])
+        ]
         self.assertEqual(sorted(names), sorted(TEMPLATE["Parameters"]))
 
     def test_what_the_linter_skips_is_explained(self):
@@ -90,12 +99,25 @@ class Combinations(unittest.TestCase):
         self.assertEqual(
             set(primary.resources) - set(recovery.resources),
             {
-                "Database", "DatabaseLogs", "DatabaseSecret", "DatabaseSecretAttachment", "SettingsSecret",
-                "Service", "TaskDefinition", "ServiceScaling", "ScaleOnCpu", "ScaleOnMemory",
-                "TasksMissingAlarm", "ServiceCpuAlarm", "ServiceMemoryAlarm",
-                "DatabaseCpuAlarm", "DatabaseConnectionsAlarm", "DatabaseStorageAlarm", "DatabaseMemoryAlarm",
+                "Database",
+                "DatabaseLogs",
+                "DatabaseSecret",
+                "DatabaseSecretAttachment",
+                "SettingsSecret",
+                "Service",
+                "TaskDefinition",
+                "ServiceScaling",
+                "ScaleOnCpu",
+                "ScaleOnMemory",
+                "TasksMissingAlarm",
+                "ServiceCpuAlarm",
+                "ServiceMemoryAlarm",
+                "DatabaseCpuAlarm",
+                "DatabaseConnectionsAlarm",
+                "DatabaseStorageAlarm",
+                "DatabaseMemoryAlarm",
             },
-        )  # fmt: skip
+        )
         self.assertEqual(set(recovery.resources) - set(primary.resources), {"FailedOverAnswer"})
         self.assertEqual(recovery.resources["AutoScalingGroup"]["Properties"]["MinSize"], 0)
 
@@ -139,8 +161,8 @@ class Network(unittest.TestCase):
             self.assertEqual((rule["IpProtocol"], rule["FromPort"]), ("tcp", rule["ToPort"]))
             to = "internet" if rule.get("CidrIp") == "0.0.0.0/0" else rule["DestinationSecurityGroupId"]["Ref"]
             out_of.add((rule["GroupId"]["Ref"], to, rule["FromPort"]))
-        inside = lambda flow: "internet" not in flow  # noqa: E731
-        self.assertEqual(set(filter(inside, into)), set(filter(inside, out_of)), "one end is shut")
+        both_ends = [{flow for flow in side if "internet" not in flow} for side in (into, out_of)]
+        self.assertEqual(both_ends[0], both_ends[1], "one end is shut")
         for group in stack.of_type("AWS::EC2::SecurityGroup").values():
             self.assertNotIn("SecurityGroupIngress", group)
             self.assertEqual([rule["CidrIp"] for rule in group["SecurityGroupEgress"]], ["127.0.0.1/32"])
@@ -148,7 +170,9 @@ class Network(unittest.TestCase):
 
     def test_only_the_flows_drawn_are_open(self):
         self.assertEqual(self.flows(shop()), self.FLOWS)
-        self.assertEqual(self.flows(shop(CertificateArn=CERTIFICATE)), self.FLOWS | {("internet", "LoadBalancerGroup", 443)})
+        self.assertEqual(
+            self.flows(shop(CertificateArn=CERTIFICATE)), self.FLOWS | {("internet", "LoadBalancerGroup", 443)}
+        )
         self.assertEqual(self.flows(shop(NatGateways="one")), self.FLOWS | {("TaskGroup", "internet", 443)})
 
     def test_network_acls_let_every_flow_and_its_answers_through(self):
@@ -186,7 +210,11 @@ class Network(unittest.TestCase):
             if (of, towards, entry["Protocol"]) != (net, way, 6):
                 continue
             open_ports = entry["PortRange"]
-            if ipaddress.ip_address(peer) in ipaddress.ip_network(entry["CidrBlock"]) and open_ports["From"] <= ports[0] and ports[1] <= open_ports["To"]:
+            if (
+                ipaddress.ip_address(peer) in ipaddress.ip_network(entry["CidrBlock"])
+                and open_ports["From"] <= ports[0]
+                and ports[1] <= open_ports["To"]
+            ):
                 return
         self.fail(f"the {net} network ACL stops {way} {peer} ports {ports}")
 
@@ -194,18 +222,25 @@ class Network(unittest.TestCase):
         outside = [
             entry
             for entry in shop().of_type("AWS::EC2::NetworkAclEntry").values()
-            if entry["NetworkAclId"]["Ref"] == "PrivateAcl" and entry["Protocol"] == 6 and entry["CidrBlock"] != "10.0.0.0/16"
+            if entry["NetworkAclId"]["Ref"] == "PrivateAcl"
+            and entry["Protocol"] == 6
+            and entry["CidrBlock"] != "10.0.0.0/16"
         ]
         self.assertEqual(outside, [])
-        self.assertEqual([route["RouteTableId"]["Ref"] for route in shop().of_type("AWS::EC2::Route").values()], ["PublicRoutes"])
+        self.assertEqual(
+            [route["RouteTableId"]["Ref"] for route in shop().of_type("AWS::EC2::Route").values()], ["PublicRoutes"]
+        )
 
     def test_the_database_is_private_and_the_load_balancer_public(self):
         stack = shop()
-        subnets = lambda *names: [{"Ref": name} for name in names]  # noqa: E731
-        self.assertEqual(stack.resources["DatabaseSubnets"]["Properties"]["SubnetIds"], subnets("PrivateSubnet1", "PrivateSubnet2"))
-        self.assertEqual(stack.resources["LoadBalancer"]["Properties"]["Subnets"], subnets("PublicSubnet1", "PublicSubnet2"))
+        private, public = ([{"Ref": f"{kind}Subnet{zone}"} for zone in (1, 2)] for kind in ("Private", "Public"))
+        self.assertEqual(stack.resources["DatabaseSubnets"]["Properties"]["SubnetIds"], private)
+        self.assertEqual(stack.resources["LoadBalancer"]["Properties"]["Subnets"], public)
         self.assertFalse(stack.resources["Database"]["Properties"]["PubliclyAccessible"])
-        zones = {name: subnet["AvailabilityZone"]["Fn::Select"][0] for name, subnet in stack.of_type("AWS::EC2::Subnet").items()}
+        zones = {
+            name: subnet["AvailabilityZone"]["Fn::Select"][0]
+            for name, subnet in stack.of_type("AWS::EC2::Subnet").items()
+        }
         self.assertEqual(zones, {"PublicSubnet1": 0, "PublicSubnet2": 1, "PrivateSubnet1": 0, "PrivateSubnet2": 1})
 
 
@@ -231,7 +266,9 @@ class Application(unittest.TestCase):
         per_instance = min(interfaces, cpu // int(task["Cpu"]), memory // int(task["Memory"]))
         doubling = service["DeploymentConfiguration"]["MaximumPercent"] / 100
         for tasks, instances in (("MinTasks", "MinInstances"), ("MaxTasks", "MaxInstances")):
-            self.assertLessEqual(int(stack.parameters[tasks]) * doubling, int(stack.parameters[instances]) * per_instance)
+            self.assertLessEqual(
+                int(stack.parameters[tasks]) * doubling, int(stack.parameters[instances]) * per_instance
+            )
 
     def test_no_secret_is_written_anywhere(self):
         for _, stack in allowed_combinations():
@@ -260,17 +297,24 @@ class Application(unittest.TestCase):
 
     def test_what_cannot_be_made_again_outlives_the_stack(self):
         resources = shop().resources
-        kept = {name: resource["DeletionPolicy"] for name, resource in resources.items() if "DeletionPolicy" in resource}
+        kept = {
+            name: resource["DeletionPolicy"] for name, resource in resources.items() if "DeletionPolicy" in resource
+        }
         self.assertEqual(
             kept,
-            {"Database": "Snapshot", **dict.fromkeys(("DataKey", "DatabaseSecret", "SettingsSecret", "Repository"), "RetainExceptOnCreate")},
+            {
+                "Database": "Snapshot",
+                **dict.fromkeys(("DataKey", "DatabaseSecret", "SettingsSecret", "Repository"), "RetainExceptOnCreate"),
+            },
         )
         for name in kept:
             self.assertIn(resources[name]["UpdateReplacePolicy"], ("Retain", "Snapshot"))
 
     def test_ecr_itself_expires_untagged_images_only_and_late(self):
         stack = shop()
-        policy = json.loads(stack.text(stack.resources["Repository"]["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"]))
+        policy = json.loads(
+            stack.text(stack.resources["Repository"]["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"])
+        )
         selections = [rule["selection"] for rule in policy["rules"]]
         self.assertEqual([selection["tagStatus"] for selection in selections], ["untagged"])
         self.assertGreaterEqual(selections[0]["countNumber"], 365)
@@ -284,19 +328,40 @@ class Application(unittest.TestCase):
         self.assertEqual(properties["Vpc"]["CidrBlock"], "10.0.0.0/16")
         slash_24 = list(ipaddress.ip_network("10.0.0.0/16").subnets(new_prefix=24))
         self.assertEqual(
-            {name: str(slash_24[subnet["CidrBlock"]["Fn::Select"][0]]) for name, subnet in stack.of_type("AWS::EC2::Subnet").items()},
-            {"PublicSubnet1": "10.0.1.0/24", "PublicSubnet2": "10.0.2.0/24", "PrivateSubnet1": "10.0.3.0/24", "PrivateSubnet2": "10.0.4.0/24"},
+            {
+                name: str(slash_24[subnet["CidrBlock"]["Fn::Select"][0]])
+                for name, subnet in stack.of_type("AWS::EC2::Subnet").items()
+            },
+            {
+                "PublicSubnet1": "10.0.1.0/24",
+                "PublicSubnet2": "10.0.2.0/24",
+                "PrivateSubnet1": "10.0.3.0/24",
+                "PrivateSubnet2": "10.0.4.0/24",
+            },
         )
         self.assertEqual((target["Port"], target["HealthCheckPath"], target["TargetType"]), (3000, "/api/health", "ip"))
         self.assertEqual((task["NetworkMode"], task["Cpu"], task["Memory"]), ("awsvpc", "512", "1024"))
-        self.assertEqual((properties["AutoScalingGroup"]["MinSize"], properties["AutoScalingGroup"]["MaxSize"]), ("2", "10"))
         self.assertEqual(
-            {key: database[key] for key in ("Engine", "DBInstanceClass", "AllocatedStorage", "StorageType", "BackupRetentionPeriod", "MultiAZ", "StorageEncrypted", "DeletionProtection")},
-            {"Engine": "postgres", "DBInstanceClass": "db.t3.micro", "AllocatedStorage": "20", "StorageType": "gp2", "BackupRetentionPeriod": "7", "MultiAZ": "false", "StorageEncrypted": True, "DeletionProtection": "true"},
-        )  # fmt: skip
+            (properties["AutoScalingGroup"]["MinSize"], properties["AutoScalingGroup"]["MaxSize"]), ("2", "10")
+        )
+        wanted = {
+            "Engine": "postgres",
+            "DBInstanceClass": "db.t3.micro",
+            "AllocatedStorage": "20",
+            "StorageType": "gp2",
+            "StorageEncrypted": True,
+            "BackupRetentionPeriod": "7",
+            "MultiAZ": "false",
+            "DeletionProtection": "true",
+        }
+        self.assertEqual({key: database[key] for key in wanted}, wanted)
         repository = properties["Repository"]
         self.assertEqual(
-            (repository["ImageScanningConfiguration"], repository["EncryptionConfiguration"], repository["ImageTagMutability"]),
+            (
+                repository["ImageScanningConfiguration"],
+                repository["EncryptionConfiguration"],
+                repository["ImageTagMutability"],
+            ),
             ({"ScanOnPush": True}, {"EncryptionType": "AES256"}, "IMMUTABLE"),
         )
 

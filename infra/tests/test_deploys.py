@@ -1,16 +1,18 @@
-"""architecture.yaml deploys, as far as the sandbox's CloudFormation goes, in both roles and with its switches on.
+"""The templates deploy, as far as the sandbox's CloudFormation goes, in both roles and with their switches on.
 
 ministack reads the template as CloudFormation does (limits, Rules, parameters, conditions, references, dynamic
 references) and makes what it knows. What it doesn't know is taken out by a list that has to be exact, and is held by
-test_architecture.py from the template instead.
+test_architecture.py and test_automation.py from the templates instead.
 """
 
+import io
 import json
 import re
 import sys
 import tempfile
 import time
 import unittest
+import zipfile
 
 from template import INFRA, load, references
 
@@ -35,13 +37,14 @@ UNSUPPORTED_TYPES = {
     "AWS::EC2::SecurityGroupEgress",
     "AWS::EC2::SecurityGroupIngress",
     "AWS::EC2::SubnetNetworkAclAssociation",
+    "AWS::ECR::PullTimeUpdateExclusion",
     "AWS::ECR::ReplicationConfiguration",
     "AWS::ECS::CapacityProvider",
     "AWS::ECS::ClusterCapacityProviderAssociations",
     "AWS::Route53::HealthCheck",
 }
 # Resources that it refuses although it knows their type.
-UNSUPPORTED_RESOURCES = {"TasksMissingAlarm": "metric math"}
+UNSUPPORTED_RESOURCES = {"TasksMissingAlarm": "metric math", "ImagePruningOverdueAlarm": "metric math"}
 
 EVERY_SWITCH = {
     "ImageTag": "v1",
@@ -62,28 +65,33 @@ class Deploys(unittest.TestCase):
         cls.server = Server("ministack", "--state-dir", state.name)
         cls.addClassCleanup(cls.server.end)
         for region in (HOME, RECOVERY):
-            cls.aws("s3", region).create_bucket(Bucket=f"templates-{region}", CreateBucketConfiguration={"LocationConstraint": region})
+            cls.aws("s3", region).create_bucket(
+                Bucket=f"templates-{region}", CreateBucketConfiguration={"LocationConstraint": region}
+            )
             # The emulator has none of AWS's public parameters.
             cls.aws("ssm", region).put_parameter(Name="/test/ecs-ami", Type="String", Value="ami-0ec5000000000a123")
 
     @classmethod
     def aws(cls, service, region=HOME):
         return boto3.client(
-            service, endpoint_url=cls.server.url, region_name=region, aws_access_key_id=ACCOUNT, aws_secret_access_key="-"
+            service,
+            endpoint_url=cls.server.url,
+            region_name=region,
+            aws_access_key_id=ACCOUNT,
+            aws_secret_access_key="-",
         )
 
     def deploy(self, stack, template, region=HOME, **given):
         """Deploys the template and answers the stack's outputs."""
         # Too long to be sent inline, as for real; `aws cloudformation deploy --s3-bucket` does the same.
         self.aws("s3", region).put_object(Bucket=f"templates-{region}", Key=stack, Body=json.dumps(template).encode())
+        defaults = {"EcsAmi": "/test/ecs-ami"} if "EcsAmi" in template["Parameters"] else {}
         cloudformation = self.aws("cloudformation", region)
         cloudformation.create_stack(
             StackName=stack,
             TemplateURL=f"{self.server.url}/templates-{region}/{stack}",
-            Capabilities=["CAPABILITY_IAM"],
-            Parameters=[
-                {"ParameterKey": key, "ParameterValue": value} for key, value in ({"EcsAmi": "/test/ecs-ami"} | given).items()
-            ],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (defaults | given).items()],
         )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -108,7 +116,9 @@ class Deploys(unittest.TestCase):
         template = without_unsupported(load("architecture.yaml"))
         zone = self.aws("route53").create_hosted_zone(Name="example.com", CallerReference="once")["HostedZone"]["Id"]
         zone = zone.removeprefix("/hostedzone/")
-        recovery = self.deploy("shop-recovery", template, RECOVERY, Role="recovery", DomainName="shop.example.com", HostedZoneId=zone)
+        recovery = self.deploy(
+            "shop-recovery", template, RECOVERY, Role="recovery", DomainName="shop.example.com", HostedZoneId=zone
+        )
         switched = EVERY_SWITCH | {
             "HostedZoneId": zone,
             "RecoveryLoadBalancer": recovery["LoadBalancerDnsName"],
@@ -119,7 +129,12 @@ class Deploys(unittest.TestCase):
 
         (database,) = self.aws("rds").describe_db_instances(DBInstanceIdentifier="shop")["DBInstances"]
         self.assertEqual(
-            (database["DeletionProtection"], database["StorageEncrypted"], database["BackupRetentionPeriod"], database["PubliclyAccessible"]),
+            (
+                database["DeletionProtection"],
+                database["StorageEncrypted"],
+                database["BackupRetentionPeriod"],
+                database["PubliclyAccessible"],
+            ),
             (True, True, 7, False),
         )
         self.assertEqual(self.aws("rds", RECOVERY).describe_db_instances()["DBInstances"], [])
@@ -128,23 +143,93 @@ class Deploys(unittest.TestCase):
         self.assertEqual((service["status"], service["desiredCount"]), ("ACTIVE", 0))
         task = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
         self.assertEqual((task["networkMode"], task["cpu"], task["memory"]), ("awsvpc", "512", "1024"))
-        secret = json.loads(self.aws("secretsmanager").get_secret_value(SecretId=plain["DatabaseSecretArn"])["SecretString"])
+        secret = json.loads(
+            self.aws("secretsmanager").get_secret_value(SecretId=plain["DatabaseSecretArn"])["SecretString"]
+        )
         self.assertEqual((secret["username"], len(secret["password"])), ("shop", 32))
         (rule,) = self.aws("elbv2", RECOVERY).describe_rules(RuleArns=[recovery["FailedOverRuleArn"]])["Rules"]
         self.assertEqual(rule["Actions"][0]["FixedResponseConfig"]["MessageBody"], "failed-over=no")
 
+    def test_the_automation_deploys_where_it_plans_and_where_it_applies(self):
+        for region in (HOME, RECOVERY):
+            self.aws("s3", region).put_object(Bucket=f"templates-{region}", Key="bootstrap.zip", Body=empty_package())
+        template = without_unsupported(load("automation.yaml"))
+        recovery = self.deploy("steward-recovery", packaged(template, RECOVERY), RECOVERY, Role="recovery")
+        primary = self.deploy(
+            "steward",
+            packaged(template, HOME),
+            RecoveryBucket=recovery["RestorePointBucketName"],
+            ImagePruningMode="apply",
+            ImagePruningPolicy="{version: 1, repositories: {include: ['shop/*']}}",
+            NotifyEmail="ops@example.com",
+            RestorePointLockDays="30",
+        )
+
+        for region, outputs, mode in ((RECOVERY, recovery, "plan"), (HOME, primary, "apply")):
+            function = self.aws("lambda", region).get_function_configuration(
+                FunctionName=outputs["ImagePruningFunctionName"]
+            )
+            self.assertEqual(
+                (function["FunctionName"], function["Runtime"]), ("steward-image-pruning", "provided.al2023")
+            )
+            self.assertEqual((function["MemorySize"], function["Timeout"]), (256, 900))
+            self.assertEqual(
+                function["Environment"]["Variables"],
+                {
+                    "STEWARD_MODE": mode,
+                    "STEWARD_POLICY_FROM": "ssm:/steward/policy/image-pruning",
+                    "STEWARD_NOTIFY_TOPIC": outputs["TopicArn"],
+                },
+            )
+            parameters = self.aws("ssm", region).get_parameters(
+                Names=[
+                    "/steward/kill-switch/all",
+                    "/steward/kill-switch/image-pruning",
+                    "/steward/policy/image-pruning",
+                ]
+            )
+            self.assertEqual([parameter["Value"] for parameter in parameters["Parameters"]][:2], ["off", "off"])
+            self.assertEqual(parameters["InvalidParameters"], [])
+            schedule = self.aws("scheduler", region).get_schedule(GroupName="steward", Name="steward-image-pruning")
+            self.assertEqual(schedule["Target"]["Arn"], function["FunctionArn"])
+            role = outputs["ImagePruningRoleArn"].split("/")[-1]
+            policies = self.aws("iam", region).list_role_policies(RoleName=role)["PolicyNames"]
+            self.assertEqual("remove-images" in policies, mode == "apply", policies)
+
     def test_the_list_of_what_the_emulator_lacks_is_exact(self):
-        template = load("architecture.yaml")
-        said = self.refusal(template, **EVERY_SWITCH, HostedZoneId="Z0123", RecoveryLoadBalancer="shop-1.eu-west-1.elb.amazonaws.com")
-        refused = re.search(r"Unrecognized resource types: \[(.*)\]", said)
-        self.assertIsNotNone(refused, said)
-        self.assertEqual(set(refused[1].split(", ")), UNSUPPORTED_TYPES)
+        switched = EVERY_SWITCH | {
+            "HostedZoneId": "Z0123",
+            "RecoveryLoadBalancer": "shop-1.eu-west-1.elb.amazonaws.com",
+        }
+        refused = set()
+        for template, given in ((load("architecture.yaml"), switched), (packaged(load("automation.yaml"), HOME), {})):
+            said = self.refusal(template, **given)
+            types = re.search(r"Unrecognized resource types: \[(.*)\]", said)
+            self.assertIsNotNone(types, said)
+            refused |= set(types[1].split(", "))
+        self.assertEqual(refused, UNSUPPORTED_TYPES)
 
     def test_cloudformation_itself_refuses_wrong_combinations(self):
         template = without_unsupported(load("architecture.yaml"))
         self.assertIn("leave ImageTag empty", self.refusal(template, Role="recovery", ImageTag="v1"))
         self.assertIn("another Region", self.refusal(template, RecoveryRegion=HOME))
         self.assertIn("PostgreSQL 15", self.refusal(template, DatabaseEngineVersion="16.4"))
+
+
+def packaged(template, region):
+    """The template with the package in a bucket, as `aws cloudformation package` and `sam deploy` leave it."""
+    function = template["Resources"]["ImagePruning"]
+    package = {"CodeUri": {"Bucket": f"templates-{region}", "Key": "bootstrap.zip"}}
+    function = function | {"Properties": function["Properties"] | package}
+    return template | {"Resources": template["Resources"] | {"ImagePruning": function}}
+
+
+def empty_package():
+    """A package as cargo-lambda makes it, without the function."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("bootstrap", "#!/bin/sh\nexit 1\n")
+    return package.getvalue()
 
 
 def without_unsupported(template):
@@ -163,14 +248,20 @@ def without_unsupported(template):
         if set(node) <= {"Ref", "Fn::GetAtt"} and gone & set(references(node)):
             return next(references(node))
         if set(node) == {"Fn::Sub"} and isinstance(node["Fn::Sub"], str):
-            return {"Fn::Sub": re.sub(r"\$\{(\w+)[\w.]*\}", lambda match: match[1] if match[1] in gone else match[0], node["Fn::Sub"])}
+            return {
+                "Fn::Sub": re.sub(
+                    r"\$\{(\w+)[\w.]*\}", lambda match: match[1] if match[1] in gone else match[0], node["Fn::Sub"]
+                )
+            }
         return {key: stand_in(value) for key, value in node.items()}
 
     kept = {name: resource for name, resource in template["Resources"].items() if name not in gone}
     for resource in kept.values():
         if "DependsOn" in resource:
             needs = resource["DependsOn"]
-            resource["DependsOn"] = [name for name in ([needs] if isinstance(needs, str) else needs) if name not in gone]
+            resource["DependsOn"] = [
+                name for name in ([needs] if isinstance(needs, str) else needs) if name not in gone
+            ]
     return template | {"Resources": stand_in(kept), "Outputs": stand_in(template["Outputs"])}
 
 

@@ -4,7 +4,8 @@
 //! ([`event`]) and a policy ([`policy`]) lead to an observation, a pure
 //! decision, guards ([`guard`]), an execution in lanes ([`run`]), and a report
 //! ([`report`]). [`lambda`] is the entry in AWS, the `steward` binary the entry
-//! by hand; both call [`run::run`].
+//! by hand; both call [`run::run`]. In AWS a run also leaves log lines
+//! ([`logs`]), metrics ([`metrics`]) and messages to people ([`notify`]).
 
 pub mod aws;
 mod digest;

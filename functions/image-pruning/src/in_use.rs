@@ -17,7 +17,9 @@ mod schedules;
 mod services;
 mod tasks;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
@@ -199,12 +201,17 @@ pub(crate) struct Users {
 
 /// A lock's content, also after a panic elsewhere: these maps are only ever
 /// added to.
-fn known<V: Clone>(map: &Mutex<HashMap<String, V>>, key: &str) -> Option<V> {
+fn known<K, V, Q>(map: &Mutex<HashMap<K, V>>, key: &Q) -> Option<V>
+where
+    K: Borrow<Q> + Eq + Hash,
+    V: Clone,
+    Q: Eq + Hash + ?Sized,
+{
     let map = map.lock().unwrap_or_else(PoisonError::into_inner);
     map.get(key).cloned()
 }
 
-fn remember<V>(map: &Mutex<HashMap<String, V>>, key: String, value: V) {
+fn remember<K: Eq + Hash, V>(map: &Mutex<HashMap<K, V>>, key: K, value: V) {
     map.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .insert(key, value);

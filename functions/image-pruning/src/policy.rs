@@ -138,8 +138,8 @@ pub struct Override {
 }
 
 /// Who counts as a user of an image. Running, pending and recently stopped
-/// tasks, every deployment of every service, task sets and Lambda functions
-/// always do.
+/// tasks, every deployment of every service, task sets, managed daemons, rules
+/// and schedules that start tasks, and Lambda functions always do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InUse {
@@ -149,8 +149,8 @@ pub struct InUse {
     /// The last releases of each service before the present one whose images are
     /// kept: successful deployments that ran other images. 1 to 20.
     pub rollback_deployments: u32,
-    /// Images that something outside this account and Region uses: full
-    /// references, by tag or digest.
+    /// Images that something uses that nobody can see here: full references, by
+    /// tag or digest.
     pub references: Vec<String>,
     /// Where restore points and recipes are, `s3://BUCKET/PREFIX/`: the images
     /// that they name are kept.

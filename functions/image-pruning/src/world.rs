@@ -189,9 +189,9 @@ pub enum UserKind {
     TaskSet,
     /// An ECS managed daemon, or what it can be rolled back to.
     Daemon,
-    /// A rule of `EventBridge` that starts tasks.
+    /// A rule of EventBridge that starts tasks.
     EventRule,
-    /// A schedule of `EventBridge` Scheduler that starts tasks.
+    /// A schedule of EventBridge Scheduler that starts tasks.
     Schedule,
     /// A recent revision of an active task-definition family.
     TaskDefinition,

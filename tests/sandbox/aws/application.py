@@ -19,6 +19,7 @@ import control
 import ecr
 import ecr_registry
 import ecs
+import ecs_daemons
 import faults
 import lambda_images
 import rds
@@ -40,7 +41,7 @@ class Application:
     """moto with the plugin, as a WSGI application."""
 
     def __init__(self):
-        for service in (ecr, ecr_registry, ecs, lambda_images, rds):
+        for service in (ecr, ecr_registry, ecs, ecs_daemons, lambda_images, rds):
             service.install()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._account_locks = {}

@@ -1,4 +1,4 @@
-"""What AWS Lambda and EventBridge Scheduler do and ministack does not, and functions rely on.
+"""What AWS Lambda, EventBridge Scheduler and STS do and ministack does not, and functions rely on.
 
 - Functions register an internal extension to be told of their end ("Using the Lambda Extensions API to create
   extensions", AWS Lambda Developer Guide). ministack's runtime API answers 404, at which Rust's `lambda_runtime` panics.
@@ -6,6 +6,9 @@
   invocations", AWS Lambda Developer Guide). ministack sends failures only, and nothing at all of what EventBridge
   invoked; it also does not try again what EventBridge invoked.
 - A schedule fires within its minute. ministack looks every ten seconds, which tests would wait for.
+- The credentials of an assumed role act in the account of the role, whichever account assumed it ("IAM tutorial:
+  Delegate access across AWS accounts using IAM roles"). ministack knows that of its own sessions, but moto, which does
+  not know these, has to read the account from the access key id.
 """
 
 import contextvars
@@ -16,7 +19,7 @@ import uuid
 from datetime import datetime, timezone
 
 from ministack.core.lambda_runtime import ProvidedWorker
-from ministack.services import eventbridge, lambda_svc, scheduler
+from ministack.services import eventbridge, lambda_svc, scheduler, sts
 
 SECONDS_BETWEEN_LOOKS = 0.5
 # "How Lambda handles errors and retries with asynchronous invocation": two more attempts unless it is configured.
@@ -24,6 +27,10 @@ RETRIES_IF_NOT_SAID = 2
 SECONDS_BEFORE_A_RETRY = 0.2
 
 _build_handler_class = ProvidedWorker._build_handler_class
+_assumed_role_arn = sts._assumed_role_arn
+_session_access_key = sts._gen_session_access_key
+
+_account_of_role = contextvars.ContextVar("account of the role that is being assumed")
 
 
 def build_handler_class(worker, generation, pending):
@@ -116,9 +123,25 @@ def _tell_destination(config, destinations, event, result, attempts):
     eventbridge._invoke_target({"Arn": target, "Input": json.dumps(record)}, {"Detail": "{}"}, {})
 
 
+def assumed_role_arn(role_arn, session_name):
+    """ministack's first step of AssumeRole; `session_access_key` is a later one of the same request."""
+    assumed, refusal = _assumed_role_arn(role_arn, session_name)
+    if assumed:
+        _account_of_role.set(assumed.split(":")[4])
+    return assumed, refusal
+
+
+def session_access_key():
+    """An access key id that names its account, as `accounts.py` reads it."""
+    account = _account_of_role.get(None)
+    return f"ASIAX{account}{uuid.uuid4().hex[:16].upper()}" if account else _session_access_key()
+
+
 def install():
     """Put these in place of ministack's."""
     ProvidedWorker._build_handler_class = build_handler_class
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
     lambda_svc.invoke_async_with_retry = invoke_asynchronously
     scheduler._SCHEDULE_TICK_INTERVAL = SECONDS_BETWEEN_LOOKS
+    sts._assumed_role_arn = assumed_role_arn
+    sts._gen_session_access_key = session_access_key

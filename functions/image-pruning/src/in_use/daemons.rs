@@ -145,11 +145,12 @@ impl Place {
                 operation,
             ));
         }
+        let mut seen = BTreeSet::new();
         let former: Vec<String> = deployments
             .iter()
             .filter(|deployment| deployment.status() == Some(&DaemonDeploymentStatus::Successful))
             .filter_map(target)
-            .filter(|arn| !present.contains(arn))
+            .filter(|arn| !present.contains(arn) && seen.insert(arn.clone()))
             .collect();
         let mut releases: BTreeSet<Arc<Revision>> = found.iter().cloned().collect();
         let mut left = rollbacks;
@@ -194,7 +195,7 @@ impl Place {
         let failed = |why: String| (format!("{operation}: {why}"), operation);
         let unknown: Vec<&String> = arns
             .iter()
-            .filter(|arn| known(&self.daemon_revisions, arn).is_none())
+            .filter(|arn| known(&self.daemon_revisions, *arn).is_none())
             .collect();
         let mut fresh = Vec::new();
         for chunk in unknown.chunks(MOST_REVISIONS) {

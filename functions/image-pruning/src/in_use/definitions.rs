@@ -122,13 +122,11 @@ impl Place {
                 users.entry(definition).or_default().push(start.by);
             }
         }
-        let described: Vec<(Result<Arc<Containers>, Unread>, Vec<User>)> = stream::iter(users)
+        let mut described = stream::iter(users)
             .map(|(definition, by)| async move { (self.containers(&definition).await, by) })
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
+            .buffer_unordered(AT_ONCE);
         let mut all = Reading::default();
-        for (containers, users) in described {
+        while let Some((containers, users)) = described.next().await {
             match containers {
                 Ok(containers) => {
                     for by in &users {

@@ -17,27 +17,34 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use futures::{StreamExt, stream};
 use steward::aws;
 
-use super::{AT_ONCE, Place, Reading};
+use super::{AT_ONCE, Place, Reading, known, remember};
 use crate::policy::{Elsewhere, InUse};
 
-/// How the other account's CloudTrail shows who was there.
+/// How the other account's `CloudTrail` shows who was there.
 const SESSION_NAME: &str = "steward-image-pruning";
+
+/// As whom something is read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Reader {
+    role_arn: Option<String>,
+    external_id: Option<String>,
+}
 
 /// The places that the policy names, as they come to be needed.
 #[derive(Debug)]
 pub(super) struct Places {
     config: SdkConfig,
-    /// By role and external id.
-    roles: Mutex<HashMap<(String, Option<String>), Arc<Role>>>,
-    /// By role, external id and Region.
-    places: Mutex<HashMap<(Elsewhere, String), Arc<Place>>>,
+    /// With the credentials of each role that could be assumed.
+    configs: Mutex<HashMap<Reader, SdkConfig>>,
+    /// By reader and Region.
+    places: Mutex<HashMap<(Reader, String), Arc<Place>>>,
 }
 
 impl Places {
     pub(super) fn new(config: &SdkConfig) -> Self {
         Self {
             config: config.clone(),
-            roles: Mutex::default(),
+            configs: Mutex::default(),
             places: Mutex::default(),
         }
     }
@@ -54,9 +61,13 @@ impl Places {
 
     async fn read_entry(&self, entry: &Elsewhere, settings: &InUse) -> Reading {
         let mut all = Reading::default();
+        let reader = Reader {
+            role_arn: entry.role_arn.clone(),
+            external_id: entry.external_id.clone(),
+        };
         let config = match &entry.role_arn {
             None => self.config.clone(),
-            Some(arn) => match self.config_of_role(arn, entry.external_id.as_ref()).await {
+            Some(arn) => match self.config_of_role(arn, &reader).await {
                 Ok(config) => config,
                 Err(error) => {
                     let read = format!("sts:AssumeRole of {arn}: {}", aws::chain(&error));
@@ -67,9 +78,9 @@ impl Places {
         };
         let readings: Vec<Reading> = stream::iter(&entry.regions)
             .map(|region| {
-                let config = &config;
+                let (reader, config) = (&reader, &config);
                 async move {
-                    let place = self.place(entry, region, config);
+                    let place = self.place(reader, region, config);
                     place.read(settings).await.in_place(entry, region)
                 }
             })
@@ -80,14 +91,8 @@ impl Places {
         all
     }
 
-    fn place(&self, entry: &Elsewhere, region: &str, config: &SdkConfig) -> Arc<Place> {
-        let key = (
-            Elsewhere {
-                regions: vec![],
-                ..entry.clone()
-            },
-            region.to_owned(),
-        );
+    fn place(&self, reader: &Reader, region: &str, config: &SdkConfig) -> Arc<Place> {
+        let key = (reader.clone(), region.to_owned());
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let region = Region::new(region.to_owned());
@@ -101,20 +106,15 @@ impl Places {
     async fn config_of_role(
         &self,
         arn: &str,
-        external_id: Option<&String>,
+        reader: &Reader,
     ) -> Result<SdkConfig, CredentialsError> {
-        let key = (arn.to_owned(), external_id.cloned());
-        let known = {
-            let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
-            roles.get(&key).cloned()
-        };
-        if let Some(role) = known {
-            return Ok(role.config.clone());
+        if let Some(config) = known(&self.configs, reader) {
+            return Ok(config);
         }
         let mut provider = AssumeRoleProvider::builder(arn)
             .session_name(SESSION_NAME)
             .configure(&self.config);
-        if let Some(id) = external_id {
+        if let Some(id) = &reader.external_id {
             provider = provider.external_id(id);
         }
         let provider = provider.build().await;
@@ -133,16 +133,9 @@ impl Places {
             // One cache for all clients, so that all share a session.
             .identity_cache(IdentityCache::lazy().build())
             .build();
-        let role = Arc::new(Role { config });
-        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(roles.entry(key).or_insert(role).config.clone())
+        remember(&self.configs, reader.clone(), config.clone());
+        Ok(config)
     }
-}
-
-/// A role that could be assumed.
-#[derive(Debug)]
-struct Role {
-    config: SdkConfig,
 }
 
 /// A session of a role, renewed when it expires. What was got first is handed

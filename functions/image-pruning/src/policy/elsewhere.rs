@@ -12,7 +12,7 @@ use super::InUse;
 
 /// Another account or Region whose tasks, services, task definitions, Lambda
 /// functions, rules and schedules count as users of images here.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Elsewhere {
     /// The role that may read there: `arn:aws:iam::222222222222:role/NAME`.

@@ -10,6 +10,7 @@
 mod absent;
 mod archiving;
 mod caches;
+mod consumers;
 mod deleting;
 mod failing;
 mod paging;

@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use image_pruning::{Digest, ImagePruning, PruningPolicy, Registry, Scope, World};
+use image_pruning::{Digest, Elsewhere, ImagePruning, PruningPolicy, Registry, Scope, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use steward::engine::{Clock, Observe, Seen};
@@ -170,6 +170,41 @@ pub(crate) fn with_service(script: Scripted, container_images: Value) -> Scripte
                 {"name": "web", "image": format!("{REGISTRY}/app:stable")},
             ]}})
         })
+}
+
+/// With one restore point, `s3://points/shop/a.json`.
+pub(crate) fn with_restore_point(script: Scripted, document: String) -> Scripted {
+    script
+        .always("s3:ListObjectsV2", |_| {
+            Answer::Body(
+                b"<ListBucketResult><KeyCount>1</KeyCount><IsTruncated>false</IsTruncated>\
+                  <Contents><Key>shop/a.json</Key><Size>90</Size></Contents></ListBucketResult>"
+                    .to_vec(),
+            )
+        })
+        .always("s3:GetObject", move |_| {
+            Answer::Body(document.clone().into_bytes())
+        })
+}
+
+/// With a role that anybody can assume.
+pub(crate) fn with_role(script: Scripted) -> Scripted {
+    script.always("sts:AssumeRole", |_| {
+        Answer::result(
+            "<Credentials><AccessKeyId>ASIAX</AccessKeyId><SecretAccessKey>test</SecretAccessKey>\
+             <SessionToken>test</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>\
+             </Credentials>",
+        )
+    })
+}
+
+/// A role of another account, in these Regions.
+pub(crate) fn elsewhere(regions: &[&str]) -> Vec<Elsewhere> {
+    vec![Elsewhere {
+        role_arn: Some("arn:aws:iam::222222222222:role/steward-reads".to_owned()),
+        external_id: Some("shop".to_owned()),
+        regions: regions.iter().map(ToString::to_string).collect(),
+    }]
 }
 
 /// A request as it was sent: path and query, and body.

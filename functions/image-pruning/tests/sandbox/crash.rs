@@ -3,93 +3,262 @@
 
 use std::sync::Arc;
 
+use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatus, ImageStatusFilter};
 use image_pruning::ImagePruning;
 use serde_json::json;
 use steward::engine::Mode;
 use steward::report::Status;
 use steward_sandbox::faults::{At, Call, Fault, FaultClient, sweep};
 
-use crate::stage::{STRICT, Stage, sorted};
+use crate::elsewhere::role_of;
+use crate::restore_points::{bucket, document, put, with_restore_points};
+use crate::stage::{STRICT, Stage};
+use crate::starts_tasks::{daemon, older_revision, rule, schedule, task_target};
 
-/// A small account with something of everything; returns what must be left.
-async fn arrange() -> (Stage, Vec<String>) {
+/// What a run goes over.
+#[derive(Clone, Copy, Debug)]
+enum Scene {
+    /// Images that go for good, and services and a function that use others.
+    Deleting,
+    /// The same with every other kind of user, each with an image that nothing
+    /// else keeps.
+    EveryUser,
+    /// Images that go to the archive, and from there.
+    Archiving,
+}
+
+/// A scene in an account of its own.
+struct Arranged {
+    stage: Stage,
+    policy: String,
+    /// What must be left of its images.
+    left: Vec<Found>,
+}
+
+const ARCHIVING: &str = r#"
+version: 1
+repositories: {include: ["*"]}
+retention:
+  keep_newest: 1
+  keep_younger_than: 1d
+  remove_untagged_after: 1d
+  remove_unpulled_after: 30d
+  remove_by: archive
+  delete_archived_after: 90d
+limits: {max_delete_share_percent: 100}
+"#;
+
+impl Scene {
+    async fn arrange(self) -> Arranged {
+        let mut arranged = match self {
+            Self::Deleting => deleting().await,
+            Self::EveryUser => every_user().await,
+            Self::Archiving => archiving().await,
+        };
+        arranged.left.sort();
+        arranged
+    }
+
+    async fn calls_of_a_clean_run(self) -> Vec<Call> {
+        let arranged = self.arrange().await;
+        let client = FaultClient::new(arranged.stage.account.http_client());
+        let report = arranged.run(&client).await.unwrap().report;
+        assert_eq!(report.status, Status::Applied, "{report:#?}");
+        assert_eq!(present(&arranged.stage).await, arranged.left);
+        client.calls()
+    }
+}
+
+impl Arranged {
+    async fn run(&self, client: &FaultClient) -> Option<steward::run::Run<ImagePruning>> {
+        let config = self.stage.account.sdk_config_with(client.clone());
+        tokio::select! {
+            run = self.stage.run_as(config, &self.policy, Mode::Apply, None, json!({})) => Some(run),
+            () = client.cut() => None,
+        }
+    }
+}
+
+/// An image as it has to be found in the end.
+type Found = (String, &'static str);
+
+fn active(digests: Vec<String>) -> Vec<Found> {
+    let found = digests.into_iter().map(|digest| (digest, "ACTIVE"));
+    found.collect()
+}
+
+async fn deleting() -> Arranged {
     let stage = Stage::new();
-    let web = stage.account.repository("shop/web").await.unwrap();
+    let account = &stage.account;
+    let web = account.repository("shop/web").await.unwrap();
     let mut left = stage.index(&web, "deployed", 50, &["v2"]).await;
     stage.index(&web, "old", 60, &["v1"]).await;
     left.push(stage.image(&web, "newest", 40, &["v3"]).await);
-    let worker = stage.account.repository("shop/worker").await.unwrap();
+    let worker = account.repository("shop/worker").await.unwrap();
     left.push(stage.image(&worker, "pinned", 70, &[]).await);
     stage.image(&worker, "leftover", 65, &[]).await;
     left.push(stage.image(&worker, "newest", 40, &["v3"]).await);
-    stage.account.cluster("shop").await.unwrap();
+    account.cluster("shop").await.unwrap();
     for (name, image) in [
         ("web", web.tagged("v2")),
         ("worker", worker.pinned(&left[5])),
     ] {
-        let task = stage.account.task_definition(name, &image).await.unwrap();
-        stage.account.service("shop", name, &task, 1).await.unwrap();
+        let task = account.task_definition(name, &image).await.unwrap();
+        account.service("shop", name, &task, 1).await.unwrap();
     }
-    stage
-        .account
+    account
         .image_function("thumbnails", &worker.tagged("v3"))
         .await
         .unwrap();
-    (stage, sorted(left))
+    Arranged {
+        policy: STRICT.to_owned(),
+        left: active(left),
+        stage,
+    }
 }
 
-async fn present(stage: &Stage) -> Vec<String> {
+async fn every_user() -> Arranged {
+    let Arranged {
+        stage,
+        left: used,
+        policy: _,
+    } = deleting().await;
+    let mut left = Vec::new();
+    let account = &stage.account;
+    let worker = account.existing_repository("shop/worker");
+    let (older, image) = older_revision(&stage, &worker, "on-event").await;
+    rule(account, "default", "on-event", &older).await;
+    left.push(image);
+    let (older, image) = older_revision(&stage, &worker, "nightly").await;
+    schedule(account, "nightly", task_target(account, &older)).await;
+    left.push(image);
+    // The image came after the daemon, so that only its tag is known.
+    daemon(account, "agent", &worker.tagged("agent")).await;
+    left.push(stage.image(&worker, "agent", 60, &["agent"]).await);
+    let bucket = bucket(&stage).await;
+    let named = stage.image(&worker, "named", 60, &[]).await;
+    let text = document("restore_point", &worker.pinned(&named));
+    put(&stage, &bucket, "points/shop.json", &text).await;
+    left.push(named);
+    let other = Stage::new().account;
+    let elsewhere = stage.image(&worker, "elsewhere", 60, &[]).await;
+    let pinned = worker.pinned(&elsewhere);
+    other.image_function("elsewhere", &pinned).await.unwrap();
+    left.push(elsewhere);
+
+    let policy = with_restore_points(&bucket).replace(
+        "in_use: {",
+        &format!(
+            "in_use: {{elsewhere: [{{role_arn: \"{}\", regions: [us-east-1]}}], ",
+            role_of(&other)
+        ),
+    );
+    Arranged {
+        stage,
+        policy,
+        left: [used, active(left)].concat(),
+    }
+}
+
+/// An index with its parts and signatures that is to be archived, one that was
+/// archived long ago and goes, and the newest.
+async fn archiving() -> Arranged {
+    let stage = Stage::new();
+    let repo = stage.account.repository("shop/web").await.unwrap();
+    let mut old = stage.index(&repo, "old", 60, &["v1"]).await;
+    let signature = steward_sandbox::Image {
+        pushed_at: Some(stage.days_ago(60)),
+        subject: Some(old[0].clone()),
+        ..steward_sandbox::Image::default()
+    };
+    old.extend(repo.fill(&[signature]).await.unwrap());
+    let mut found: Vec<Found> = old.into_iter().map(|digest| (digest, "ARCHIVED")).collect();
+    found.push((stage.image(&repo, "newest", 40, &["v2"]).await, "ACTIVE"));
+    let long_ago = steward_sandbox::Image {
+        tags: vec!["v0".to_owned()],
+        pushed_at: Some(stage.days_ago(400)),
+        status: Some("ARCHIVED".to_owned()),
+        archived_at: Some(stage.days_ago(100)),
+        ..steward_sandbox::Image::default()
+    };
+    repo.fill(&[long_ago]).await.unwrap();
+    Arranged {
+        policy: ARCHIVING.to_owned(),
+        left: found,
+        stage,
+    }
+}
+
+async fn present(stage: &Stage) -> Vec<Found> {
     let mut all = Vec::new();
     for name in ["shop/web", "shop/worker"] {
-        all.extend(
-            stage
-                .account
-                .existing_repository(name)
-                .digests()
-                .await
-                .unwrap(),
-        );
+        let filter = DescribeImagesFilter::builder()
+            .image_status(ImageStatusFilter::Any)
+            .build();
+        let listing = stage.account.ecr().describe_images().repository_name(name);
+        let mut pages = listing.filter(filter).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let Ok(page) = page else { continue };
+            for detail in page.image_details.unwrap() {
+                let status = match detail.image_status.unwrap() {
+                    ImageStatus::Active => "ACTIVE",
+                    ImageStatus::Archived => "ARCHIVED",
+                    other => panic!("{other}"),
+                };
+                all.push((detail.image_digest.unwrap(), status));
+            }
+        }
     }
-    sorted(all)
+    all.sort();
+    all
 }
 
-async fn run(stage: &Stage, client: &FaultClient) -> Option<steward::run::Run<ImagePruning>> {
-    let config = stage.account.sdk_config_with(client.clone());
-    tokio::select! {
-        run = stage.run_as(config, STRICT, Mode::Apply, None, json!({})) => Some(run),
-        () = client.cut() => None,
-    }
+/// What must be there at every moment, archived or not.
+fn digests(found: &[Found]) -> Vec<&str> {
+    found.iter().map(|(digest, _)| digest.as_str()).collect()
 }
 
-async fn calls_of_a_clean_run() -> Vec<Call> {
-    let (stage, left) = arrange().await;
-    let client = FaultClient::new(stage.account.http_client());
-    let report = run(&stage, &client).await.unwrap().report;
-    assert_eq!(report.status, Status::Applied);
-    assert_eq!(present(&stage).await, left);
-    client.calls()
+fn archived(found: &[Found]) -> usize {
+    found
+        .iter()
+        .filter(|(_, status)| *status == "ARCHIVED")
+        .count()
+}
+
+/// What must be left is there, what is used can be pulled, and nothing is new.
+fn assert_harmless(left: &[Found], before: &[Found], after: &[Found], told: &str) {
+    let (there, then) = (digests(after), digests(before));
+    assert!(digests(left).iter().all(|d| there.contains(d)), "{told}");
+    assert!(there.iter().all(|digest| then.contains(digest)), "{told}");
+    let mut in_use = left.iter().filter(|(_, status)| *status == "ACTIVE");
+    assert!(
+        in_use.all(|image| after.contains(image)),
+        "{told} lost an image in use"
+    );
 }
 
 /// Every call in turn meets every fault; then one clean run must end right.
-async fn survives(faults: &[Fault]) {
-    let calls = calls_of_a_clean_run().await;
+async fn survives(scene: Scene, faults: &[Fault]) {
+    let calls = scene.calls_of_a_clean_run().await;
     let mut met = 0;
     for cut in sweep(&calls, faults) {
-        let (stage, left) = arrange().await;
-        let before = present(&stage).await;
+        let arranged = scene.arrange().await;
+        let Arranged { stage, left, .. } = &arranged;
+        let before = present(stage).await;
         let client = cut.client(stage.account.http_client());
-        let first = run(&stage, &client).await;
+        let first = arranged.run(&client).await;
         assert_eq!(first.is_none(), client.is_cut(), "{cut}");
-        let after = present(&stage).await;
-        assert!(
-            left.iter().all(|digest| after.contains(digest)),
-            "{cut} lost an image in use"
-        );
-        assert!(after.iter().all(|digest| before.contains(digest)), "{cut}");
+        let after = present(stage).await;
+        assert_harmless(left, &before, &after, &cut.to_string());
         if let Some(run) = &first {
             let claimed = run.report.summary.done + run.report.summary.already_done;
+            // What goes from the archive is counted as gone already.
+            let gone_from_it = before.iter().filter(|(digest, status)| {
+                *status == "ARCHIVED" && !digests(&after).contains(&digest.as_str())
+            });
+            let in_archive = archived(&after) + gone_from_it.count() - archived(&before);
             assert!(
-                claimed <= before.len() - after.len(),
+                claimed <= before.len() - after.len() + in_archive,
                 "{cut}: {claimed} claimed to be gone of {before:?}, and there are {after:?}"
             );
         }
@@ -103,12 +272,12 @@ async fn survives(faults: &[Fault]) {
             );
         }
         let clean = FaultClient::new(stage.account.http_client());
-        let second = run(&stage, &clean).await.unwrap().report;
+        let second = arranged.run(&clean).await.unwrap().report;
         assert!(
             matches!(second.status, Status::Applied | Status::NothingToDo),
             "{cut}: {second:?}"
         );
-        assert_eq!(present(&stage).await, left, "{cut}");
+        assert_eq!(present(stage).await, *left, "{cut}");
         met += usize::from(client.unspent().is_empty());
     }
     assert!(
@@ -119,35 +288,73 @@ async fn survives(faults: &[Fault]) {
 
 #[tokio::test]
 async fn killed_before_any_call_it_is_completed_by_the_next_run() {
-    survives(&[Fault::CutBefore]).await;
+    survives(Scene::Deleting, &[Fault::CutBefore]).await;
 }
 
 #[tokio::test]
 async fn killed_after_any_call_it_is_completed_by_the_next_run() {
-    survives(&[Fault::CutAfter]).await;
+    survives(Scene::Deleting, &[Fault::CutAfter]).await;
 }
 
 #[tokio::test]
 async fn throttled_or_unanswered_at_any_call_it_finishes_or_says_so() {
-    survives(&[Fault::Throttle, Fault::LostAnswer]).await;
+    survives(Scene::Deleting, &[Fault::Throttle, Fault::LostAnswer]).await;
 }
 
 #[tokio::test]
 async fn denied_or_broken_at_any_call_it_harms_nothing() {
-    survives(&[Fault::Deny, Fault::error(500, "InternalFailure")]).await;
+    survives(
+        Scene::Deleting,
+        &[Fault::Deny, Fault::error(500, "InternalFailure")],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn empty_or_cut_answers_at_any_call_harm_nothing() {
-    survives(&[Fault::EmptyAnswer, Fault::TruncatedAnswer]).await;
+    survives(
+        Scene::Deleting,
+        &[Fault::EmptyAnswer, Fault::TruncatedAnswer],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_archiving_run_that_is_killed_at_any_call_is_completed_by_the_next() {
+    survives(Scene::Archiving, &[Fault::CutBefore, Fault::CutAfter]).await;
+}
+
+#[tokio::test]
+async fn an_archiving_run_whose_calls_fail_harms_nothing() {
+    let faults = [
+        Fault::LostAnswer,
+        Fault::Deny,
+        Fault::EmptyAnswer,
+        Fault::error(500, "InternalFailure"),
+    ];
+    survives(Scene::Archiving, &faults).await;
 }
 
 #[tokio::test]
 async fn the_readme_names_every_permission_and_none_that_is_not_needed() {
-    let calls = calls_of_a_clean_run().await;
-    let mut needed: std::collections::BTreeSet<String> = calls.iter().map(Call::action).collect();
-    // What the engine calls for every function: kill switches and policies.
-    needed.extend(["ssm:GetParameters", "ssm:GetParameter", "s3:GetObject"].map(str::to_owned));
+    let mut calls = Scene::EveryUser.calls_of_a_clean_run().await;
+    calls.extend(Scene::Archiving.calls_of_a_clean_run().await);
+    // The one permission that is named otherwise than its operation ("Actions,
+    // resources, and condition keys for Amazon S3", Service Authorization
+    // Reference).
+    let action_of = |call: &Call| call.action().replace("s3:ListObjectsV2", "s3:ListBucket");
+    let mut needed: std::collections::BTreeSet<String> = calls.iter().map(action_of).collect();
+    // It needs no permission (AWS STS API Reference, `GetCallerIdentity`).
+    assert!(needed.remove("sts:GetCallerIdentity"));
+    // What the engine calls for every function: kill switches, policies, and a
+    // topic after the run.
+    let of_the_engine = [
+        "ssm:GetParameters",
+        "ssm:GetParameter",
+        "s3:GetObject",
+        "sns:Publish",
+    ];
+    needed.extend(of_the_engine.map(str::to_owned));
     let readme = include_str!("../../README.md");
     let section = readme.split("### Permissions").nth(1).unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
@@ -159,39 +366,48 @@ async fn the_readme_names_every_permission_and_none_that_is_not_needed() {
 
 #[tokio::test]
 async fn each_operation_denied_throughout_harms_nothing() {
-    let calls = calls_of_a_clean_run().await;
-    let operations: std::collections::BTreeSet<String> = calls.iter().map(Call::action).collect();
-    assert!(operations.len() >= 14, "{operations:?}");
-    for operation in operations {
-        let (stage, left) = arrange().await;
-        let client =
-            FaultClient::new(stage.account.http_client()).with(At::every(&operation), Fault::Deny);
-        let report = run(&stage, &client).await.unwrap().report;
-        let after = present(&stage).await;
-        assert!(
-            left.iter().all(|digest| after.contains(digest)),
-            "{operation}"
-        );
-        assert!(
-            !matches!(report.status, Status::Applied | Status::NothingToDo),
-            "{operation}: {:?}",
-            report.status
-        );
-        let text = serde_json::to_string(&report).unwrap();
-        assert!(
-            text.contains(&operation),
-            "{operation} is not named: {text}"
-        );
+    for (scene, least) in [(Scene::EveryUser, 29), (Scene::Archiving, 10)] {
+        let calls = scene.calls_of_a_clean_run().await;
+        let operations: std::collections::BTreeSet<String> =
+            calls.iter().map(Call::action).collect();
+        assert!(operations.len() >= least, "{operations:?}");
+        for operation in operations {
+            let arranged = scene.arrange().await;
+            let Arranged { stage, left, .. } = &arranged;
+            let before = present(stage).await;
+            let client = FaultClient::new(stage.account.http_client())
+                .with(At::every(&operation), Fault::Deny);
+            let report = arranged.run(&client).await.unwrap().report;
+            assert_harmless(left, &before, &present(stage).await, &operation);
+            // Nothing waits for what only a warning is made of.
+            let for_warnings = [
+                "ecr:GetLifecyclePolicy",
+                "ecr:ListPullTimeUpdateExclusions",
+                "sts:GetCallerIdentity",
+            ];
+            assert_eq!(
+                matches!(report.status, Status::Applied | Status::NothingToDo),
+                for_warnings.contains(&operation.as_str()),
+                "{operation}: {:?}",
+                report.status
+            );
+            let text = serde_json::to_string(&report).unwrap();
+            assert!(
+                text.contains(&operation),
+                "{operation} is not named: {text}"
+            );
+        }
     }
 }
 
 #[tokio::test]
 async fn two_runs_at_once_delete_each_image_once_and_nothing_else() {
-    let (stage, left) = arrange().await;
+    let arranged = Scene::Deleting.arrange().await;
+    let Arranged { stage, left, .. } = &arranged;
     let client = Arc::new(FaultClient::new(stage.account.http_client()));
-    let (one, two) = tokio::join!(run(&stage, &client), run(&stage, &client));
+    let (one, two) = tokio::join!(arranged.run(&client), arranged.run(&client));
     let (one, two) = (one.unwrap().report, two.unwrap().report);
-    assert_eq!(present(&stage).await, left);
+    assert_eq!(present(stage).await, *left);
     assert_eq!(one.summary.failed + two.summary.failed, 0);
     assert_eq!(one.summary.done + two.summary.done, 5, "{one:#?} {two:#?}");
 }

@@ -9,10 +9,14 @@
 
 mod crash;
 mod deletes;
+mod elsewhere;
 mod fails_closed;
 mod graph;
 mod in_use;
+mod incidents;
 mod plan_files;
+mod restore_points;
 mod retention;
 mod stage;
+mod starts_tasks;
 mod whole_system;

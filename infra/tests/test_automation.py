@@ -1,0 +1,354 @@
+"""automation.yaml gives each function what its code needs and nothing else, and loses no wake-up without a trace."""
+
+import itertools
+import json
+import re
+import unittest
+
+import jsonschema
+import yaml
+from template import INFRA, Refused, Stack, load
+
+TEMPLATE = load("automation.yaml")
+TEXT = (INFRA / "automation.yaml").read_text()
+HOUSE = INFRA.parent
+POLICY = "{version: 1, repositories: {include: ['shop/*']}}"
+APPLY = {"ImagePruningMode": "apply", "ImagePruningPolicy": POLICY}
+SWITCHES = (
+    ({}, {"Role": "recovery"}, {"RecoveryBucket": "steward-restore-points-123456789012-eu-west-1"}),
+    ({}, APPLY),
+    ({}, {"ImagePruningPolicyParameter": "/shop/pruning"}, {"ImagePruningPolicyObject": "shop/pruning.yaml"}),
+    (
+        {},
+        {
+            "NotifyEmail": "ops@example.com",
+            "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+            "PlanPrincipals": "arn:aws:iam::123456789012:role/ops",
+            "ImagePruningReaderRoles": "arn:aws:iam::*:role/steward-reads",
+            "RestorePointLockDays": "30",
+            "ImagePruningConcurrency": "1",
+            "ImagePruningScheduleState": "DISABLED",
+        },
+    ),
+)
+
+# What AWS asks for behind a call of the function, or in its name: on no function's list, since no code calls it.
+BEHIND_A_CALL = {
+    "logs:CreateLogStream": "Lambda writes the function's output with its role",
+    "logs:PutLogEvents": "the same",
+    "xray:PutTraceSegments": "Lambda sends traces with its role",
+    "xray:PutTelemetryRecords": "the same",
+    "sqs:SendMessage": "Lambda and Scheduler leave what failed with the role at hand",
+    "kms:GenerateDataKey*": "SNS encrypts with the publisher's permission",
+    "kms:Decrypt": "the same, and S3 decrypts restore points with the reader's",
+}
+READS = ("Describe", "List", "Get", "BatchGet", "Simulate")
+# What reading takes beside: of restore points, and in other accounts.
+TO_READ = {"kms:Decrypt", "sts:AssumeRole"}
+
+
+def steward(**given):
+    return Stack(TEMPLATE, **given)
+
+
+def allowed_combinations():
+    for chosen in itertools.product(*SWITCHES):
+        given = {name: value for switch in chosen for name, value in switch.items()}
+        yield given, steward(**given)
+
+
+def statements(stack, role):
+    """Every statement of a role: its own, of its managed policies, and of policies attached to it."""
+    properties = stack.resources[role]["Properties"]
+    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    documents += [
+        stack.resources[policy["Ref"]]["Properties"]["PolicyDocument"]
+        for policy in properties.get("ManagedPolicyArns", [])
+    ]
+    documents += [
+        policy["PolicyDocument"]
+        for policy in stack.of_type("AWS::IAM::Policy").values()
+        if {"Ref": role} in policy["Roles"]
+    ]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(stack, role):
+    return {
+        action for each in statements(stack, role) if each["Effect"] == "Allow" for action in listed(each["Action"])
+    }
+
+
+def is_read(action):
+    return action.split(":")[1].startswith(READS)
+
+
+class Template(unittest.TestCase):
+    def test_whatever_is_referred_to_exists(self):
+        for given, stack in allowed_combinations():
+            with self.subTest(**given):
+                self.assertEqual(stack.dangling(), [])
+
+    def test_wrong_combinations_are_refused_with_a_reason(self):
+        for given, reason in (
+            ({"ImagePruningMode": "apply"}, "needs a policy that selects repositories"),
+            ({"Role": "recovery", "RecoveryBucket": "elsewhere"}, "leave RecoveryBucket empty"),
+            ({"ImagePruningPolicyParameter": "policy"}, "with its slash in front"),
+            ({"ImagePruningPolicyObject": "s3://bucket/key"}, "BUCKET/KEY"),
+            ({"ImagePruningPolicyObject": "bucket/*"}, "BUCKET/KEY"),
+            ({"ImagePruningPolicyParameter": "/a", "ImagePruningPolicyObject": "bucket/key"}, "not both"),
+            ({"ImagePruningSchedule": "0 3 * * *"}, "cron(…) or rate(…)"),
+            ({"ImagePruningRepositories": "Shop"}, "a repository's name"),
+            ({"LogLevel": "WARN"}, "AllowedValues"),
+        ):
+            with self.subTest(**given), self.assertRaises(Refused) as refused:
+                steward(**given)
+            self.assertIn(reason, str(refused.exception))
+
+    def test_a_deployment_with_defaults_changes_nothing(self):
+        stack = steward()
+        self.assertEqual(
+            stack.resources["ImagePruning"]["Properties"]["Environment"]["Variables"]["STEWARD_MODE"], "plan"
+        )
+        self.assertEqual(
+            stack.resources["ImagePruning"]["Properties"]["CodeUri"], "../target/lambda/image-pruning/bootstrap.zip"
+        )
+        self.assertEqual(stack.resources["ImagePruningAfterPush"]["Properties"]["State"], "DISABLED")
+        self.assertEqual(
+            [
+                action
+                for action in allowed(stack, "ImagePruningRole")
+                if action.startswith("ecr:") and not is_read(action)
+            ],
+            [],
+        )
+
+    def test_the_readme_tells_every_parameter_and_no_other(self):
+        table = (
+            (INFRA / "README.md")
+            .read_text()
+            .split("## The automation", 1)[1]
+            .split("### Parameters", 1)[1]
+            .split("\n### ", 1)[0]
+        )
+        names = [
+            name
+            for row in table.splitlines()
+            if row.startswith("| `")
+            for name in re.findall(r"`(\w+)`", row.split("|")[1])
+        ]
+        self.assertEqual(sorted(names), sorted(TEMPLATE["Parameters"]))
+
+    def test_what_the_linter_skips_is_explained(self):
+        for name, resource in TEMPLATE["Resources"].items():
+            for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
+                self.assertGreater(len(skip["comment"].split()), 4, f"{name} {skip['id']}")
+
+
+class Code(unittest.TestCase):
+    """The template against the code: environment, permissions, events, policy, switches."""
+
+    def test_environment_variables_are_those_that_the_code_reads(self):
+        read = set(re.findall(r'pub const \w+: &str = "(STEWARD_\w+)"', (HOUSE / "shared/src/lambda.rs").read_text()))
+        given = set(steward().resources["ImagePruning"]["Properties"]["Environment"]["Variables"])
+        # The policy is always in a place of its own: a change of it is no deployment of the function.
+        self.assertEqual(read - given, {"STEWARD_POLICY"})
+        self.assertEqual(given - read, set())
+
+    def test_roles_allow_what_the_code_calls_and_nothing_else(self):
+        readme = (HOUSE / "functions/image-pruning/README.md").read_text().split("\n### Permissions", 1)[1]
+        called = set(re.findall(r"^\| `([a-z0-9]+:\w+)`", readme, re.MULTILINE))
+        granted = set()
+        for place in ("", "shop/pruning.yaml"):
+            stack = steward(
+                **APPLY, ImagePruningPolicyObject=place, ImagePruningReaderRoles="arn:aws:iam::*:role/reads"
+            )
+            granted |= allowed(stack, "ImagePruningRole")
+        self.assertEqual(called - granted, set(), "called, and not granted")
+        self.assertEqual(granted - called - set(BEHIND_A_CALL), set(), "granted, and not called")
+        self.assertEqual(allowed(steward(), "ImagePruningWakeRole"), {"lambda:InvokeFunction", "sqs:SendMessage"})
+
+    def test_people_plan_without_any_write(self):
+        for _, stack in allowed_combinations():
+            self.assertEqual([action for action in allowed(stack, "PlanRole") - TO_READ if not is_read(action)], [])
+
+    def test_writes_are_scoped_and_holds_are_denied(self):
+        for given, stack in allowed_combinations():
+            for role in stack.of_type("AWS::IAM::Role"):
+                for statement in statements(stack, role):
+                    writes = [action for action in listed(statement["Action"]) if not is_read(action)]
+                    if statement["Effect"] == "Allow" and writes and "xray:PutTraceSegments" not in writes:
+                        self.assertNotIn("*", listed(statement["Resource"]), f"{role} {statement['Sid']}")
+            if given.get("ImagePruningMode") == "apply":
+                remove, deny = stack.resources["ImagePruningWrites"]["Properties"]["PolicyDocument"]["Statement"]
+                self.assertEqual(
+                    stack.text(remove["Resource"]), "arn:aws:ecr:eu-central-1:123456789012:repository/shop/*"
+                )
+                self.assertEqual((deny["Effect"], deny["Action"], deny["Resource"]), ("Deny", remove["Action"], "*"))
+                self.assertEqual(deny["Condition"], {"Null": {"aws:ResourceTag/steward:hold": "false"}})
+
+    def test_reading_a_manifest_is_no_pull(self):
+        stack = steward()
+        excluded = {
+            exclusion["PrincipalArn"]["Fn::GetAtt"][0]
+            for exclusion in stack.of_type("AWS::ECR::PullTimeUpdateExclusion").values()
+        }
+        reading = {role for role in stack.of_type("AWS::IAM::Role") if "ecr:BatchGetImage" in allowed(stack, role)}
+        self.assertEqual(excluded, reading)
+
+    def test_the_policy_that_may_be_read_is_the_one_that_the_function_is_told(self):
+        for place, told, resource in (
+            (
+                {},
+                "ssm:${ImagePruningPolicyDocument}",
+                "arn:aws:ssm:eu-central-1:123456789012:parameter${ImagePruningPolicyDocument}",
+            ),
+            (
+                {"ImagePruningPolicyParameter": "/shop/pruning"},
+                "ssm:/shop/pruning",
+                "arn:aws:ssm:eu-central-1:123456789012:parameter/shop/pruning",
+            ),
+            (
+                {"ImagePruningPolicyObject": "shop/pruning.yaml"},
+                "s3://shop/pruning.yaml",
+                "arn:aws:s3:::shop/pruning.yaml",
+            ),
+        ):
+            stack = steward(**place)
+            variables = stack.resources["ImagePruning"]["Properties"]["Environment"]["Variables"]
+            (statement,) = [each for each in statements(stack, "ImagePruningRole") if each["Sid"] == "ReadThePolicy"]
+            self.assertEqual(
+                (stack.text(variables["STEWARD_POLICY_FROM"]), stack.text(statement["Resource"])), (told, resource)
+            )
+        # Names of Parameter Store begin with a slash, which the ARN has once.
+        self.assertEqual(
+            steward().resources["ImagePruningPolicyDocument"]["Properties"]["Name"], "/steward/policy/image-pruning"
+        )
+
+    def test_policies_in_the_template_are_policies(self):
+        schema = json.loads((HOUSE / "functions/image-pruning/policy.schema.json").read_text())
+        for text in (steward().parameters["ImagePruningPolicy"], POLICY):
+            jsonschema.validate(yaml.safe_load(text), schema)
+        with self.assertRaises(jsonschema.ValidationError):
+            jsonschema.validate({"version": 1, "repositorys": {}}, schema)
+
+    def test_kill_switches_are_those_that_the_code_asks_for(self):
+        code = (HOUSE / "shared/src/switches.rs").read_text()
+        for_all = re.search(r'pub const ALL: &str = "([^"]+)"', code)[1]
+        prefix = re.search(r'format!\("([^"{]+)\{function\}"\)', code)[1]
+        switches = {
+            parameter["Name"]: parameter["Value"]
+            for parameter in steward().of_type("AWS::SSM::Parameter").values()
+            if "kill-switch" in parameter["Name"]
+        }
+        self.assertEqual(switches, {for_all: "off", f"{prefix}image-pruning": "off"})
+
+    def test_rules_match_the_recorded_events_that_they_are_for(self):
+        pattern = steward().resources["ImagePruningAfterPush"]["Properties"]["EventPattern"]
+        events = {path.stem: json.loads(path.read_text()) for path in (HOUSE / "shared/fixtures/events").glob("*.json")}
+        self.assertEqual({name for name, event in events.items() if matches(pattern, event)}, {"ecr-push"})
+        failed = json.loads(json.dumps(events["ecr-push"]).replace("SUCCESS", "FAILURE"))
+        self.assertFalse(matches(pattern, failed))
+
+
+def matches(pattern, event):
+    """Whether EventBridge would match; of its operators only the list of exact values."""
+    for key, wanted in pattern.items():
+        found = event.get(key) if isinstance(event, dict) else None
+        if isinstance(wanted, dict):
+            if not matches(wanted, found):
+                return False
+        elif not all(isinstance(value, str) for value in wanted):
+            raise ValueError(f"no exact values: {wanted}")
+        elif found not in wanted:
+            return False
+    return True
+
+
+class Shared(unittest.TestCase):
+    def test_nothing_is_lost_without_a_trace(self):
+        stack = steward()
+        queue = {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+        targets = [rule["Targets"] for rule in stack.of_type("AWS::Events::Rule").values()]
+        targets += [[schedule["Target"]] for schedule in stack.of_type("AWS::Scheduler::Schedule").values()]
+        self.assertEqual(len(targets), 2)
+        for target in itertools.chain(*targets):
+            self.assertEqual(target["DeadLetterConfig"], {"Arn": queue})
+            self.assertLessEqual(target["RetryPolicy"]["MaximumEventAgeInSeconds"], 3600)
+        for schedule in stack.of_type("AWS::Scheduler::Schedule").values():
+            self.assertEqual(json.loads(schedule["Target"]["Input"]), {"operation": "prune"})
+            self.assertEqual(schedule["FlexibleTimeWindow"]["Mode"], "FLEXIBLE")
+        for function in stack.of_type("AWS::Serverless::Function").values():
+            asynchronous = function["EventInvokeConfig"]
+            self.assertEqual(asynchronous["DestinationConfig"]["OnFailure"]["Destination"], queue)
+            self.assertEqual(asynchronous["MaximumRetryAttempts"], 0)
+
+    def test_every_alarm_reaches_the_topic_and_watches_what_the_docs_advise(self):
+        watched = set()
+        for name, alarm in steward().of_type("AWS::CloudWatch::Alarm").items():
+            self.assertEqual(alarm["AlarmActions"], [{"Ref": "Topic"}], name)
+            for metric in alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}]):
+                if "MetricStat" in metric:
+                    watched.add(
+                        (metric["MetricStat"]["Metric"]["Namespace"], metric["MetricStat"]["Metric"]["MetricName"])
+                    )
+        own = {"Failed", "RunFailed", "Gaps", "NotificationsFailed"}
+        self.assertEqual(
+            watched,
+            {("Steward", name) for name in own}
+            | {
+                ("AWS/Lambda", "Errors"),
+                ("AWS/Lambda", "Throttles"),
+                ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+            },
+        )
+        told = set(re.findall(r"^\| `(\w+)` \| Count \|", (HOUSE / "docs/logging.md").read_text(), re.MULTILINE))
+        self.assertLessEqual(own, told)
+
+    def test_every_role_can_be_bounded(self):
+        boundary = "arn:aws:iam::123456789012:policy/boundary"
+        for name, role in steward(PermissionsBoundaryArn=boundary).of_type("AWS::IAM::Role").items():
+            self.assertEqual(role["PermissionsBoundary"], boundary, name)
+
+    def test_every_statement_of_a_role_says_why_it_is_there(self):
+        sids = {
+            statement["Sid"]
+            for _, stack in allowed_combinations()
+            for role in stack.of_type("AWS::IAM::Role")
+            for statement in statements(stack, role)
+        }
+        lines = TEXT.splitlines()
+        for sid in sids:
+            at = next(number for number, line in enumerate(lines) if line.strip() in (f"- Sid: {sid}", f"Sid: {sid}"))
+            above = [line.strip() for line in lines[max(0, at - 3) : at]]
+            self.assertTrue(any(line.startswith("# ") for line in above), sid)
+
+    def test_restore_points_have_few_readers(self):
+        def readers(stack):
+            return {role for role in stack.of_type("AWS::IAM::Role") if "s3:ListBucket" in allowed(stack, role)}
+
+        self.assertEqual(readers(steward()), {"ImagePruningRole"})
+        named = steward(PlanPrincipals="arn:aws:iam::123456789012:role/ops")
+        self.assertEqual(readers(named), {"ImagePruningRole", "PlanRole"})
+
+    def test_restore_points_are_kept_close(self):
+        bucket = steward(RestorePointLockDays="30").resources["RestorePoints"]["Properties"]
+        self.assertEqual(bucket["VersioningConfiguration"], {"Status": "Enabled"})
+        self.assertEqual(set(bucket["PublicAccessBlockConfiguration"].values()), {True})
+        (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        self.assertEqual(
+            encryption["ServerSideEncryptionByDefault"],
+            {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Fn::GetAtt": ["RestorePointKey", "Arn"]}},
+        )
+        self.assertEqual(
+            bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"], {"Mode": "GOVERNANCE", "Days": "30"}
+        )
+        self.assertNotIn("ObjectLockEnabled", steward().resources["RestorePoints"]["Properties"])
+
+
+if __name__ == "__main__":
+    unittest.main()
