@@ -1089,8 +1089,13 @@ fn every_reason_has_a_documented_code_and_a_sentence() {
         UserKind::Deployment,
         UserKind::RollbackTarget,
         UserKind::TaskSet,
+        UserKind::Daemon,
+        UserKind::EventRule,
+        UserKind::Schedule,
         UserKind::TaskDefinition,
         UserKind::LambdaFunction,
+        UserKind::RestorePoint,
+        UserKind::Recipe,
         UserKind::PolicyReference,
     ]
     .map(|kind| Reason::InUse(user(kind)))

@@ -27,16 +27,17 @@ type Revisions = HashMap<String, Arc<ServiceRevision>>;
 /// The revisions that a service has deployed, by ARN.
 struct Deployed {
     current: Vec<String>,
-    /// Of the successful deployments, newest first, or why they are not known.
+    /// Of the successful deployments but the present ones, newest first, or why
+    /// they are not known.
     before: Result<Vec<String>, String>,
 }
 
 impl Deployed {
     /// Those that are looked at first for what can be rolled back to: as many as
-    /// are kept, and the present one.
+    /// are kept.
     fn newest(&self, rollback_deployments: usize) -> impl Iterator<Item = &String> {
         let before = self.before.as_deref().unwrap_or_default();
-        before.iter().take(rollback_deployments + 1)
+        before.iter().take(rollback_deployments)
     }
 }
 
@@ -130,22 +131,25 @@ impl Place {
 
     /// What a service has deployed.
     async fn deployed(&self, cluster: &str, service: &Service) -> Deployed {
-        let current = service.current_service_revisions().iter();
-        let current = current.filter_map(|revision| revision.arn().map(str::to_owned));
+        let current: Vec<String> = service
+            .current_service_revisions()
+            .iter()
+            .filter_map(|revision| revision.arn().map(str::to_owned))
+            .collect();
         // Only the ECS controller keeps service deployments; task sets are what
         // the others have.
         let controller = service.deployment_controller().map(|c| c.r#type());
         let arn = service.service_arn().unwrap_or_default();
-        let before = match controller {
+        let mut before = match controller {
             None | Some(DeploymentControllerType::Ecs) => {
                 self.successful_revisions(cluster, arn).await
             }
             Some(_) => Ok(vec![]),
         };
-        Deployed {
-            current: current.collect(),
-            before,
+        if let Ok(before) = &mut before {
+            before.retain(|arn| !current.contains(arn));
         }
+        Deployed { current, before }
     }
 
     /// Everything that a service runs, would run when it is scaled up, or can
