@@ -303,7 +303,7 @@ impl<'a> View<'a> {
             .collect();
         let noun = self.unit_noun();
         // What is archived is stored on, for less, and frees nothing.
-        let sizes: [(&str, fn(&Tally) -> u64); 2] = match self.report.mode {
+        let sizes: [SizeColumn; 2] = match self.report.mode {
             Mode::Plan => [
                 ("reclaimable", |t| t.bytes),
                 ("to archive", |t| t.archived_bytes),
@@ -314,7 +314,7 @@ impl<'a> View<'a> {
             ],
         };
         let sizes = sizes.into_iter().filter(|(_, of)| of(&total) > 0);
-        let sizes: Vec<(&str, fn(&Tally) -> u64)> = sizes.collect();
+        let sizes: Vec<SizeColumn> = sizes.collect();
         let mut columns = vec![Column::name(noun)];
         columns.extend(shown.iter().map(|o| Column::number(self.verbs.heading(*o))));
         columns.extend(sizes.iter().map(|(title, _)| Column::number(title)));
@@ -753,6 +753,9 @@ const OUTCOMES: [ActionOutcome; 6] = [
     ActionOutcome::Failed,
     ActionOutcome::Deferred,
 ];
+
+/// A column of sizes: its title, and what it shows of a unit.
+type SizeColumn = (&'static str, fn(&Tally) -> u64);
 
 /// How many actions of a unit ended how, and the size of those that count.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,7 @@
 //! which. It only reads.
 
 mod surroundings;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +27,7 @@ use self::surroundings::Sharing;
 use crate::in_use::{Reading, Users};
 use crate::lifecycle::LifecyclePolicy;
 use crate::policy::PruningPolicy;
-use crate::reference;
-use crate::world::{Digest, Image, Pin, Repository, Storage, World};
+use crate::world::{Digest, Image, Repository, Storage, World};
 use crate::{ImagePruning, Scope};
 
 /// Calls about repositories that are under way at once, at the most.
@@ -218,7 +218,7 @@ impl Registry {
         }
         unread_lifecycles.sort();
         seen.warnings
-            .extend(surroundings::unread_lifecycles_warning(&unread_lifecycles));
+            .extend(warnings::unread_lifecycles_warning(&unread_lifecycles));
         seen
     }
 
@@ -550,10 +550,10 @@ impl Observe<ImagePruning> for Registry {
         let (uses, gaps) = users.uses_of(&last.account, &last.region);
         seen.world.uses = uses.into_iter().collect();
         seen.gaps.extend(gaps);
-        seen.warnings.extend(kept_whole(&seen.world));
+        seen.warnings.extend(warnings::kept_whole(&seen.world));
         seen.warnings
-            .extend(idle_references(policy, &last, &seen.world));
-        seen.warnings.extend(surroundings::lifecycle_warnings(
+            .extend(warnings::idle_references(policy, &last, &seen.world));
+        seen.warnings.extend(warnings::lifecycle_warnings(
             policy,
             &seen.world,
             &repositories.world.lifecycles,
@@ -566,58 +566,4 @@ impl Observe<ImagePruning> for Registry {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
         seen
     }
-}
-
-/// References of the policy that keep nothing: mistyped, moved on, or of
-/// another registry. The person who wrote one meant something to be kept.
-fn idle_references(policy: &PruningPolicy, last: &Last, world: &World) -> Vec<String> {
-    let mut idle = Vec::new();
-    for text in &policy.in_use.references {
-        let Ok(Some(reference)) = reference::parse(text) else {
-            continue;
-        };
-        let here = (reference.account.as_str(), reference.region.as_str());
-        if !last.account.is_empty() && here != (last.account.as_str(), last.region.as_str()) {
-            idle.push(format!(
-                "in_use.references: {text} is in another registry and keeps nothing here"
-            ));
-            continue;
-        }
-        let Some(repository) = world.repositories.get(&reference.repository) else {
-            continue;
-        };
-        let found = match (&reference.digest, &reference.tag) {
-            (Some(digest), _) => repository.images.contains_key(digest),
-            (None, tag) => repository
-                .images
-                .values()
-                .any(|image| image.tags.iter().any(|t| Some(t) == tag.as_ref())),
-        };
-        if !found {
-            idle.push(format!(
-                "in_use.references: {text} names no image, and keeps nothing"
-            ));
-        }
-    }
-    idle
-}
-
-/// Repositories of which nothing goes, because a digest in use is not known.
-fn kept_whole(world: &World) -> Vec<String> {
-    let mut told: BTreeMap<&str, String> = BTreeMap::new();
-    for used in &world.uses {
-        let Some(repository) = world.repositories.get(&used.repository) else {
-            continue;
-        };
-        if matches!(&used.pin, Pin::WasTag(tag) if !repository.tells(tag)) {
-            told.entry(&used.repository).or_insert_with(|| {
-                format!(
-                    "repository {} is kept whole: an image of it is {}, and its digest is not \
-                     recorded; deploy that again to have it recorded",
-                    used.repository, used.by
-                )
-            });
-        }
-    }
-    told.into_values().collect()
 }

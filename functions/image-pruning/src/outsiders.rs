@@ -163,8 +163,8 @@ fn lets_pull(statement: &Map<String, Value>) -> bool {
     patterns.peek().is_none()
         || patterns.any(|pattern| {
             let pattern = WildMatch::new(&pattern.to_ascii_lowercase());
-            let covers = |action: &&str| pattern.matches(action);
-            PULL_ACTIONS.iter().any(|action| covers(&action)) || covers(&REPLICATE)
+            let mut about = PULL_ACTIONS.iter().chain([&REPLICATE]);
+            about.any(|action| pattern.matches(action))
         })
 }
 

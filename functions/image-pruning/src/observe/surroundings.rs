@@ -1,20 +1,18 @@
 //! What surrounds the images of a registry: who else may pull, which
-//! repositories are caches of others, what lifecycle policies are about to do,
+//! repositories are caches of others, which lifecycle policies there are,
 //! and whether our own reads count as pulls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_sdk_ecr::types::{ReplicationRule, RepositoryFilterType};
-use jiff::Timestamp;
 use steward::aws::{self, ErrorKind};
 use steward::engine::{Gap, Hides};
 
 use super::{Listed, Registry};
-use crate::graph::{Graph, protected};
 use crate::lifecycle::LifecyclePolicy;
 use crate::outsiders::{self, RegistryPolicy};
 use crate::policy::PruningPolicy;
-use crate::world::{Outsider, Repository, Use, World};
+use crate::world::{Outsider, Repository, World};
 
 /// The prefix of a cache rule that is about every repository (Amazon ECR User
 /// Guide, "Customizing repository prefixes for ECR to ECR pull through cache").
@@ -326,68 +324,6 @@ fn is_same(exclusion: &str, principal: &str) -> bool {
         Some([account, kind, name].map(str::to_owned))
     };
     ends(exclusion).is_some_and(|exclusion| Some(exclusion) == ends(principal))
-}
-
-/// One warning for each repository whose lifecycle policy is about to take
-/// something that is protected here.
-pub(super) fn lifecycle_warnings(
-    policy: &PruningPolicy,
-    world: &World,
-    lifecycles: &BTreeMap<String, LifecyclePolicy>,
-    now: Timestamp,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (name, lifecycle) in lifecycles {
-        let Some(repository) = world.repositories.get(name) else {
-            continue;
-        };
-        let marks = lifecycle.marks(repository, now);
-        if marks.is_empty() {
-            continue;
-        }
-        let uses: Vec<&Use> = world
-            .uses
-            .iter()
-            .filter(|u| u.repository == *name)
-            .collect();
-        let in_use = protected(repository, &Graph::of(repository), &uses);
-        let keep_tags = &policy.retention_of(name).keep_tags;
-        let mut taken = marks.iter().filter_map(|mark| {
-            let image = repository.images.get(mark.digest)?;
-            let kept_tag = || image.tags.iter().find(|tag| keep_tags.selects(tag));
-            let why = match in_use.get(mark.digest) {
-                Some(reason) => reason.to_string(),
-                None => format!("the policy keeps tag {}", kept_tag()?),
-            };
-            Some((mark, why))
-        });
-        if let Some((mark, why)) = taken.next() {
-            let more = match taken.count() {
-                0 => String::new(),
-                n => format!(" (and {n} more like it)"),
-            };
-            warnings.push(format!(
-                "repository {name}: rule {} of its own lifecycle policy is about to {} {}, although \
-                 it is protected here: {why}{more}; ECR does not ask who uses an image",
-                mark.rule, mark.verb, mark.digest
-            ));
-        }
-    }
-    warnings
-}
-
-/// One warning for all lifecycle policies that could not be read.
-pub(super) fn unread_lifecycles_warning(unread: &[(String, String)]) -> Option<String> {
-    let (name, why) = unread.first()?;
-    let more = match unread.len() - 1 {
-        0 => String::new(),
-        n => format!(" and of {n} more"),
-    };
-    Some(format!(
-        "the lifecycle policy of repository {name}{more} cannot be read \
-         (ecr:GetLifecyclePolicy: {why}); whether it is about to expire something that is in use \
-         is not known"
-    ))
 }
 
 #[cfg(test)]

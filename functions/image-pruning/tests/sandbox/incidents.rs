@@ -74,7 +74,7 @@ async fn a_service_scales_out_on_the_digest_that_latest_named_when_it_was_deploy
 
     assert_eq!(report.status, Status::Applied);
     scale(&stage, "web", 4).await;
-    assert_eq!(running(&stage).await, [deployed.clone()]);
+    assert_eq!(running(&stage).await, std::slice::from_ref(&deployed));
     assert!(repo.has(&deployed).await.unwrap());
 }
 
@@ -405,7 +405,7 @@ async fn an_old_image_that_is_promoted_meanwhile_is_not_deleted() {
         .unwrap();
     stage.image(&repo, "newest", 40, &["rc-2"]).await;
     let run = stage.run(STRICT, Mode::Plan, None).await;
-    assert_eq!(going(&run.report), [candidate.clone()]);
+    assert_eq!(going(&run.report), std::slice::from_ref(&candidate));
     repo.push(&manifest, Some("production")).await.unwrap();
 
     let text = serde_json::to_string(&run.plan_file()).unwrap();
