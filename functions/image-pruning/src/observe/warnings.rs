@@ -12,7 +12,8 @@ use crate::reference;
 use crate::world::{Pin, Use, World};
 
 /// References of the policy that keep nothing: mistyped, moved on, or of
-/// another registry. The person who wrote one meant something to be kept.
+/// another registry without a copy here. The person who wrote one meant
+/// something to be kept.
 pub(super) fn idle_references(policy: &PruningPolicy, last: &Last, world: &World) -> Vec<String> {
     let mut idle = Vec::new();
     for text in &policy.in_use.references {
@@ -20,13 +21,15 @@ pub(super) fn idle_references(policy: &PruningPolicy, last: &Last, world: &World
             continue;
         };
         let here = (reference.account.as_str(), reference.region.as_str());
-        if !last.account.is_empty() && here != (last.account.as_str(), last.region.as_str()) {
-            idle.push(format!(
-                "in_use.references: {text} is in another registry and keeps nothing here"
-            ));
-            continue;
-        }
+        let foreign =
+            !last.account.is_empty() && here != (last.account.as_str(), last.region.as_str());
         let Some(repository) = world.repositories.get(&reference.repository) else {
+            if foreign {
+                idle.push(format!(
+                    "in_use.references: {text} is in another registry, and no repository of that \
+                     name is looked at here: it keeps nothing"
+                ));
+            }
             continue;
         };
         let found = match (&reference.digest, &reference.tag) {
@@ -36,7 +39,12 @@ pub(super) fn idle_references(policy: &PruningPolicy, last: &Last, world: &World
                 .values()
                 .any(|image| image.tags.iter().any(|t| Some(t) == tag.as_ref())),
         };
-        if !found {
+        if !found && foreign {
+            idle.push(format!(
+                "in_use.references: {text} is in another registry, and no copy of it is here: it \
+                 keeps nothing"
+            ));
+        } else if !found {
             idle.push(format!(
                 "in_use.references: {text} names no image, and keeps nothing"
             ));

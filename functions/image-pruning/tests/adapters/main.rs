@@ -14,5 +14,6 @@ mod consumers;
 mod deleting;
 mod failing;
 mod paging;
+mod replicas;
 mod script;
 mod surroundings;
