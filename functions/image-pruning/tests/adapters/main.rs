@@ -11,6 +11,7 @@ mod absent;
 mod archiving;
 mod caches;
 mod consumers;
+mod daemon_definitions;
 mod deleting;
 mod failing;
 mod paging;
