@@ -9,7 +9,7 @@ use crate::graph::{Graph, protected};
 use crate::lifecycle::LifecyclePolicy;
 use crate::policy::PruningPolicy;
 use crate::reference;
-use crate::world::{Pin, Use, World};
+use crate::world::{Pin, Use, UserKind, World};
 
 /// References of the policy that keep nothing: mistyped, moved on, or of
 /// another registry without a copy here. The person who wrote one meant
@@ -64,13 +64,38 @@ pub(super) fn kept_whole(world: &World) -> Vec<String> {
             told.entry(&used.repository).or_insert_with(|| {
                 format!(
                     "repository {} is kept whole: an image of it is {}, and its digest is not \
-                     recorded; deploy that again to have it recorded",
-                    used.repository, used.by
+                     recorded; {}",
+                    used.repository,
+                    used.by,
+                    how_to_record(used.by.kind),
                 )
             });
         }
     }
     told.into_values().collect()
+}
+
+/// What a person can do so that the digest of what is used is known.
+fn how_to_record(by: UserKind) -> &'static str {
+    match by {
+        UserKind::Task
+        | UserKind::StoppedTask
+        | UserKind::Deployment
+        | UserKind::RollbackTarget
+        | UserKind::TaskSet
+        | UserKind::Daemon => "deploy that again to have it recorded",
+        UserKind::LambdaFunction => {
+            "update the function to the image's digest, and delete that version if nothing needs it"
+        }
+        UserKind::RestorePoint | UserKind::Recipe => {
+            "write the reference in that document with its digest, or delete the document if \
+             nothing needs it"
+        }
+        UserKind::EventRule
+        | UserKind::Schedule
+        | UserKind::TaskDefinition
+        | UserKind::PolicyReference => "write the reference there with its digest",
+    }
 }
 
 /// One warning for each repository whose lifecycle policy is about to take
