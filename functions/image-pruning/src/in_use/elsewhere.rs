@@ -161,13 +161,15 @@ impl ProvideCredentials for Session {
 }
 
 impl Reading {
-    /// The same, with the words for where it is from.
+    /// The same as users of another place, whose registry may be another, with
+    /// the words for where it is from.
     fn in_place(mut self, entry: &Elsewhere, region: &str) -> Self {
         let place = match entry.account() {
             Some(account) => format!("{account}/{region}"),
             None => region.to_owned(),
         };
-        for used in &mut self.images {
+        self.copied.append(&mut self.images);
+        for used in &mut self.copied {
             used.by.name = format!("{} in {place}", used.by.name);
         }
         for gap in &mut self.gaps {
