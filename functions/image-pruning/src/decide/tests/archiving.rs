@@ -275,3 +275,38 @@ fn an_archived_image_does_not_serve() {
     assert!(case.item("a").serves);
     assert!(!case.item("b").serves);
 }
+
+#[test]
+fn what_an_archived_index_may_list_waits_until_that_is_gone_and_not_only_going() {
+    let case = emptying()
+        .image("outer", days(300), &["v1"])
+        .closed("outer", days(120))
+        .image("inner", days(310), &[])
+        .closed("inner", days(119))
+        .image("not archived", days(320), &[]);
+    case.clone().expect(&[
+        ("outer", "go 0 archived_long_enough"),
+        ("inner", "keep may_be_part_of_archived"),
+        ("not archived", "keep may_be_part_of_archived"),
+    ]);
+    let mut next = case;
+    next.repository.images.remove(&digest("outer"));
+    next.names.remove(&digest("outer"));
+    next.clone().expect(&[
+        ("inner", "go 0 archived_long_enough"),
+        ("not archived", "keep may_be_part_of_archived"),
+    ]);
+    next.repository.images.remove(&digest("inner"));
+    next.names.remove(&digest("inner"));
+    next.expect(&[("not archived", "go 0 untagged")]);
+}
+
+#[test]
+fn of_two_archived_indexes_that_could_list_each_other_one_goes_first() {
+    let twin = |case: Case, name: &str| case.image(name, days(300), &[]).closed(name, days(120));
+    let case = twin(twin(emptying(), "a"), "b");
+    case.expect(&[
+        ("a", "go 0 archived_long_enough"),
+        ("b", "keep may_be_part_of_archived"),
+    ]);
+}
