@@ -10,7 +10,6 @@
 //! and archived again its times tell neither, and nothing is concluded from them.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
 
 use jiff::Timestamp;
 
@@ -30,49 +29,26 @@ struct Closed<'a> {
     first_archived: (Option<Timestamp>, &'a Digest),
 }
 
-fn closed(repository: &Repository) -> impl Iterator<Item = (&Digest, &Image)> {
-    let images = repository.images.iter();
-    images.filter(|(_, image)| image.is_closed_index())
-}
-
-/// First those of which the push time is not known, then the youngest.
-fn by_push<'a>(
-    (digest, image): &(&'a Digest, &Image),
-) -> (bool, Reverse<Option<Timestamp>>, &'a Digest) {
-    (image.pushed_at.is_some(), Reverse(image.pushed_at), digest)
-}
-
 impl<'a> ClosedIndexes<'a> {
     /// Those of a repository for which `stays` says so.
     pub(crate) fn of(
         repository: &'a Repository,
         stays: impl Fn(&(&'a Digest, &'a Image)) -> bool,
     ) -> Self {
-        let mut all: Vec<_> = closed(repository).filter(stays).collect();
-        all.sort_by_key(by_push);
+        let images = repository.images.iter();
+        let mut all: Vec<_> = images
+            .filter(|(_, image)| image.is_closed_index())
+            .filter(stays)
+            .collect();
+        // Those of which the push time is not known, then the youngest.
+        all.sort_by_key(|(digest, image)| {
+            (image.pushed_at.is_some(), Reverse(image.pushed_at), *digest)
+        });
         let mut closed = Self::default();
         for (digest, image) in all {
             closed.add(digest, image);
         }
         closed
-    }
-
-    /// Those of a repository that no other can list: what another can list goes
-    /// only when that one is gone. Of two that could list each other, which only
-    /// their times leave open, one is taken for the first.
-    pub(crate) fn outermost(repository: &'a Repository) -> HashSet<&'a Digest> {
-        let mut all: Vec<_> = closed(repository).collect();
-        // One that was restored can be part of any other, whenever it was pushed.
-        all.sort_by_key(|(digest, image)| (image.restored_at.is_some(), by_push(&(digest, image))));
-        let mut before = Self::default();
-        let mut outermost = HashSet::new();
-        for (digest, image) in all {
-            if before.may_list(image).is_none() {
-                outermost.insert(digest);
-            }
-            before.add(digest, image);
-        }
-        outermost
     }
 
     pub(crate) fn len(&self) -> usize {

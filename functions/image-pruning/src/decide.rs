@@ -220,14 +220,14 @@ type Verdicts<'a> = HashMap<&'a Digest, Verdict>;
 
 impl<'a> Court<'a> {
     /// Finds out which archived indexes stay. One that stays may list others, so
-    /// that these stay too, and so on until no more do.
+    /// that these stay too, and so on until no more do. Of two that both go it is
+    /// not known whether one lists the other; then ECR refuses the part
+    /// (`ImageReferencedByManifestList`), and the next run goes on.
     fn find_closed_indexes(&mut self) {
-        let outermost = ClosedIndexes::outermost(self.repository);
         let mut staying = HashSet::new();
         loop {
             let stays = |(digest, image): &(&'a Digest, &'a Image)| {
                 staying.contains(digest)
-                    || !outermost.contains(digest)
                     || self.repository.hold.is_some()
                     || self.protected.contains_key(digest)
                     || self.above(digest).next().is_some()
