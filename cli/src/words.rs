@@ -164,7 +164,7 @@ impl Verbs {
         };
         let (verb, did, noun) = match one {
             Some((verb, noun)) => (verb.to_owned(), past(verb), plain(noun).replace('_', " ")),
-            None => ("change".to_owned(), "done".to_owned(), "change".to_owned()),
+            None => ("make".to_owned(), "made".to_owned(), "change".to_owned()),
         };
         Self {
             would: format!("would {}", plain(&verb)),

@@ -234,7 +234,7 @@ impl Users {
     /// Reads every user of images that there is.
     pub(crate) async fn read(&self, settings: &InUse) -> Reading {
         let (here, elsewhere, restore_points) = futures::join!(
-            self.here.read(settings),
+            Box::pin(self.here.read(settings)),
             self.elsewhere.read(settings),
             self.restore_points.read(settings),
         );

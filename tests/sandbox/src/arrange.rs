@@ -2,7 +2,9 @@
 //! seed. Each uses the SDK as a person or a pipeline would.
 
 use anyhow::{Context, Result};
-use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability};
+use aws_sdk_ecr::types::{
+    DescribeImagesFilter, ImageScanningConfiguration, ImageStatusFilter, ImageTagMutability,
+};
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility,
     ContainerDefinition, KeyValuePair, LoadBalancer, LogConfiguration, LogDriver,
@@ -339,16 +341,30 @@ impl Repository {
             .any(|present| present == digest))
     }
 
-    /// The digests of all images that are there, each once.
+    /// The digests of all images that can be pulled, each once.
     ///
     /// # Errors
     /// When the registry does not answer.
     pub async fn digests(&self) -> Result<Vec<String>> {
+        self.digests_that_are(ImageStatusFilter::Active).await
+    }
+
+    /// The digests of all images in the archive, each once.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    pub async fn archived(&self) -> Result<Vec<String>> {
+        self.digests_that_are(ImageStatusFilter::Archived).await
+    }
+
+    async fn digests_that_are(&self, status: ImageStatusFilter) -> Result<Vec<String>> {
+        let filter = DescribeImagesFilter::builder().image_status(status).build();
         let mut pages = self
             .account
             .ecr()
             .describe_images()
             .repository_name(&self.name)
+            .filter(filter)
             .into_paginator()
             .items()
             .send();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use steward_sandbox::deploy::Deployment;
-use steward_sandbox::seed::{InUse, Reference};
+use steward_sandbox::seed::{InUse, Reference, ReleaseImages};
 use steward_sandbox::{Account, Mailbox, Progress};
 
 use crate::show::Stage;
@@ -69,7 +69,8 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
 
     stage.title("3. The team agrees, and raises the leash")?;
     stage.say(format!(
-        "STEWARD_MODE=apply, and a policy that leaves the base images alone:\n\n{}",
+        "STEWARD_MODE=apply, and a policy that leaves the base images alone, and archives what a \
+         person might still want of the admin tool:\n\n{}",
         indented(SECOND_POLICY)
     ))?;
     function
@@ -105,9 +106,38 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
     stage.title("6. The proof, read from the registry itself")?;
     for (repository, before) in &before {
         let after = after.get(repository).copied().unwrap_or_default();
+        let archived = account.existing_repository(repository).archived().await?;
+        let archived = match archived.len() {
+            0 => String::new(),
+            archived => format!(", {archived} in the archive"),
+        };
         stage.say(format!(
-            "  {repository:<14} {before:>4} images before, {after:>4} now"
+            "  {repository:<14} {before:>4} images before, {after:>4} now{archived}"
         ))?;
+    }
+    stage.say("")?;
+    let web = &reference.web;
+    let signature = web.signatures.first();
+    release(
+        stage,
+        &account,
+        &reference,
+        "it runs",
+        &web.running,
+        signature,
+    )
+    .await?;
+    if let Some(oldest) = web.releases.first() {
+        let signature = Some(&web.old_signature);
+        release(
+            stage,
+            &account,
+            &reference,
+            "nothing uses it",
+            oldest,
+            signature,
+        )
+        .await?;
     }
     stage.say("")?;
     let lost = prove(stage, &account, &reference).await?;
@@ -145,6 +175,37 @@ fn refusals(stage: &Stage, run: &Value) -> Result<()> {
         ))?;
     }
     stage.say("")
+}
+
+/// Shows that a release lives and dies with all its parts.
+async fn release(
+    stage: &Stage,
+    account: &Account,
+    reference: &Reference,
+    how: &str,
+    release: &ReleaseImages,
+    signature: Option<&String>,
+) -> Result<()> {
+    let repository = &reference.web.repository;
+    let present = account.existing_repository(repository).digests().await?;
+    let there = |digest: &str| present.iter().any(|present| present == digest);
+    let parts: Vec<String> = [
+        ("index", vec![&release.index]),
+        ("platform", release.platforms.iter().collect()),
+        ("attestation", release.attestations.iter().collect()),
+        ("signature", signature.into_iter().collect()),
+    ]
+    .into_iter()
+    .map(|(part, digests)| {
+        let left = digests.iter().filter(|digest| there(digest)).count();
+        format!("{part} {left} of {}", digests.len())
+    })
+    .collect();
+    stage.say(format!(
+        "  {repository}:{} ({how}): {} there",
+        release.tag,
+        parts.join(", ")
+    ))
 }
 
 async fn counts(account: &Account, reference: &Reference) -> Result<BTreeMap<String, usize>> {

@@ -69,7 +69,7 @@ impl Place {
         let readings: Vec<Reading> = stream::iter(daemons)
             .map(|daemon| async move {
                 let arn = daemon.daemon_arn().unwrap_or_default();
-                self.daemon(cluster, arn, most).await
+                Box::pin(self.daemon(cluster, arn, most)).await
             })
             .buffer_unordered(AT_ONCE)
             .collect()
