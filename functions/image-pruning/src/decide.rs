@@ -111,6 +111,7 @@ fn judge<'a>(
         repository,
         registry,
         closed: ClosedIndexes::default(),
+        all_closed: ClosedIndexes::of(repository, |_| true),
         retention,
         outsider: policy.unnamed_outsider(registry.account, repository),
         keep_pulled_within: policy.in_use.keep_pulled_within,
@@ -201,6 +202,8 @@ struct Court<'a> {
     registry: &'a Registry<'a>,
     /// Archived indexes that stay: what they list is not known.
     closed: ClosedIndexes<'a>,
+    /// All of them, also those that go.
+    all_closed: ClosedIndexes<'a>,
     retention: &'a Retention,
     /// Somebody who may pull and whom the policy does not name.
     outsider: Option<&'a Outsider>,
@@ -217,7 +220,9 @@ type Verdicts<'a> = HashMap<&'a Digest, Verdict>;
 
 impl<'a> Court<'a> {
     /// Finds out which archived indexes stay. One that stays may list others, so
-    /// that these stay too, and so on until no more do.
+    /// that these stay too, and so on until no more do. Of two that both go it is
+    /// not known whether one lists the other; then ECR refuses the part
+    /// (`ImageReferencedByManifestList`), and the next run goes on.
     fn find_closed_indexes(&mut self) {
         let mut staying = HashSet::new();
         loop {
@@ -533,9 +538,10 @@ impl<'a> Court<'a> {
             let after = retention.remove_untagged_after;
             let remove_untagged_after = after.to_string();
             // To archive a part of what is in the archive is harmless, and
-            // finishes what a run began that was cut short.
+            // finishes what a run began that was cut short. To delete it waits
+            // until the index is gone, not only on its way.
             if !self.is_archived_first(image)
-                && let Some(index) = self.closed.may_list(image)
+                && let Some(index) = self.all_closed.may_list(image)
             {
                 return Verdict::Keep(Reason::MayBePartOfArchived {
                     index: index.clone(),
