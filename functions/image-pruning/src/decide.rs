@@ -111,6 +111,7 @@ fn judge<'a>(
         repository,
         registry,
         closed: ClosedIndexes::default(),
+        wanted: ClosedIndexes::default(),
         retention,
         outsider: policy.unnamed_outsider(registry.account, repository),
         keep_pulled_within: policy.in_use.keep_pulled_within,
@@ -120,6 +121,7 @@ fn judge<'a>(
         graph,
         now,
     };
+    court.find_wanted_indexes();
     court.find_closed_indexes();
     let mut verdicts = court.verdicts();
     for (digest, image) in &repository.images {
@@ -201,6 +203,9 @@ struct Court<'a> {
     registry: &'a Registry<'a>,
     /// Archived indexes that stay: what they list is not known.
     closed: ClosedIndexes<'a>,
+    /// Archived indexes that must be whole when they come back, or are on their
+    /// way: what they may list does not follow them to the archive.
+    wanted: ClosedIndexes<'a>,
     retention: &'a Retention,
     /// Somebody who may pull and whom the policy does not name.
     outsider: Option<&'a Outsider>,
@@ -235,6 +240,45 @@ impl<'a> Court<'a> {
             staying.extend(closed.iter());
             self.closed = closed;
         }
+    }
+
+    /// Finds out which archived indexes are wanted, and so on with those that
+    /// these may list.
+    fn find_wanted_indexes(&mut self) {
+        let mut wanted = HashSet::new();
+        loop {
+            let is_wanted = |(digest, image): &(&'a Digest, &'a Image)| {
+                wanted.contains(digest)
+                    || self.holders(digest).iter().any(|one| self.is_wanted(one))
+                    || self.wanted.may_list(image).is_some()
+            };
+            let found = ClosedIndexes::of(self.repository, is_wanted);
+            if found.len() == wanted.len() {
+                return;
+            }
+            wanted.extend(found.iter());
+            self.wanted = found;
+        }
+    }
+
+    /// Whether an image is not just left in the archive.
+    fn is_wanted(&self, digest: &'a Digest) -> bool {
+        let image = self.repository.images.get(digest);
+        image.is_none_or(|image| {
+            !image.is_archived()
+                || self.protected.contains_key(digest)
+                || self.stays_anywhere(digest, image).is_some()
+        })
+    }
+
+    /// An image and everything that it hangs on, however high.
+    fn holders(&self, digest: &'a Digest) -> HashSet<&'a Digest> {
+        let mut all = HashSet::from([digest]);
+        let mut up = vec![digest];
+        while let Some(digest) = up.pop() {
+            up.extend(self.above(digest).filter(|holder| all.insert(*holder)));
+        }
+        all
     }
 
     /// The change that removes an image.
@@ -377,7 +421,7 @@ impl<'a> Court<'a> {
                 Some(Verdict::Keep(Reason::Archived))
                     if is_subject(holder)
                         && self.is_archived_first(image)
-                        && whole.is_some_and(Image::is_archived) =>
+                        && !self.is_wanted(holder) =>
                 {
                     archived_subject = Some(holder);
                 }
@@ -467,37 +511,20 @@ impl<'a> Court<'a> {
         }
     }
 
-    /// The verdict on an image that hangs on nothing.
-    fn on_its_own(&self, digest: &'a Digest, image: &Image) -> Verdict {
-        let retention = self.retention;
-        let go = |reason| Verdict::Go {
-            reason,
-            after: vec![],
-            pass: first_pass(image),
-            since: image.pushed_at,
-        };
-        let is_over = |at: Timestamp, period: Period| at <= period.before(self.now);
-        let long_enough_in_archive = match (image.storage, retention.delete_archived_after) {
-            (Storage::Standard, _) => None,
-            (Storage::Archived { since: Some(since) }, Some(after)) if is_over(since, after) => {
-                Some(Reason::ArchivedLongEnough {
-                    delete_archived_after: after.to_string(),
-                })
-            }
-            _ => return Verdict::Keep(Reason::Archived),
-        };
+    /// What keeps an image that hangs on nothing, in whichever storage class.
+    fn stays_anywhere(&self, digest: &'a Digest, image: &Image) -> Option<Reason> {
         let Some(arrived_at) = image.arrived_at() else {
-            return Verdict::Keep(Reason::PushTimeUnknown);
+            return Some(Reason::PushTimeUnknown);
         };
-        if !is_over(arrived_at, NEVER_SOONER_THAN) {
-            return Verdict::Keep(Reason::JustPushed);
+        if !self.is_over(arrived_at, NEVER_SOONER_THAN) {
+            return Some(Reason::JustPushed);
         }
         if let Some(tag) = image
             .tags
             .iter()
-            .find(|tag| retention.keep_tags.selects(tag))
+            .find(|tag| self.retention.keep_tags.selects(tag))
         {
-            return Verdict::Keep(Reason::TagKept { tag: tag.clone() });
+            return Some(Reason::TagKept { tag: tag.clone() });
         }
         // A signature by tag may be about an image of another repository,
         // whatever else it is named; an OCI referrer is in the repository of
@@ -507,17 +534,50 @@ impl<'a> Court<'a> {
             !self.repository.images.contains_key(subject) && self.registry.may_have(subject)
         });
         if let Some(subject) = apart {
-            return Verdict::Keep(Reason::SubjectElsewhere { subject });
+            return Some(Reason::SubjectElsewhere { subject });
         }
         let pulled_at = || self.graph.last_pulled_at(self.repository, digest);
         if let Some(outsider) = self.outsider
-            && !is_over(pulled_at().unwrap_or(arrived_at), self.keep_pulled_within)
+            && !self.is_over(pulled_at().unwrap_or(arrived_at), self.keep_pulled_within)
         {
-            return Verdict::Keep(Reason::PulledFromElsewhere {
+            return Some(Reason::PulledFromElsewhere {
                 outsider: outsider.words.clone(),
                 keep_pulled_within: self.keep_pulled_within.to_string(),
             });
         }
+        None
+    }
+
+    fn is_over(&self, at: Timestamp, period: Period) -> bool {
+        at <= period.before(self.now)
+    }
+
+    /// The verdict on an image that hangs on nothing.
+    fn on_its_own(&self, digest: &'a Digest, image: &Image) -> Verdict {
+        let retention = self.retention;
+        let go = |reason| Verdict::Go {
+            reason,
+            after: vec![],
+            pass: first_pass(image),
+            since: image.pushed_at,
+        };
+        let is_over = |at, period| self.is_over(at, period);
+        let long_enough_in_archive = match (image.storage, retention.delete_archived_after) {
+            (Storage::Standard, _) => None,
+            (Storage::Archived { since: Some(since) }, Some(after)) if is_over(since, after) => {
+                Some(Reason::ArchivedLongEnough {
+                    delete_archived_after: after.to_string(),
+                })
+            }
+            _ => return Verdict::Keep(Reason::Archived),
+        };
+        if let Some(reason) = self.stays_anywhere(digest, image) {
+            return Verdict::Keep(reason);
+        }
+        let Some(arrived_at) = image.arrived_at() else {
+            return Verdict::Keep(Reason::PushTimeUnknown);
+        };
+        let pulled_at = || self.graph.last_pulled_at(self.repository, digest);
         if let Some(reason) = long_enough_in_archive {
             return if let Some(index) = self.closed.may_list(image) {
                 Verdict::Keep(Reason::MayBePartOfArchived {
@@ -532,11 +592,14 @@ impl<'a> Court<'a> {
         if !image.named() {
             let after = retention.remove_untagged_after;
             let remove_untagged_after = after.to_string();
-            // To archive a part of what is in the archive is harmless, and
-            // finishes what a run began that was cut short.
-            if !self.is_archived_first(image)
-                && let Some(index) = self.closed.may_list(image)
-            {
+            // To archive a part of what nobody wants from the archive is
+            // harmless, and finishes what a run began that was cut short.
+            let wholes = if self.is_archived_first(image) {
+                &self.wanted
+            } else {
+                &self.closed
+            };
+            if let Some(index) = wholes.may_list(image) {
                 return Verdict::Keep(Reason::MayBePartOfArchived {
                     index: index.clone(),
                 });

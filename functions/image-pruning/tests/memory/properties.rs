@@ -426,13 +426,22 @@ fn untouchable(
 /// Nothing that goes leaves behind an index that lists it, or what it is about;
 /// but a referrer may follow its subject to the archive. What is in the archive
 /// is not deleted while its whole only gets there, or may be what an archived
-/// index lists that stays.
-fn no_part_without_its_whole(repository: &Repository, going: &Going) -> bool {
+/// index lists that stays. What a wanted one may list is not archived either.
+fn no_part_without_its_whole(
+    policy: &PruningPolicy,
+    world: &World,
+    name: &str,
+    going: &Going,
+) -> bool {
+    let repository = &world.repositories[name];
+    let wanted = wanted(policy, world, name);
     let all = going.all();
     let storage = |digest: &Digest| repository.images[digest].storage;
     let in_archive = |digest: &Digest| matches!(storage(digest), Storage::Archived { .. });
     let removed = all.iter().all(|digest| {
-        let follows = |subject: &Digest| going.archived.contains(digest) && in_archive(subject);
+        let follows = |subject: &Digest| {
+            going.archived.contains(digest) && in_archive(subject) && !wanted.contains(subject)
+        };
         oracle::listed_by(repository, digest).is_subset(&all)
             && oracle::subjects(repository, digest)
                 .iter()
@@ -459,7 +468,30 @@ fn no_part_without_its_whole(repository: &Repository, going: &Going) -> bool {
         });
         closed.count() == 0
     });
-    removed && whole && unlisted
+    let mut nameless = going.archived.iter().filter(|digest| {
+        let tags = &repository.images[*digest].tags;
+        !tags.iter().any(|tag| TAGS.contains(&tag.as_str()))
+    });
+    let unwanted = nameless.all(|digest| {
+        let image = &repository.images[digest];
+        let mut indexes = wanted.iter().map(|index| &repository.images[index]);
+        !indexes.any(|index| oracle::can_list(index, image))
+    });
+    removed && whole && unlisted && unwanted
+}
+
+/// What somebody uses, what is being restored, and what would have to stay for
+/// its tags.
+fn wanted(policy: &PruningPolicy, world: &World, name: &str) -> BTreeSet<Digest> {
+    let mut wanted = oracle::in_use(world, name);
+    let keep_tags = &policy.retention_of(name).keep_tags;
+    for (digest, image) in &world.repositories[name].images {
+        let kept = image.tags.iter().any(|tag| keep_tags.selects(tag));
+        if image.storage == Storage::Moving || kept {
+            wanted.insert(digest.clone());
+        }
+    }
+    wanted
 }
 
 fn config() -> ProptestConfig {
@@ -494,7 +526,7 @@ proptest! {
             let untouchable = untouchable(&policy, &world, &gaps, &name);
             prop_assert!(going.all().is_disjoint(&untouchable), "{going:?} of {repository:#?}");
             prop_assert!(
-                no_part_without_its_whole(repository, &going),
+                no_part_without_its_whole(&policy, &world, &name, &going),
                 "{going:?} of {repository:#?}"
             );
             prop_assert!(going.deleted.len() < repository.images.len(), "emptied");
@@ -641,7 +673,7 @@ proptest! {
         for (name, gone) in &gone {
             let before = &world.repositories[name];
             prop_assert!(gone.all().is_disjoint(&untouchable(&policy, &world, &gaps, name)));
-            prop_assert!(no_part_without_its_whole(before, gone), "{gone:?} of {before:#?}");
+            prop_assert!(no_part_without_its_whole(&policy, &world, name, gone), "{gone:?} of {before:#?}");
             let most = policy.limits.max_deletes_per_repository as usize;
             prop_assert!(gone.all().len() <= most);
             let serves = |image: &&Image| image.storage == Storage::Standard;

@@ -108,6 +108,48 @@ fn what_a_run_that_was_cut_short_left_out_of_the_archive_follows() {
 }
 
 #[test]
+fn what_a_wanted_archived_index_may_list_does_not_follow_it_to_the_archive() {
+    let case = archiving()
+        .image("index", days(100), &["release-1"])
+        .closed("index", days(5))
+        .image("child", days(100), &[])
+        .image("signature", days(100), &[])
+        .refers("signature", "index")
+        .image("pushed after it", days(99), &[]);
+    let fates = |index, signature| {
+        [
+            ("index", index),
+            ("child", "keep may_be_part_of_archived"),
+            ("signature", signature),
+            ("pushed after it", "go 0 untagged"),
+        ]
+    };
+    case.clone()
+        .runs("index")
+        .expect(&fates("keep in_use_by_task", "keep refers_to_kept_image"));
+    let kept = fates("keep archived", "keep refers_to_kept_image");
+    case.clone()
+        .with("index", |image| image.storage = Storage::Moving)
+        .expect(&kept);
+    case.clone()
+        .policy(|policy| policy.retention.keep_tags.include = vec!["release-*".to_owned()])
+        .expect(&kept);
+    // Nor what an index may list that such an index may list.
+    case.with("index", |image| image.pushed_at = Some(now() - days(90)))
+        .image("inner", days(100), &[])
+        .closed("inner", days(4))
+        .with("child", |image| image.restored_at = Some(now() - days(20)))
+        .runs("index")
+        .expect(&[
+            ("index", "keep in_use_by_task"),
+            ("inner", "keep archived"),
+            ("child", "keep may_be_part_of_archived"),
+            ("signature", "keep refers_to_kept_image"),
+            ("pushed after it", "keep may_be_part_of_archived"),
+        ]);
+}
+
+#[test]
 fn an_index_whose_part_is_in_the_archive_before_it_is_not_archived() {
     let case = |case: Case| {
         case.image("index", days(100), &["v1"])
