@@ -7,12 +7,16 @@ use jiff::Timestamp;
 use steward::engine::{After, Change, Decision, Effect, Gap, Item, Plan, Seen};
 use steward::policy::Period;
 
+use self::newest::{last, newest_named};
 use crate::action::{Action, Removal, target};
 use crate::archive::ClosedIndexes;
 use crate::graph::{Graph, protected};
 use crate::policy::{NEVER_SOONER_THAN, PruningPolicy, RemoveBy, Retention};
 use crate::reason::Reason;
 use crate::world::{Digest, Image, Outsider, Repository, Storage, Use, World};
+
+mod archived;
+mod newest;
 
 #[cfg(test)]
 mod tests;
@@ -104,9 +108,7 @@ fn judge<'a>(
     let retention = policy.retention_of(name);
     let protected = protected(repository, &graph, uses);
     let newest = newest_named(repository, &graph, retention.keep_newest);
-    let last = (newest.is_empty() && protected.is_empty())
-        .then(|| newest_of_all(repository, &graph))
-        .flatten();
+    let last = last(repository, &graph, &newest, &protected);
     let mut court = Court {
         repository,
         registry,
@@ -163,41 +165,6 @@ fn judge<'a>(
     }
 }
 
-/// The newest named images that are nobody's child, as a set. Archived ones
-/// stay anyway and cannot be pulled, so that they take no place in it.
-fn newest_named<'a>(
-    repository: &'a Repository,
-    graph: &Graph<'a>,
-    keep: u32,
-) -> HashSet<&'a Digest> {
-    let mut named: Vec<(&Digest, &Image)> = repository
-        .images
-        .iter()
-        .filter(|(digest, image)| {
-            image.named() && image.can_be_pulled() && !graph.parents.contains_key(digest)
-        })
-        .collect();
-    named.sort_by(|(a, x), (b, y)| y.pushed_at.cmp(&x.pushed_at).then(a.cmp(b)));
-    named
-        .into_iter()
-        .take(keep as usize)
-        .map(|(digest, _)| digest)
-        .collect()
-}
-
-/// The newest image that hangs on nothing, if possible one that can be pulled.
-fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'a Digest> {
-    let on_its_own = |digest: &&Digest| {
-        !graph.parents.contains_key(digest) && !graph.subjects.contains_key(digest)
-    };
-    repository
-        .images
-        .iter()
-        .filter(|(digest, _)| on_its_own(digest))
-        .max_by_key(|(digest, image)| (image.can_be_pulled(), image.pushed_at, *digest))
-        .map(|(digest, _)| digest)
-}
-
 struct Court<'a> {
     repository: &'a Repository,
     registry: &'a Registry<'a>,
@@ -240,45 +207,6 @@ impl<'a> Court<'a> {
             staying.extend(closed.iter());
             self.closed = closed;
         }
-    }
-
-    /// Finds out which archived indexes are wanted, and so on with those that
-    /// these may list.
-    fn find_wanted_indexes(&mut self) {
-        let mut wanted = HashSet::new();
-        loop {
-            let is_wanted = |(digest, image): &(&'a Digest, &'a Image)| {
-                wanted.contains(digest)
-                    || self.holders(digest).iter().any(|one| self.is_wanted(one))
-                    || self.wanted.may_list(image).is_some()
-            };
-            let found = ClosedIndexes::of(self.repository, is_wanted);
-            if found.len() == wanted.len() {
-                return;
-            }
-            wanted.extend(found.iter());
-            self.wanted = found;
-        }
-    }
-
-    /// Whether an image is not just left in the archive.
-    fn is_wanted(&self, digest: &'a Digest) -> bool {
-        let image = self.repository.images.get(digest);
-        image.is_none_or(|image| {
-            !image.is_archived()
-                || self.protected.contains_key(digest)
-                || self.stays_anywhere(digest, image).is_some()
-        })
-    }
-
-    /// An image and everything that it hangs on, however high.
-    fn holders(&self, digest: &'a Digest) -> HashSet<&'a Digest> {
-        let mut all = HashSet::from([digest]);
-        let mut up = vec![digest];
-        while let Some(digest) = up.pop() {
-            up.extend(self.above(digest).filter(|holder| all.insert(*holder)));
-        }
-        all
     }
 
     /// The change that removes an image.
@@ -444,6 +372,7 @@ impl<'a> Court<'a> {
         let reason = match own {
             Verdict::Keep(
                 reason @ (Reason::Archived
+                | Reason::LastImage
                 | Reason::PushTimeUnknown
                 | Reason::JustPushed
                 | Reason::SubjectElsewhere { .. }
@@ -538,7 +467,10 @@ impl<'a> Court<'a> {
         }
         let pulled_at = || self.graph.last_pulled_at(self.repository, digest);
         if let Some(outsider) = self.outsider
-            && !self.is_over(pulled_at().unwrap_or(arrived_at), self.keep_pulled_within)
+            && !self.is_over(
+                pulled_at().map_or(arrived_at, |at| at.max(arrived_at)),
+                self.keep_pulled_within,
+            )
         {
             return Some(Reason::PulledFromElsewhere {
                 outsider: outsider.words.clone(),
@@ -564,7 +496,7 @@ impl<'a> Court<'a> {
         let is_over = |at, period| self.is_over(at, period);
         let long_enough_in_archive = match (image.storage, retention.delete_archived_after) {
             (Storage::Standard, _) => None,
-            (Storage::Archived { since: Some(since) }, Some(after)) if is_over(since, after) => {
+            (_, Some(after)) if self.is_due_from_archive(digest, after) => {
                 Some(Reason::ArchivedLongEnough {
                     delete_archived_after: after.to_string(),
                 })

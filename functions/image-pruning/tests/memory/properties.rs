@@ -360,7 +360,8 @@ fn newest(repository: &Repository, keep: u32) -> BTreeSet<Digest> {
                 && oracle::listed_by(repository, digest).is_empty()
         })
         .collect();
-    all.sort_by_key(|(digest, image)| (std::cmp::Reverse(image.pushed_at), *digest));
+    let arrived = |image: &Image| image.pushed_at.map(|at| Some(at).max(image.restored_at));
+    all.sort_by_key(|(digest, image)| (std::cmp::Reverse(arrived(image)), *digest));
     let kept = all.into_iter().take(keep as usize);
     kept.map(|(digest, _)| digest.clone()).collect()
 }
@@ -395,7 +396,7 @@ fn untouchable(
         let arrived = image.pushed_at.max(image.restored_at);
         let pulled = oracle::last_pulled_at(repository, digest);
         let shared = !repository.outsiders.is_empty()
-            && pulled.or(arrived) > Some(policy.in_use.keep_pulled_within.before(now()));
+            && pulled.max(arrived) > Some(policy.in_use.keep_pulled_within.before(now()));
         let by_people = image.tags.iter().any(|tag| TAGS.contains(&tag.as_str()));
         let pulled_lately = by_people
             && image.storage == Storage::Standard
@@ -530,6 +531,12 @@ proptest! {
                 "{going:?} of {repository:#?}"
             );
             prop_assert!(going.deleted.len() < repository.images.len(), "emptied");
+            let pulled = |digest: &&Digest| repository.images[*digest].storage == Storage::Standard;
+            let mut could_be = repository.images.keys().filter(pulled).peekable();
+            prop_assert!(
+                could_be.peek().is_none() || could_be.any(|digest| !going.all().contains(digest)),
+                "nothing is left that can be pulled: {going:?} of {repository:#?}"
+            );
         }
         for gap in &gaps {
             for item in &plan.items {

@@ -309,6 +309,99 @@ fn the_last_archived_image_of_an_empty_repository_stays() {
 }
 
 #[test]
+fn an_archived_image_in_use_does_not_take_the_place_of_the_last_that_can_be_pulled() {
+    let case = Case::empty()
+        .image("in use", days(400), &["v1"])
+        .archived("in use", days(200))
+        .runs("in use")
+        .image("a", days(400), &[])
+        .image("b", days(300), &[])
+        .image("signature of b", days(200), &[&signature_tag("b")]);
+    case.clone().expect(&[
+        ("in use", "keep in_use_by_task"),
+        ("a", "go 0 untagged"),
+        ("b", "keep last_image"),
+        ("signature of b", "keep refers_to_kept_image"),
+    ]);
+    // Of archived images none has to stay for it.
+    case.archived("a", days(200))
+        .archived("b", days(200))
+        .archived("signature of b", days(200))
+        .policy(|policy| policy.retention.delete_archived_after = Some(Period::days(90)))
+        .expect(&[
+            ("in use", "keep in_use_by_task"),
+            ("a", "go 1 archived_long_enough"),
+            ("b", "go 1 archived_long_enough"),
+            ("signature of b", "go 2 refers_to_deleted_image"),
+        ]);
+}
+
+#[test]
+fn the_last_that_can_be_pulled_stays_also_where_it_refers_to_an_archived_image() {
+    Case::empty()
+        .policy(|policy| policy.retention.remove_by = RemoveBy::Archive)
+        .image("a", days(400), &["v1"])
+        .archived("a", days(200))
+        .image("old", days(400), &[&signature_tag("a")])
+        .image("new", days(300), &[])
+        .refers("new", "a")
+        .expect(&[
+            ("a", "keep archived"),
+            ("old", "go 0 refers_to_archived_image"),
+            ("new", "keep last_image"),
+        ]);
+}
+
+#[test]
+fn a_subject_waits_in_the_archive_for_what_refers_to_it() {
+    let day = |signature| {
+        emptying()
+            .image("a", days(400), &["v1"])
+            .archived("a", days(91))
+            .image("signature", days(400), &[&signature_tag("a")])
+            .archived("signature", signature)
+    };
+    let mut with_others = day(days(89));
+    with_others.more_repositories = true;
+    for case in [day(days(89)), with_others] {
+        case.expect(&[
+            ("a", "keep archived"),
+            ("signature", "keep refers_to_kept_image"),
+        ]);
+    }
+    day(days(90)).expect(&[
+        ("a", "go 1 archived_long_enough"),
+        ("signature", "go 2 refers_to_deleted_image"),
+    ]);
+    // Also for what refers to that, and for what is on its way out.
+    day(days(90))
+        .image("of signature", days(400), &[&signature_tag("signature")])
+        .archived("of signature", days(89))
+        .expect(&[
+            ("a", "keep archived"),
+            ("signature", "keep refers_to_kept_image"),
+            ("of signature", "keep refers_to_kept_image"),
+        ]);
+    day(days(90))
+        .with("signature", |image| image.storage = Storage::Moving)
+        .expect(&[
+            ("a", "keep archived"),
+            ("signature", "keep refers_to_kept_image"),
+        ]);
+}
+
+#[test]
+fn a_restored_image_is_among_the_newest_from_then_on() {
+    Case::empty()
+        .image("restored", days(400), &["v1"])
+        .with("restored", |image| {
+            image.restored_at = Some(now() - days(40))
+        })
+        .image("a", days(50), &["v2"])
+        .expect(&[("restored", "keep newest"), ("a", "go 0 superseded")]);
+}
+
+#[test]
 fn an_archived_image_does_not_serve() {
     let case = emptying()
         .image("a", days(10), &["v1"])
