@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use steward::aws;
 use steward::engine::{Act, Clock, Function, Leash, Mode, Observe, Trigger};
 use steward::lambda;
-use steward::permission::Permission;
+use steward::permission::{Asked, Permission};
 use steward::plan_file::PlanFile;
 use steward::policy::{PolicyDocument, PolicySource};
 use steward::report::Status;
@@ -42,6 +42,15 @@ pub(crate) trait ByHand: Function + Sized + 'static {
 
     /// The permissions it needs.
     fn permissions() -> &'static [Permission];
+
+    /// Those that this policy asks for beyond what is always needed.
+    fn asked_for(
+        policy: &Self::Policy,
+        partition: &str,
+        region: &str,
+        account: &str,
+        units: &[String],
+    ) -> Vec<Asked>;
 
     /// Its own arguments.
     fn scope_arguments() -> Vec<Arg>;
@@ -79,13 +88,13 @@ pub(crate) fn command<F: ByHand>() -> Command {
 }
 
 /// What the subcommand allows.
-struct Asked {
+struct Wanted {
     /// `None`: the main operation, or what a plan file or event says.
     operation: Option<&'static str>,
     mode: Mode,
 }
 
-fn asked<F: ByHand>(subcommand: &str, matches: &ArgMatches) -> Result<Asked, Failure> {
+fn asked<F: ByHand>(subcommand: &str, matches: &ArgMatches) -> Result<Wanted, Failure> {
     let named = F::OPERATIONS.iter().copied().find(|o| *o == subcommand);
     let mode = match named {
         None => subcommand,
@@ -93,7 +102,7 @@ fn asked<F: ByHand>(subcommand: &str, matches: &ArgMatches) -> Result<Asked, Fai
             .get_one::<String>("mode")
             .map_or("plan", String::as_str),
     };
-    Ok(Asked {
+    Ok(Wanted {
         operation: named,
         mode: mode
             .parse()
@@ -207,7 +216,7 @@ pub(crate) async fn run<F: ByHand>(
 
 /// What is asked for, by plan file, event or arguments.
 fn request<F: ByHand>(
-    asked: &Asked,
+    asked: &Wanted,
     given: &RunArguments,
     matches: &ArgMatches,
 ) -> Result<Request<F>, Failure> {
@@ -249,7 +258,7 @@ fn request<F: ByHand>(
 
 /// The request of an event, whose operation must be the subcommand's if both
 /// name one.
-fn understood<F: ByHand>(payload: &Value, asked: &Asked) -> anyhow::Result<Request<F>> {
+fn understood<F: ByHand>(payload: &Value, asked: &Wanted) -> anyhow::Result<Request<F>> {
     let mut request = lambda::request::<F>(payload)?;
     if let Some(operation) = asked.operation {
         if payload.get("operation").is_some() && request.operation != operation {

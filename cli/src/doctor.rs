@@ -3,11 +3,12 @@
 //! It runs with the operator's credentials and judges the permissions of
 //! whoever the function will be: its role, given by `--role`, or the caller.
 
+mod permissions;
+
 use std::future::Future;
 use std::pin::Pin;
 
 use aws_config::SdkConfig;
-use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
 use clap::{Args, FromArgMatches as _};
 use serde::Serialize;
 use serde_json::json;
@@ -15,11 +16,12 @@ use steward::aws::{self, Identity};
 use steward::engine::{Clock, Leash, Mode, Trigger};
 use steward::guard;
 use steward::lambda;
-use steward::permission::{Needed, Permission};
-use steward::policy::PolicySource;
+use steward::permission::Asked;
+use steward::policy::{PolicyDocument, PolicyError, PolicySource};
 use steward::report::Report;
-use steward::run::Context;
+use steward::run::{Context, Run};
 use steward::switches::{Absent, Position, Switches};
+use steward::tally::UnitTally;
 
 use crate::arguments::AwsArguments;
 use crate::by_hand::{self, ByHand};
@@ -27,15 +29,10 @@ use crate::exit::{Exit, Failure};
 use crate::functions;
 use crate::page::{Page, Tone};
 use crate::terminal::{Terminal, print};
-use crate::words::{count, unit_of};
 
 /// How many units a permission is simulated on, one call each: IAM throttles
 /// simulations soon.
 const UNITS: usize = 5;
-
-/// How many actions one simulation takes; IAM gives no number, and every
-/// function has fewer (AWS IAM API Reference, `SimulatePrincipalPolicy`).
-const PAGE: i32 = 1000;
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DoctorArguments {
@@ -54,6 +51,10 @@ pub(crate) struct DoctorArguments {
     /// The role it will run as; else the caller's permissions are judged.
     #[arg(long, value_name = "ARN")]
     role: Option<String>,
+
+    /// The topic that it will tell people through.
+    #[arg(long, value_name = "ARN", requires = "function")]
+    topic: Option<String>,
 
     /// Print the findings as JSON, and nothing else.
     #[arg(long)]
@@ -117,6 +118,9 @@ pub(crate) struct Place<'a> {
     region: &'a str,
     principal: &'a Result<Principal, String>,
     policy: Option<&'a str>,
+    /// Whether the role of a deployed function is judged.
+    deployed: bool,
+    topic: Option<&'a str>,
 }
 
 /// What every function's look gives.
@@ -187,6 +191,8 @@ async fn look(given: &DoctorArguments, config: &SdkConfig) -> Vec<Finding> {
         region: &region,
         principal: &principal,
         policy: given.policy.as_deref(),
+        deployed: given.role.is_some(),
+        topic: given.topic.as_deref(),
     };
     for function in functions::FUNCTIONS {
         if given
@@ -291,9 +297,16 @@ pub(crate) async fn findings<F: ByHand>(place: &Place<'_>) -> Vec<Finding> {
     findings.push(
         match Switches::of(client, F::NAME, Absent::Stops).read().await {
             Position::Run => Finding::new("kill_switches", State::Good, "off"),
-            // A plan needs none, and by hand none has to exist.
-            Position::Stop(why) => Finding::new("kill_switches", State::Warning, why)
-                .todo("until then the deployed function refuses to act"),
+            // By hand none has to exist.
+            Position::Stop(why) => {
+                let state = if place.deployed {
+                    State::Bad
+                } else {
+                    State::Warning
+                };
+                Finding::new("kill_switches", state, why)
+                    .todo("until then the deployed function refuses to act")
+            }
         },
     );
 
@@ -301,12 +314,12 @@ pub(crate) async fn findings<F: ByHand>(place: &Place<'_>) -> Vec<Finding> {
         match plan::<F>(place, policy).await {
             Ok(run) => {
                 units = units_of(&run);
-                findings.extend(of_plan(&run));
+                findings.extend(of_plan(&run.report, policy.selects_targets()));
             }
             Err(error) => findings.push(Finding::new("plan", State::Bad, error)),
         }
     }
-    findings.extend(permissions(place, F::permissions(), &units).await);
+    findings.extend(permissions::<F>(place, loaded.as_ref().ok(), &source, &units).await);
     named::<F>(findings)
 }
 
@@ -320,8 +333,8 @@ fn named<F: ByHand>(mut findings: Vec<Finding>) -> Vec<Finding> {
 /// What the function would do now, by the operator's own permissions.
 async fn plan<F: ByHand>(
     place: &Place<'_>,
-    policy: &steward::policy::PolicyDocument<F::Policy>,
-) -> Result<Report, String> {
+    policy: &PolicyDocument<F::Policy>,
+) -> Result<Run<F>, String> {
     let mut request =
         lambda::request::<F>(&json!({ "mode": "plan" })).map_err(|error| aws::chain(&error))?;
     request.trigger = Trigger::Cli;
@@ -337,11 +350,10 @@ async fn plan<F: ByHand>(
         switches: &switches,
     };
     let hands = F::hands(place.config);
-    let run = steward::run::run::<F>(&hands, &context, policy, request).await;
-    Ok(run.report)
+    Ok(steward::run::run::<F>(&hands, &context, policy, request).await)
 }
 
-fn of_plan(report: &Report) -> Vec<Finding> {
+fn of_plan(report: &Report, selects: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for gap in &report.gaps {
         let mut finding = Finding::new(
@@ -367,9 +379,11 @@ fn of_plan(report: &Report) -> Vec<Finding> {
         findings.push(Finding::new("warning", State::Warning, warning.clone()));
     }
     let sums = &report.summary;
+    let nothing = selects && sums.observed == 0 && report.gaps.is_empty();
+    let state = if nothing { State::Warning } else { State::Good };
     findings.push(Finding::new(
         "plan",
-        State::Good,
+        state,
         format!(
             "{} observed, {} kept, {} left for later, {} planned",
             sums.observed, sums.kept, sums.deferred, sums.planned
@@ -378,42 +392,28 @@ fn of_plan(report: &Report) -> Vec<Finding> {
     findings
 }
 
-/// Units to try permissions on: those that the plan wants to change.
-fn units_of(report: &Report) -> Vec<String> {
-    let mut units: Vec<String> = Vec::new();
-    for line in &report.actions {
-        let unit = unit_of(line);
-        if units.len() < UNITS && !units.iter().any(|known| known == unit) {
-            units.push(unit.to_owned());
-        }
-    }
-    units
+/// Units to try permissions on: those that the plan wants to change first.
+fn units_of<F: ByHand>(run: &Run<F>) -> Vec<String> {
+    let mut units: Vec<&UnitTally> = run.units.iter().collect();
+    units.sort_by_key(|tally| std::cmp::Reverse(tally.summary.planned));
+    let names = units.iter().take(UNITS).map(|tally| tally.unit.clone());
+    names.collect()
 }
 
-/// What IAM says to one action on one resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Denied {
-    action: &'static str,
-    resource: String,
-    by: String,
-}
-
-/// Simulates every permission for the principal.
-async fn permissions(
+/// Whether the principal has every permission that the function needs.
+async fn permissions<F: ByHand>(
     place: &Place<'_>,
-    all: &'static [Permission],
+    policy: Option<&PolicyDocument<F::Policy>>,
+    source: &Result<PolicySource, PolicyError>,
     units: &[String],
 ) -> Vec<Finding> {
-    let arn = match place.principal {
+    let principal = match place.principal {
         Ok(Principal::Arn(arn)) => arn,
         Ok(Principal::Root) => {
+            let found = "the caller is the root user, who may do everything";
             return vec![
-                Finding::new(
-                    "permissions",
-                    State::Warning,
-                    "the caller is the root user, who may do everything",
-                )
-                .todo("name the function's role with --role"),
+                Finding::new("permissions", State::Warning, found)
+                    .todo("name the function's role with --role"),
             ];
         }
         Err(why) => {
@@ -423,148 +423,46 @@ async fn permissions(
             ];
         }
     };
-    let partition = place.identity.arn.split(':').nth(1).unwrap_or("aws");
     let account = place.identity.account.as_str();
-    let mut questions: Vec<(String, Vec<&Permission>)> = Vec::new();
-    let anything = ["*".to_owned()];
-    for permission in all {
-        let on = if permission.is_per_unit() && !units.is_empty() {
-            units
-        } else {
-            &anything[..]
-        };
-        for unit in on {
-            let resource = permission.resource(partition, place.region, account, unit);
-            match questions.iter_mut().find(|(known, _)| *known == resource) {
-                Some((_, asked)) => asked.push(permission),
-                None => questions.push((resource, vec![permission])),
-            }
-        }
+    if principal.split(':').nth(4) != Some(account) {
+        let found = format!("{principal} is not of account {account}, and only its own can tell");
+        return vec![Finding::new("permissions", State::Unknown, found)];
     }
+    let partition = place.identity.arn.split(':').nth(1).unwrap_or("aws");
+    let mut asked = policy.map_or_else(Vec::new, |policy| {
+        F::asked_for(policy.policy(), partition, place.region, account, units)
+    });
+    match source {
+        Ok(PolicySource::Ssm(name)) => asked.push(Asked {
+            action: "ssm:GetParameter",
+            // A name with a path starts with a slash, which the ARN has already.
+            resource: format!(
+                "arn:{partition}:ssm:{}:{account}:parameter/{}",
+                place.region,
+                name.trim_start_matches('/')
+            ),
+        }),
+        Ok(PolicySource::S3 { bucket, key }) => asked.push(Asked {
+            action: "s3:GetObject",
+            resource: format!("arn:{partition}:s3:::{bucket}/{key}"),
+        }),
+        _ => {}
+    }
+    asked.extend(place.topic.map(|topic| Asked {
+        action: "sns:Publish",
+        resource: topic.to_owned(),
+    }));
+    let needs = permissions::Needs {
+        all: F::permissions(),
+        asked,
+        applies: policy.is_some_and(PolicyDocument::selects_targets),
+        units,
+        partition,
+        region: place.region,
+        account,
+    };
     let client = aws_sdk_iam::Client::new(place.config);
-    let mut denied: Vec<(Needed, Denied)> = Vec::new();
-    for (resource, asked) in &questions {
-        let answers = match simulate(&client, arn, resource, asked).await {
-            Ok(answers) => answers,
-            Err(why) => {
-                return vec![
-                    Finding::new("permissions", State::Unknown, why)
-                        .todo("allow yourself iam:SimulatePrincipalPolicy on it"),
-                ];
-            }
-        };
-        for permission in asked {
-            match answers
-                .iter()
-                .find(|a| a.eval_action_name() == permission.action)
-            {
-                Some(answer)
-                    if *answer.eval_decision() == PolicyEvaluationDecisionType::Allowed => {}
-                answer => denied.push((
-                    permission.needed,
-                    Denied {
-                        action: permission.action,
-                        resource: resource.clone(),
-                        by: answer.map_or_else(|| "IAM gave no answer".to_owned(), said_by),
-                    },
-                )),
-            }
-        }
-    }
-    told(arn, all, &denied)
-}
-
-async fn simulate(
-    client: &aws_sdk_iam::Client,
-    principal: &str,
-    resource: &str,
-    asked: &[&Permission],
-) -> Result<Vec<EvaluationResult>, String> {
-    let actions = asked.iter().map(|p| p.action.to_owned()).collect();
-    let pages = client
-        .simulate_principal_policy()
-        .policy_source_arn(principal)
-        .set_action_names(Some(actions))
-        .resource_arns(resource)
-        .max_items(PAGE)
-        .into_paginator()
-        .send();
-    let (answers, incomplete) = aws::read_pages(pages, |page| page.evaluation_results).await;
-    match incomplete {
-        None => Ok(answers),
-        Some(why) => Err(format!("iam:SimulatePrincipalPolicy of {principal}: {why}")),
-    }
-}
-
-/// Which kind of policy said no.
-fn said_by(answer: &EvaluationResult) -> String {
-    if answer
-        .organizations_decision_detail()
-        .is_some_and(|detail| !detail.allowed_by_organizations())
-    {
-        return "a service control policy of the organisation denies it".to_owned();
-    }
-    if answer
-        .permissions_boundary_decision_detail()
-        .is_some_and(|detail| !detail.allowed_by_permissions_boundary())
-    {
-        return "the permissions boundary does not allow it".to_owned();
-    }
-    match answer.eval_decision() {
-        PolicyEvaluationDecisionType::ExplicitDeny => "a policy denies it",
-        _ => "no policy allows it",
-    }
-    .to_owned()
-}
-
-/// One finding for each kind of need, and one that sums up.
-fn told(principal: &str, all: &'static [Permission], denied: &[(Needed, Denied)]) -> Vec<Finding> {
-    let why = |action: &str| {
-        let found = all.iter().find(|permission| permission.action == action);
-        found.map_or("", |permission| permission.why)
-    };
-    let mut findings: Vec<Finding> = denied
-        .iter()
-        .map(
-            |(
-                needed,
-                Denied {
-                    action,
-                    resource,
-                    by,
-                },
-            )| {
-                let (state, when) = match needed {
-                    Needed::Plan => (State::Bad, "always"),
-                    Needed::Apply => (State::Warning, "to apply"),
-                    Needed::Sometimes => (State::Warning, "only where it is asked for"),
-                };
-                let found = format!(
-                    "{action} on {resource}: {by}; needed {when}: {}",
-                    why(action)
-                );
-                Finding::new("permissions", state, found)
-                    .todo(format!("allow {principal} {action}"))
-            },
-        )
-        .collect();
-    let missing: Vec<&str> = denied.iter().map(|(_, denied)| denied.action).collect();
-    let allowed = all.iter().filter(|p| !missing.contains(&p.action)).count();
-    let total = all.len();
-    let state = if denied.is_empty() {
-        State::Good
-    } else {
-        State::Warning
-    };
-    findings.push(Finding::new(
-        "permissions",
-        state,
-        format!(
-            "{principal} has {allowed} of {}",
-            count(total, "permission")
-        ),
-    ));
-    findings
+    needs.judge(&client, principal).await
 }
 
 /// The findings as text, and what they add up to.
@@ -604,95 +502,4 @@ fn show(findings: &[Finding], terminal: &Terminal) -> String {
     };
     page.heading(&text, tone);
     page.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PERMISSIONS: &[Permission] = &[
-        Permission {
-            action: "ecr:DescribeImages",
-            why: "images",
-            on: "arn:{partition}:ecr:{region}:{account}:repository/{unit}",
-            needed: Needed::Plan,
-        },
-        Permission {
-            action: "s3:GetObject",
-            why: "the policy",
-            on: "*",
-            needed: Needed::Sometimes,
-        },
-    ];
-
-    fn denied(of: &Permission, by: &str) -> (Needed, Denied) {
-        let denied = Denied {
-            action: of.action,
-            resource: of.resource("aws-cn", "cn-north-1", "123456789012", "shop/web"),
-            by: by.to_owned(),
-        };
-        (of.needed, denied)
-    }
-
-    #[test]
-    fn what_a_plan_needs_weighs_more_than_what_is_seldom_asked_for() {
-        let all: Vec<(Needed, Denied)> = PERMISSIONS
-            .iter()
-            .map(|p| denied(p, "no policy allows it"))
-            .collect();
-        let told = told("arn:aws-cn:iam::123456789012:role/x", PERMISSIONS, &all);
-        let states: Vec<State> = told.iter().map(|finding| finding.state).collect();
-        assert_eq!(states, [State::Bad, State::Warning, State::Warning]);
-        assert_eq!(
-            told[0].found,
-            "ecr:DescribeImages on arn:aws-cn:ecr:cn-north-1:123456789012:repository/shop/web: no \
-             policy allows it; needed always: images"
-        );
-        assert!(
-            told[2].found.ends_with("has 0 of 2 permissions"),
-            "{told:?}"
-        );
-    }
-
-    #[test]
-    fn a_permission_that_one_of_two_units_lacks_is_not_there() {
-        let one = [denied(&PERMISSIONS[0], "no policy allows it")];
-        let told = told("arn:aws:iam::123456789012:role/x", PERMISSIONS, &one);
-        assert!(
-            told[1].found.ends_with("has 1 of 2 permissions"),
-            "{told:?}"
-        );
-    }
-
-    #[test]
-    fn a_denial_names_the_kind_of_policy() {
-        use aws_sdk_iam::types::{OrganizationsDecisionDetail, PermissionsBoundaryDecisionDetail};
-        let answer = |decision: PolicyEvaluationDecisionType| {
-            EvaluationResult::builder()
-                .eval_action_name("ecr:DescribeImages")
-                .eval_decision(decision)
-        };
-        let implicit = || answer(PolicyEvaluationDecisionType::ImplicitDeny);
-        let explicit = answer(PolicyEvaluationDecisionType::ExplicitDeny);
-        let organisation = OrganizationsDecisionDetail::builder()
-            .allowed_by_organizations(false)
-            .build();
-        let boundary = PermissionsBoundaryDecisionDetail::builder()
-            .allowed_by_permissions_boundary(false)
-            .build();
-        for (answer, expected) in [
-            (implicit(), "no policy allows it"),
-            (explicit, "a policy denies it"),
-            (
-                implicit().organizations_decision_detail(organisation),
-                "a service control policy of the organisation denies it",
-            ),
-            (
-                implicit().permissions_boundary_decision_detail(boundary),
-                "the permissions boundary does not allow it",
-            ),
-        ] {
-            assert_eq!(said_by(&answer.build().unwrap()), expected);
-        }
-    }
 }

@@ -6,9 +6,9 @@ use std::pin::Pin;
 
 use aws_config::SdkConfig;
 use clap::{Arg, ArgMatches, Command};
-use image_pruning::{ImagePruning, Registry};
+use image_pruning::{ImagePruning, PruningPolicy, Registry};
 use serde_json::{Map, Value, json};
-use steward::permission::Permission;
+use steward::permission::{Asked, Permission};
 
 use crate::arguments::scope_argument;
 use crate::by_hand::{self, ByHand};
@@ -69,6 +69,16 @@ impl ByHand for ImagePruning {
 
     fn permissions() -> &'static [Permission] {
         image_pruning::PERMISSIONS
+    }
+
+    fn asked_for(
+        policy: &PruningPolicy,
+        partition: &str,
+        region: &str,
+        account: &str,
+        repositories: &[String],
+    ) -> Vec<Asked> {
+        image_pruning::asked_for(policy, partition, region, account, repositories)
     }
 
     fn scope_arguments() -> Vec<Arg> {

@@ -320,7 +320,7 @@ async fn the_doctor_finds_what_a_function_lacks() {
     assert_eq!(state, "bad");
     assert!(text.contains("a policy denies it; needed always"), "{text}");
     let (state, text) = about_action("ecr:BatchDeleteImage ");
-    assert_eq!(state, "warning");
+    assert_eq!(state, "bad");
     assert!(
         text.contains("repository/shop/web: a policy denies it; needed to apply"),
         "{text}"

@@ -30,6 +30,7 @@ SWITCHES = (
             "ImagePruningScheduleState": "DISABLED",
         },
     ),
+    ({}, {"ImagePruningReadsRestorePoints": "true"}),
 )
 
 # What AWS asks for behind a call of the function, or in its name: on no function's list, since no code calls it.
@@ -104,6 +105,7 @@ class Template(unittest.TestCase):
             ({"ImagePruningSchedule": "0 3 * * *"}, "cron(…) or rate(…)"),
             ({"ImagePruningRepositories": "Shop"}, "a repository's name"),
             ({"LogLevel": "WARN"}, "AllowedValues"),
+            ({"ImagePruningOverdueHours": "169"}, "MaxValue"),
         ):
             with self.subTest(**given), self.assertRaises(Refused) as refused:
                 steward(**given)
@@ -165,7 +167,10 @@ class Code(unittest.TestCase):
         granted = set()
         for place in ("", "shop/pruning.yaml"):
             stack = steward(
-                **APPLY, ImagePruningPolicyObject=place, ImagePruningReaderRoles="arn:aws:iam::*:role/reads"
+                **APPLY,
+                ImagePruningPolicyObject=place,
+                ImagePruningReaderRoles="arn:aws:iam::*:role/reads",
+                ImagePruningReadsRestorePoints="true",
             )
             granted |= allowed(stack, "ImagePruningRole")
         self.assertEqual(called - granted, set(), "called, and not granted")
@@ -309,6 +314,44 @@ class Shared(unittest.TestCase):
         told = set(re.findall(r"^\| `(\w+)` \| Count \|", (HOUSE / "docs/logging.md").read_text(), re.MULTILINE))
         self.assertLessEqual(own, told)
 
+    def test_a_run_is_overdue_after_the_hours_that_were_said(self):
+        def alarm(**given):
+            return steward(**given).resources.get("ImagePruningOverdueAlarm", {}).get("Properties")
+
+        for hours, given in (("26", {}), ("168", {"ImagePruningOverdueHours": "168"})):
+            self.assertEqual(alarm(**given)["EvaluationPeriods"], hours)
+            self.assertIn(f" {hours} hours", steward(**given).text(alarm(**given)["AlarmDescription"]))
+            for metric in alarm(**given)["Metrics"]:
+                if "MetricStat" in metric:
+                    # PutMetricAlarm takes at most a week, and that only with periods of an hour or more.
+                    self.assertEqual(metric["MetricStat"]["Period"], 3600)
+        self.assertIsNone(alarm(ImagePruningOverdueHours="0"))
+        self.assertIsNone(alarm(ImagePruningScheduleState="DISABLED"))
+
+    def test_services_that_may_publish_are_those_that_do(self):
+        stack = steward()
+
+        def services(document, action):
+            return {
+                service
+                for statement in document["Statement"]
+                if statement["Effect"] == "Allow"
+                and action in listed(statement["Action"])
+                and "EncryptionContext" not in json.dumps(statement.get("Condition", {}))
+                for service in listed(statement["Principal"].get("Service", []))
+            }
+
+        # Rules deliver to the functions only. For EventBridge the key's condition would let nothing through.
+        targets = [target for rule in stack.of_type("AWS::Events::Rule").values() for target in rule["Targets"]]
+        self.assertNotIn({"Ref": "Topic"}, [target["Arn"] for target in targets])
+        alarms = {"cloudwatch.amazonaws.com"}
+        self.assertEqual(
+            services(stack.resources["TopicPolicy"]["Properties"]["PolicyDocument"], "sns:Publish"), alarms
+        )
+        self.assertEqual(
+            services(stack.resources["OperationsKey"]["Properties"]["KeyPolicy"], "kms:GenerateDataKey*"), alarms
+        )
+
     def test_every_role_can_be_bounded(self):
         boundary = "arn:aws:iam::123456789012:policy/boundary"
         for name, role in steward(PermissionsBoundaryArn=boundary).of_type("AWS::IAM::Role").items():
@@ -331,9 +374,12 @@ class Shared(unittest.TestCase):
         def readers(stack):
             return {role for role in stack.of_type("AWS::IAM::Role") if "s3:ListBucket" in allowed(stack, role)}
 
-        self.assertEqual(readers(steward()), {"ImagePruningRole"})
-        named = steward(PlanPrincipals="arn:aws:iam::123456789012:role/ops")
-        self.assertEqual(readers(named), {"ImagePruningRole", "PlanRole"})
+        named = {"PlanPrincipals": "arn:aws:iam::123456789012:role/ops"}
+        wanted = {"ImagePruningReadsRestorePoints": "true"}
+        self.assertEqual(readers(steward()), set())
+        self.assertEqual(readers(steward(**named)), set())
+        self.assertEqual(readers(steward(**wanted)), {"ImagePruningRole"})
+        self.assertEqual(readers(steward(**named, **wanted)), {"ImagePruningRole", "PlanRole"})
 
     def test_restore_points_are_kept_close(self):
         bucket = steward(RestorePointLockDays="30").resources["RestorePoints"]["Properties"]

@@ -163,6 +163,7 @@ class Deploys(unittest.TestCase):
             ImagePruningPolicy="{version: 1, repositories: {include: ['shop/*']}}",
             NotifyEmail="ops@example.com",
             RestorePointLockDays="30",
+            ImagePruningReadsRestorePoints="true",
         )
 
         for region, outputs, mode in ((RECOVERY, recovery, "plan"), (HOME, primary, "apply")):
@@ -195,6 +196,9 @@ class Deploys(unittest.TestCase):
             role = outputs["ImagePruningRoleArn"].split("/")[-1]
             policies = self.aws("iam", region).list_role_policies(RoleName=role)["PolicyNames"]
             self.assertEqual("remove-images" in policies, mode == "apply", policies)
+            attached = self.aws("iam", region).list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+            # What every plan reads, and restore points where that was asked for.
+            self.assertEqual(len(attached), 2 if outputs is primary else 1, attached)
 
     def test_the_list_of_what_the_emulator_lacks_is_exact(self):
         switched = EVERY_SWITCH | {

@@ -35,7 +35,7 @@ pub fn meter() -> &'static Meter {
 }
 
 /// The HTTP client of every SDK client: TLS by rustls on ring, counted by
-/// [`meter`].
+/// [`meter()`].
 ///
 /// The SDK's default is aws-lc, which gathers CPU-jitter entropy at its first
 /// handshake: 0.3 s at the CPU share of a 128 MB function.

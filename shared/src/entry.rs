@@ -23,6 +23,9 @@ pub(crate) enum Held {
     NotReached(String),
 }
 
+/// What the sentence of [`Held::NotReached`] starts with.
+pub(crate) const NOT_REACHED: &str = "not reached: ";
+
 impl Held {
     pub(crate) fn sentence(&self) -> String {
         match self {
@@ -32,7 +35,7 @@ impl Held {
                 format!("must come after {target}, which this run changes; the next run goes on")
             }
             Self::NotInPlanFile => "not in the plan file".to_owned(),
-            Self::NotReached(why) => format!("not reached: {why}"),
+            Self::NotReached(why) => format!("{NOT_REACHED}{why}"),
         }
     }
 }

@@ -59,7 +59,6 @@ impl Message {
     pub fn for_each_protocol(&self) -> String {
         json!({
             "default": self.text,
-            "email": self.text,
             "https": self.chat.to_string(),
         })
         .to_string()

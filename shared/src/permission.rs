@@ -21,10 +21,21 @@ pub struct Permission {
 pub enum Needed {
     /// Always, also for plans.
     Plan,
+    /// For warnings, which are missing without it.
+    Advice,
     /// In apply mode.
     Apply,
-    /// When a policy or a setting asks for what it is for.
+    /// When a policy or a setting asks for what it is for; see [`Asked`].
     Sometimes,
+}
+
+/// A permission that a policy or a setting asks for, on what it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The action, one that is needed [`Needed::Sometimes`].
+    pub action: &'static str,
+    /// The ARN.
+    pub resource: String,
 }
 
 impl Permission {

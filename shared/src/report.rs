@@ -4,6 +4,7 @@
 //! Nothing in it may hold a secret.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -556,7 +557,18 @@ fn fitting_detail(mut whole: Map<String, Value>) -> Map<String, Value> {
 const MOST_BYTES_OF_A_BYTE: usize = 6;
 
 fn bytes(value: &impl Serialize) -> usize {
-    serde_json::to_vec(value).map_or(usize::MAX, |json| json.len())
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
 }
 
 /// Cuts a text that takes more than [`BOUNDED_TEXT`] bytes of JSON.

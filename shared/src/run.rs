@@ -332,6 +332,11 @@ async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = T>) ->
 
 /// A change waits when one that it must come after is not made.
 fn hold_dependants<A: Clone, R: Reason>(entries: &mut [Entry<A, R>]) {
+    let by_itself =
+        |change: &Change<A>| matches!(&change.after, After::Targets(before) if before.is_empty());
+    if entries.iter().filter_map(Entry::wanted).all(by_itself) {
+        return;
+    }
     let mut staying: HashSet<String> = HashSet::new();
     let mut wanted: HashMap<String, Vec<(usize, String, u8)>> = HashMap::new();
     // In each lane, the first pass with a change that is held back, and whose.

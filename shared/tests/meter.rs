@@ -1,10 +1,6 @@
 //! The meter as a client of the SDK meets it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[expect(dead_code, reason = "this file needs a part of it")]
 mod canned;

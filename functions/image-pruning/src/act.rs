@@ -47,7 +47,9 @@ impl Act<ImagePruning> for Registry {
             return vec![];
         };
         let name = &first.removal().repository;
-        let mut outcomes = match self.recheck(policy, name, batch).await {
+        // Boxed, as the calls below are: by value they make every frame above them
+        // large, and the stack of a thread is small.
+        let mut outcomes = match Box::pin(self.recheck(policy, name, batch)).await {
             Ok(outcomes) => outcomes,
             Err(Halt::RepositoryGone) => return batch.iter().map(if_gone).collect(),
             Err(Halt::Batch(outcome)) => return vec![outcome; batch.len()],
@@ -61,7 +63,7 @@ impl Act<ImagePruning> for Registry {
             }
         }
         if !to_delete.is_empty() {
-            outcomes.extend(self.delete(name, &to_delete).await);
+            outcomes.extend(Box::pin(self.delete(name, &to_delete)).await);
         }
         let archived: Vec<(Digest, Outcome)> = stream::iter(to_archive)
             .map(|removal| self.archive(removal))
@@ -123,9 +125,9 @@ impl Registry {
             )
         };
         let (hold, present, users) = futures::join!(
-            self.hold_of(&arn),
-            self.present(name, &repository, batch),
-            self.users_now(policy),
+            Box::pin(self.hold_of(&arn)),
+            Box::pin(self.present(name, &repository, batch)),
+            Box::pin(self.users_now(policy)),
         );
         match hold {
             Ok(None) => {}

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use crate::world::{Digest, Image, Repository, Storage};
 
-/// Archived indexes that stay, and what they may list.
+/// Archived indexes, and what they may list.
 #[derive(Debug, Default)]
 pub(crate) struct ClosedIndexes<'a>(Vec<Closed<'a>>);
 
@@ -30,7 +30,7 @@ struct Closed<'a> {
 }
 
 impl<'a> ClosedIndexes<'a> {
-    /// Those of a repository of which it is known that they stay.
+    /// Those of a repository for which `stays` says so.
     pub(crate) fn of(
         repository: &'a Repository,
         stays: impl Fn(&(&'a Digest, &'a Image)) -> bool,

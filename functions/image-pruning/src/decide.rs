@@ -113,6 +113,7 @@ fn judge<'a>(
         repository,
         registry,
         closed: ClosedIndexes::default(),
+        all_closed: ClosedIndexes::of(repository, |_| true),
         wanted: ClosedIndexes::default(),
         retention,
         outsider: policy.unnamed_outsider(registry.account, repository),
@@ -170,8 +171,10 @@ struct Court<'a> {
     registry: &'a Registry<'a>,
     /// Archived indexes that stay: what they list is not known.
     closed: ClosedIndexes<'a>,
-    /// Archived indexes that must be whole when they come back, or are on their
-    /// way: what they may list does not follow them to the archive.
+    /// All of them, also those that go.
+    all_closed: ClosedIndexes<'a>,
+    /// Those that must be whole when they come back, or are on their way: what
+    /// they may list does not follow them to the archive.
     wanted: ClosedIndexes<'a>,
     retention: &'a Retention,
     /// Somebody who may pull and whom the policy does not name.
@@ -189,7 +192,9 @@ type Verdicts<'a> = HashMap<&'a Digest, Verdict>;
 
 impl<'a> Court<'a> {
     /// Finds out which archived indexes stay. One that stays may list others, so
-    /// that these stay too, and so on until no more do.
+    /// that these stay too, and so on until no more do. Of two that both go it is
+    /// not known whether one lists the other; then ECR refuses the part
+    /// (`ImageReferencedByManifestList`), and the next run goes on.
     fn find_closed_indexes(&mut self) {
         let mut staying = HashSet::new();
         loop {
@@ -525,11 +530,12 @@ impl<'a> Court<'a> {
             let after = retention.remove_untagged_after;
             let remove_untagged_after = after.to_string();
             // To archive a part of what nobody wants from the archive is
-            // harmless, and finishes what a run began that was cut short.
+            // harmless, and finishes what a run began that was cut short. To
+            // delete it waits until the index is gone, not only on its way.
             let wholes = if self.is_archived_first(image) {
                 &self.wanted
             } else {
-                &self.closed
+                &self.all_closed
             };
             if let Some(index) = wholes.may_list(image) {
                 return Verdict::Keep(Reason::MayBePartOfArchived {

@@ -40,7 +40,13 @@ const AT_ONCE: usize = 16;
 /// Everything that was found out about users of images.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
+    /// Of users in the account and Region of the registry: what they take from
+    /// another registry keeps nothing in ours.
     images: Vec<Used>,
+    /// Of users who may name another registry, and need the copy in ours when
+    /// that is lost: what Amazon ECR has replicated has the same repository
+    /// name, tag and digest there.
+    copied: Vec<Used>,
     pub(crate) gaps: Vec<Gap>,
     pub(crate) warnings: Vec<String>,
 }
@@ -74,6 +80,7 @@ impl Reading {
 
     fn add(&mut self, other: Self) {
         self.images.extend(other.images);
+        self.copied.extend(other.copied);
         self.gaps.extend(other.gaps);
         self.warnings.extend(other.warnings);
     }
@@ -127,21 +134,20 @@ impl Reading {
         }
     }
 
-    /// The uses of one registry; references to others are none of ours, and
-    /// one that cannot be read is a gap.
+    /// The uses of one registry. A reference to another counts where its copy
+    /// here may be needed, and only ever keeps more; one that cannot be read is
+    /// a gap.
     pub(crate) fn uses_of(&self, account: &str, region: &str) -> (BTreeSet<Use>, Vec<Gap>) {
         let mut uses = BTreeSet::new();
         let mut gaps = Vec::new();
-        for used in &self.images {
+        let images = self.images.iter().map(|used| (used, false));
+        let copied = self.copied.iter().map(|used| (used, true));
+        for (used, copied) in images.chain(copied) {
+            let counts = |a: &str, r: &str| copied || (a == account && r == region);
             let reference = match reference::parse(&used.image) {
                 Ok(Some(reference)) => reference,
                 Ok(None) => continue,
-                Err(error)
-                    if error
-                        .registry
-                        .as_ref()
-                        .is_some_and(|(a, r)| a != account || r != region) =>
-                {
+                Err(error) if error.registry.as_ref().is_some_and(|(a, r)| !counts(a, r)) => {
                     continue;
                 }
                 Err(error) => {
@@ -156,7 +162,7 @@ impl Reading {
                     continue;
                 }
             };
-            if reference.account != account || reference.region != region {
+            if !counts(&reference.account, &reference.region) {
                 continue;
             }
             let mut add = |pin| {
@@ -234,12 +240,12 @@ impl Users {
     /// Reads every user of images that there is.
     pub(crate) async fn read(&self, settings: &InUse) -> Reading {
         let (here, elsewhere, restore_points) = futures::join!(
-            self.here.read(settings),
+            Box::pin(self.here.read(settings)),
             self.elsewhere.read(settings),
             self.restore_points.read(settings),
         );
         let mut all = Reading::joined(vec![here, elsewhere, restore_points]);
-        all.images
+        all.copied
             .extend(settings.references.iter().map(|reference| Used {
                 image: reference.clone(),
                 digest: None,

@@ -1,7 +1,9 @@
 //! What image-pruning may have to ask AWS for. The README's table is this one.
 
-use steward::permission::Needed::{Apply, Plan, Sometimes};
-use steward::permission::{Needed, Permission};
+use steward::permission::Needed::{Advice, Apply, Plan, Sometimes};
+use steward::permission::{Asked, Needed, Permission};
+
+use crate::policy::{PruningPolicy, RemoveBy, S3Prefix};
 
 const REPOSITORY: &str = "arn:{partition}:ecr:{region}:{account}:repository/{unit}";
 const SWITCHES: &str = "arn:{partition}:ssm:{region}:{account}:parameter/steward/kill-switch/*";
@@ -58,13 +60,13 @@ pub const PERMISSIONS: &[Permission] = &[
     of(
         "ecr:GetLifecyclePolicy",
         REPOSITORY,
-        Plan,
+        Advice,
         "warnings of lifecycle policies; without it only those are missing",
     ),
     of(
         "ecr:ListPullTimeUpdateExclusions",
         "*",
-        Sometimes,
+        Advice,
         "a warning when our own reads count as pulls, where pulls matter",
     ),
     of(
@@ -197,3 +199,40 @@ pub const PERMISSIONS: &[Permission] = &[
         "telling people what a run did, when there is a topic",
     ),
 ];
+
+/// The permissions that a policy asks for beyond those that are always needed.
+/// `partition`, `region` and `account` are those of the registry; what is given
+/// for one repository after another is asked for on these.
+pub fn asked_for(
+    policy: &PruningPolicy,
+    partition: &str,
+    region: &str,
+    account: &str,
+    repositories: &[String],
+) -> Vec<Asked> {
+    let mut all = Vec::new();
+    let mut ask = |action, resource| all.push(Asked { action, resource });
+    for name in repositories {
+        if policy.retention_of(name).remove_by == RemoveBy::Archive {
+            let repository = format!("arn:{partition}:ecr:{region}:{account}:repository/{name}");
+            ask("ecr:UpdateImageStorageClass", repository);
+        }
+    }
+    for place in &policy.in_use.restore_points {
+        let Some(S3Prefix { bucket, prefix }) = S3Prefix::parse(place) else {
+            continue;
+        };
+        ask("s3:ListBucket", format!("arn:{partition}:s3:::{bucket}"));
+        let objects = format!("arn:{partition}:s3:::{bucket}/{prefix}*");
+        ask("s3:GetObject", objects);
+    }
+    for role in policy
+        .in_use
+        .elsewhere
+        .iter()
+        .filter_map(|e| e.role_arn.as_ref())
+    {
+        ask("sts:AssumeRole", role.clone());
+    }
+    all
+}

@@ -14,9 +14,9 @@ use crate::report::Report;
 /// control characters (Amazon SNS API Reference, "Publish").
 const MOST_SUBJECT: usize = 99;
 /// How long one text of a message may be, in characters.
-const MOST_TEXT: usize = 400;
+const MOST_TEXT: usize = 600;
 /// How many lines and how many next steps a message has at most.
-const MOST_LINES: usize = 24;
+const MOST_LINES: usize = 22;
 const MOST_STEPS: usize = 5;
 /// Slack takes 3,000 characters in a section of text; the rest is room for
 /// what is put around it.
@@ -69,12 +69,11 @@ pub(super) fn message(
 ) -> Message {
     let headline = cut(&story.headline, MOST_TEXT);
     let place = format!("{}, {}, {}", function, report.region, report.account);
-    let lines: Vec<String> = story
-        .lines
-        .iter()
-        .take(MOST_LINES)
-        .map(|line| cut(line, MOST_TEXT))
-        .collect();
+    let told = story.lines.iter().take(MOST_LINES);
+    let mut lines: Vec<String> = told.map(|line| cut(line, MOST_TEXT)).collect();
+    if let Some(more @ 1..) = story.lines.len().checked_sub(MOST_LINES) {
+        lines.push(format!("And {more} more; the log has them all."));
+    }
     let next: Vec<String> = story
         .next
         .iter()
@@ -194,7 +193,7 @@ fn harmless(value: Value) -> Value {
 }
 
 /// The first `most` characters.
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),

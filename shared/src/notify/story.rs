@@ -3,11 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::form::cut;
 use crate::engine::Mode;
+use crate::entry::NOT_REACHED;
 use crate::guard;
 use crate::policy::{News, Notify};
 use crate::report::{Refusal, Report, Status};
 use crate::tally::UnitTally;
+
+/// How long one failure is told, in characters, so that all of them and their
+/// number have room.
+const MOST_FAILURE: usize = 170;
 
 /// How many stories a digest tells, each in a line.
 const DIGEST_LINES: usize = 20;
@@ -57,11 +63,15 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
         facts.entry(unit).or_default().push(Fact {
             news: News::NeedsPerson,
             text: format!("Cannot be read: {}", gap.read),
-            next: Some(format!(
-                "If the read was denied, grant {} to the function's role. Nothing that it could \
-                 hide is changed before.",
-                gap.grant
-            )),
+            next: Some(if gap.grant.is_empty() {
+                "Nothing that it could hide is changed before it can be read.".to_owned()
+            } else {
+                format!(
+                    "If the read was denied, grant {} to the function's role. Nothing that it \
+                     could hide is changed before.",
+                    gap.grant
+                )
+            }),
         });
     }
     let mut hidden = 0;
@@ -79,13 +89,16 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
         facts.entry(None).or_default().push(Fact {
             news: News::Refused,
             text: format!(
-                "Refused by incomplete_observation: {hidden}, because of what cannot be read"
+                "Refused by incomplete_observation: {hidden} {}, because of what cannot be read",
+                if hidden == 1 { "unit" } else { "units" }
             ),
             next: None,
         });
     }
     if report.status == Status::Failed && report.summary.failed == 0 {
-        let unreached = report.actions.iter().find_map(|line| line.error.as_deref());
+        // Others wait for a limit or for another change, which is no failure.
+        let mut errors = report.actions.iter().filter_map(|l| l.error.as_deref());
+        let unreached = errors.find_map(|error| error.strip_prefix(NOT_REACHED));
         let why = unreached.or(report.warnings.last().map(String::as_str));
         let why = why.unwrap_or("something failed");
         facts.entry(None).or_default().push(Fact {
@@ -117,7 +130,7 @@ fn changes(report: &Report, tally: &UnitTally) -> Vec<Fact> {
     if sums.failed > 0 {
         let mut text = format!("{} of {} failed:", sums.failed, sums.planned);
         for failure in &tally.failures {
-            text.push_str(&format!("\n- {failure}"));
+            text.push_str(&format!("\n- {}", cut(failure, MOST_FAILURE)));
         }
         if sums.failed > tally.failures.len() {
             text.push_str(&format!(

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use steward::engine::Mode;
 use steward::notify::{Message, messages};
 use steward::policy::{News, Notify};
-use steward::report::{GapLine, Refusal, Report, Status};
+use steward::report::{ActionLine, ActionOutcome, GapLine, Refusal, Report, Status};
 use steward::tally::UnitTally;
 
 use crate::{done, failed, gap, hidden, quiet, report, share};
@@ -78,7 +78,6 @@ fn assert_is_fit(message: &Message) {
 
     let whole: Value = serde_json::from_str(&message.for_each_protocol()).unwrap();
     assert_eq!(whole["default"], message.text);
-    assert_eq!(whole["email"], message.text);
     let https = whole["https"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(https).unwrap(), message.chat);
 }
@@ -227,6 +226,57 @@ fn a_run_without_time_to_read_is_told_as_failed() {
     let messages = told(&report, &[], &Notify::default());
     assert_eq!(abouts(&messages), [(News::Failed, "the run")]);
     assert!(messages[0].text.contains("time ran out while reading"));
+}
+
+#[test]
+fn a_run_that_reached_nothing_says_why_and_not_what_a_limit_holds_back() {
+    let waits = |error: &str| ActionLine {
+        kind: "delete_image".to_owned(),
+        resource: "shop/web@sha256:0".to_owned(),
+        account: "123456789012".to_owned(),
+        region: "eu-west-1".to_owned(),
+        reason: "superseded".to_owned(),
+        detail: serde_json::Map::new(),
+        outcome: ActionOutcome::Deferred,
+        error: Some(error.to_owned()),
+    };
+    let report = report(|report| {
+        report.status = Status::Failed;
+        report.actions = vec![
+            waits("held back by max_actions_per_unit"),
+            waits("not reached: the function's time is nearly up; the next run goes on"),
+        ];
+    });
+    let messages = told(&report, &[], &Notify::default());
+    let text = &messages[0].text;
+    assert!(
+        text.contains("Nothing was done: the function's time is nearly up"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_too_much_for_a_message_is_counted() {
+    let report = report(|report| {
+        report.gaps = (0..40)
+            .map(|n| GapLine {
+                read: format!("an image reference number {n}"),
+                hides: format!("gone-{n}"),
+                grant: String::new(),
+            })
+            .collect();
+    });
+    let messages = told(&report, &[], &Notify::default());
+    let text = &messages[0].text;
+    assert!(
+        text.contains("And 18 more; the log has them all."),
+        "{text}"
+    );
+    assert!(
+        text.contains("Nothing that it could hide is changed before it can be read."),
+        "{text}"
+    );
+    assert!(!text.contains("grant "), "{text}");
 }
 
 #[test]

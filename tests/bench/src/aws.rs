@@ -249,10 +249,6 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, service: &'static str, s
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "latency of a network is what it imitates"
-)]
 async fn respond(
     request: Request<Incoming>,
     service: &'static str,

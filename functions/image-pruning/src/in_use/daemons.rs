@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_sdk_ecs::error::SdkError;
-use aws_sdk_ecs::types::{DaemonDeploymentStatus, DaemonDeploymentSummary, DaemonRevision};
+use aws_sdk_ecs::types::{
+    DaemonDeploymentStatus, DaemonDeploymentSummary, DaemonRevision, DaemonTaskDefinitionStatus,
+};
 use futures::{StreamExt, stream};
 use steward::aws;
 
@@ -47,6 +49,20 @@ fn is_gone(code: Option<&str>) -> bool {
     )
 }
 
+/// Whether a definition does not exist any more. That is a `ClientException`,
+/// which other things are as well; its words are not documented, and are taken
+/// to be those for task definitions.
+fn is_gone_definition(code: Option<&str>, text: &str) -> bool {
+    let text = text.to_lowercase();
+    code == Some("ClientException")
+        && [
+            "unable to describe daemon task definition",
+            "unable to describe task definition",
+        ]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
 impl Place {
     pub(super) async fn daemons(&self, cluster: &str, settings: &InUse) -> Reading {
         let mut all = Reading::default();
@@ -69,7 +85,7 @@ impl Place {
         let readings: Vec<Reading> = stream::iter(daemons)
             .map(|daemon| async move {
                 let arn = daemon.daemon_arn().unwrap_or_default();
-                self.daemon(cluster, arn, most).await
+                Box::pin(self.daemon(cluster, arn, most)).await
             })
             .buffer_unordered(AT_ONCE)
             .collect()
@@ -141,7 +157,7 @@ impl Place {
         if found.len() < present.len() {
             let operation = "ecs:DescribeDaemonRevisions";
             return Err((
-                format!("{operation}: a present revision is missing"),
+                format!("{operation}: a present revision, or its definition, is missing"),
                 operation,
             ));
         }
@@ -186,7 +202,8 @@ impl Place {
         }
     }
 
-    /// Revisions in the order they are asked for; one that is missing is gone.
+    /// Revisions in the order they are asked for; one that is missing is gone,
+    /// or its definition is: nothing can go back to it.
     async fn describe_daemon_revisions(
         &self,
         arns: &[String],
@@ -215,7 +232,7 @@ impl Place {
                 return Err(failed("fewer answered than asked for".to_owned()));
             }
             for revision in answer.daemon_revisions() {
-                fresh.push(self.daemon_revision(revision).await?);
+                fresh.extend(self.daemon_revision(revision).await?);
             }
         }
         let of = |arn: &String| {
@@ -225,13 +242,13 @@ impl Place {
         Ok(arns.iter().filter_map(of).collect())
     }
 
-    /// The images of a revision, as it tells them, or else its definition. A
-    /// revision never changes once all its digests are there (Amazon ECS API
+    /// The images of a revision, as it tells them, or else its definition; `None`
+    /// where neither does, because the definition is gone. A revision never changes once all its digests are there (Amazon ECS API
     /// Reference, `DescribeDaemonRevisions`).
     async fn daemon_revision(
         &self,
         revision: &DaemonRevision,
-    ) -> Result<(String, Arc<Revision>), Unread> {
+    ) -> Result<Option<(String, Arc<Revision>)>, Unread> {
         let arn = revision.daemon_revision_arn().unwrap_or_default();
         let mut images: Vec<(String, Option<Digest>)> = Vec::new();
         let mut complete = !revision.container_images().is_empty();
@@ -248,7 +265,9 @@ impl Place {
         if !complete {
             // What it does not tell is among its definition's.
             let definition = revision.daemon_task_definition_arn().unwrap_or_default();
-            let written = self.images_of_daemon_definition(definition).await?;
+            let Some(written) = self.images_of_daemon_definition(definition).await? else {
+                return Ok(None);
+            };
             images.extend(written.into_iter().map(|image| (image, None)));
         }
         images.sort();
@@ -257,10 +276,14 @@ impl Place {
         if complete {
             remember(&self.daemon_revisions, arn.to_owned(), Arc::clone(&found));
         }
-        Ok((arn.to_owned(), found))
+        Ok(Some((arn.to_owned(), found)))
     }
 
-    async fn images_of_daemon_definition(&self, definition: &str) -> Result<Vec<String>, Unread> {
+    /// The images of a definition; `None` when it is gone.
+    async fn images_of_daemon_definition(
+        &self,
+        definition: &str,
+    ) -> Result<Option<Vec<String>>, Unread> {
         let operation = "ecs:DescribeDaemonTaskDefinition";
         let failed = |why: String| {
             let read = format!("{operation} of {}: {why}", short(definition));
@@ -270,13 +293,24 @@ impl Place {
             .ecs
             .describe_daemon_task_definition()
             .daemon_task_definition(definition);
-        let answer = self.ecs_pace.call(request.send()).await;
-        let answer = answer.map_err(|error| failed(aws::explain(&error)))?;
-        let containers = answer
-            .daemon_task_definition
-            .and_then(|definition| definition.container_definitions)
-            .filter(|containers| !containers.is_empty())
-            .ok_or_else(|| failed("the answer has no containers in it".to_owned()))?;
-        Ok(containers.into_iter().map(|c| c.image).collect())
+        let answer = match self.ecs_pace.call(request.send()).await {
+            Ok(answer) => answer.daemon_task_definition,
+            Err(error) => {
+                let text = aws::explain(&error);
+                return match is_gone_definition(aws::code(&error), &text) {
+                    true => Ok(None),
+                    false => Err(failed(text)),
+                };
+            }
+        };
+        let found =
+            answer.ok_or_else(|| failed("the answer has no definition in it".to_owned()))?;
+        let deleted = found.status() == Some(&DaemonTaskDefinitionStatus::Deleted);
+        let containers = found.container_definitions.unwrap_or_default();
+        match (containers.is_empty(), deleted) {
+            (false, _) => Ok(Some(containers.into_iter().map(|c| c.image).collect())),
+            (true, true) => Ok(None),
+            (true, false) => Err(failed("the answer has no containers in it".to_owned())),
+        }
     }
 }

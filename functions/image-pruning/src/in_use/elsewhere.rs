@@ -52,7 +52,7 @@ impl Places {
     /// Reads every user of images in every place that the policy names.
     pub(super) async fn read(&self, settings: &InUse) -> Reading {
         let readings: Vec<Reading> = stream::iter(&settings.elsewhere)
-            .map(|entry| self.read_entry(entry, settings))
+            .map(|entry| Box::pin(self.read_entry(entry, settings)))
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
@@ -81,7 +81,8 @@ impl Places {
                 let (reader, config) = (&reader, &config);
                 async move {
                     let place = self.place(reader, region, config);
-                    place.read(settings).await.in_place(entry, region)
+                    let reading = Box::pin(place.read(settings)).await;
+                    reading.in_place(entry, region)
                 }
             })
             .buffer_unordered(AT_ONCE)
@@ -160,13 +161,15 @@ impl ProvideCredentials for Session {
 }
 
 impl Reading {
-    /// The same, with the words for where it is from.
+    /// The same as users of another place, whose registry may be another, with
+    /// the words for where it is from.
     fn in_place(mut self, entry: &Elsewhere, region: &str) -> Self {
         let place = match entry.account() {
             Some(account) => format!("{account}/{region}"),
             None => region.to_owned(),
         };
-        for used in &mut self.images {
+        self.copied.append(&mut self.images);
+        for used in &mut self.copied {
             used.by.name = format!("{} in {place}", used.by.name);
         }
         for gap in &mut self.gaps {

@@ -68,7 +68,7 @@ impl Place {
     pub(super) async fn read(&self, settings: &InUse) -> Reading {
         let (clusters, definitions, functions) = futures::join!(
             self.clusters(settings),
-            self.definitions(settings.revisions_per_family as usize),
+            Box::pin(self.definitions(settings.revisions_per_family as usize)),
             self.functions(),
         );
         Reading::joined(vec![clusters, definitions, functions])

@@ -104,7 +104,7 @@ impl RestorePoints {
         match self.document(place, object, key).await {
             Ok(Some(document)) => {
                 for image in &document.images {
-                    all.images.push(Used {
+                    all.copied.push(Used {
                         image: image.clone(),
                         digest: None,
                         // A tag says what was meant then, not what it is now.

@@ -26,7 +26,7 @@ impl Place {
         let readings: Vec<Reading> = stream::iter(clusters)
             .map(|cluster| async move {
                 let (services, daemons, running, stopped) = futures::join!(
-                    self.services(&cluster, settings),
+                    Box::pin(self.services(&cluster, settings)),
                     self.daemons(&cluster, settings),
                     self.tasks(&cluster, DesiredStatus::Running),
                     self.tasks(&cluster, DesiredStatus::Stopped),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_ecr::error::SdkError;
 use aws_sdk_ecr::types::{ReplicationRule, RepositoryFilterType};
 use steward::aws::{self, ErrorKind};
 use steward::engine::{Gap, Hides};
@@ -277,26 +278,16 @@ impl Registry {
     /// The principals whose pulls are not recorded. The SDK has no paginator for
     /// them.
     async fn exclusions(&self) -> Result<Vec<String>, String> {
-        let mut all = Vec::new();
-        let mut token = None;
-        loop {
-            let request = self
-                .ecr
-                .list_pull_time_update_exclusions()
-                .max_results(1000);
-            let answer = request
-                .set_next_token(token)
-                .send()
-                .await
-                .map_err(|error| aws::explain(&error))?;
-            let of_page = answer
-                .pull_time_update_exclusions
-                .ok_or("the answer has no list in it")?;
-            all.extend(of_page);
-            token = answer.next_token;
-            if token.is_none() {
-                return Ok(all);
-            }
+        let (all, incomplete) = aws::read_pages_by_token(|token| async move {
+            let request = self.ecr.list_pull_time_update_exclusions();
+            let request = request.max_results(1000).set_next_token(token);
+            let page = request.send().await?;
+            Ok::<_, SdkError<_>>((page.pull_time_update_exclusions, page.next_token))
+        })
+        .await;
+        match incomplete {
+            None => Ok(all),
+            Some(why) => Err(why.to_string()),
         }
     }
 }

@@ -9,10 +9,11 @@ use crate::graph::{Graph, protected};
 use crate::lifecycle::LifecyclePolicy;
 use crate::policy::PruningPolicy;
 use crate::reference;
-use crate::world::{Pin, Use, World};
+use crate::world::{Pin, Use, UserKind, World};
 
 /// References of the policy that keep nothing: mistyped, moved on, or of
-/// another registry. The person who wrote one meant something to be kept.
+/// another registry without a copy here. The person who wrote one meant
+/// something to be kept.
 pub(super) fn idle_references(policy: &PruningPolicy, last: &Last, world: &World) -> Vec<String> {
     let mut idle = Vec::new();
     for text in &policy.in_use.references {
@@ -20,13 +21,15 @@ pub(super) fn idle_references(policy: &PruningPolicy, last: &Last, world: &World
             continue;
         };
         let here = (reference.account.as_str(), reference.region.as_str());
-        if !last.account.is_empty() && here != (last.account.as_str(), last.region.as_str()) {
-            idle.push(format!(
-                "in_use.references: {text} is in another registry and keeps nothing here"
-            ));
-            continue;
-        }
+        let foreign =
+            !last.account.is_empty() && here != (last.account.as_str(), last.region.as_str());
         let Some(repository) = world.repositories.get(&reference.repository) else {
+            if foreign {
+                idle.push(format!(
+                    "in_use.references: {text} is in another registry, and no repository of that \
+                     name is looked at here: it keeps nothing"
+                ));
+            }
             continue;
         };
         let found = match (&reference.digest, &reference.tag) {
@@ -36,7 +39,12 @@ pub(super) fn idle_references(policy: &PruningPolicy, last: &Last, world: &World
                 .values()
                 .any(|image| image.tags.iter().any(|t| Some(t) == tag.as_ref())),
         };
-        if !found {
+        if !found && foreign {
+            idle.push(format!(
+                "in_use.references: {text} is in another registry, and no copy of it is here: it \
+                 keeps nothing"
+            ));
+        } else if !found {
             idle.push(format!(
                 "in_use.references: {text} names no image, and keeps nothing"
             ));
@@ -56,13 +64,38 @@ pub(super) fn kept_whole(world: &World) -> Vec<String> {
             told.entry(&used.repository).or_insert_with(|| {
                 format!(
                     "repository {} is kept whole: an image of it is {}, and its digest is not \
-                     recorded; deploy that again to have it recorded",
-                    used.repository, used.by
+                     recorded; {}",
+                    used.repository,
+                    used.by,
+                    how_to_record(used.by.kind),
                 )
             });
         }
     }
     told.into_values().collect()
+}
+
+/// What a person can do so that the digest of what is used is known.
+fn how_to_record(by: UserKind) -> &'static str {
+    match by {
+        UserKind::Task
+        | UserKind::StoppedTask
+        | UserKind::Deployment
+        | UserKind::RollbackTarget
+        | UserKind::TaskSet
+        | UserKind::Daemon => "deploy that again to have it recorded",
+        UserKind::LambdaFunction => {
+            "update the function to the image's digest, and delete that version if nothing needs it"
+        }
+        UserKind::RestorePoint | UserKind::Recipe => {
+            "write the reference in that document with its digest, or delete the document if \
+             nothing needs it"
+        }
+        UserKind::EventRule
+        | UserKind::Schedule
+        | UserKind::TaskDefinition
+        | UserKind::PolicyReference => "write the reference there with its digest",
+    }
 }
 
 /// One warning for each repository whose lifecycle policy is about to take

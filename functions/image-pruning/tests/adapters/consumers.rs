@@ -534,7 +534,9 @@ async fn a_tag_in_a_restore_point_may_be_any_image() {
     let seen = stage.observe().await;
     assert_eq!(pins(&seen), [r#"named_by_restore_point WasTag("v1")"#]);
     assert!(
-        seen.warnings[0].contains("kept whole"),
+        seen.warnings[0].contains("kept whole")
+            && seen.warnings[0].contains("write the reference in that document with its digest")
+            && !seen.warnings[0].contains("deploy"),
         "{:?}",
         seen.warnings
     );

@@ -313,6 +313,28 @@ async fn what_cannot_be_read_for_a_warning_is_a_warning() {
 }
 
 #[tokio::test]
+async fn exclusions_end_with_an_empty_token_and_never_go_in_circles() {
+    for (token, calls, problem) in [
+        ("", 1, "register-pull-time-update-exclusion"),
+        ("again", 2, "the same page comes again and again"),
+    ] {
+        let script = account(vec![image(1, &[])])
+            .always("sts:GetCallerIdentity", |_| Answer::result(CALLER))
+            .always(
+                "ecr:ListPullTimeUpdateExclusions",
+                move |_| json!({"pullTimeUpdateExclusions": [], "nextToken": token}),
+            );
+        let mut stage = Stage::over(script).await;
+        stage.policy.retention.remove_unpulled_after = Some(Period::days(30));
+        let warnings = stage.observe().await.warnings;
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains(problem), "{warnings:?}");
+        let listed = stage.client.count("ecr:ListPullTimeUpdateExclusions");
+        assert_eq!(listed, calls);
+    }
+}
+
+#[tokio::test]
 async fn times_of_pulls_and_of_the_archive_are_read_and_absent_ones_are_absent() {
     let at = now().as_second() - 1000;
     let mut archived = image(1, &["v1"]);

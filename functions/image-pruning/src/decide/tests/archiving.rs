@@ -410,3 +410,25 @@ fn an_archived_image_does_not_serve() {
     assert!(case.item("a").serves);
     assert!(!case.item("b").serves);
 }
+
+#[test]
+fn what_an_archived_index_may_list_waits_until_that_is_gone_and_not_only_going() {
+    let case = emptying()
+        .image("outer", days(300), &["v1"])
+        .closed("outer", days(120))
+        .image("inner", days(310), &[])
+        .closed("inner", days(119))
+        .image("not archived", days(320), &[]);
+    // Neither of the indexes is needed by anybody any more.
+    case.clone().expect(&[
+        ("outer", "go 0 archived_long_enough"),
+        ("inner", "go 0 archived_long_enough"),
+        ("not archived", "keep may_be_part_of_archived"),
+    ]);
+    let mut next = case;
+    for gone in ["outer", "inner"] {
+        next.repository.images.remove(&digest(gone));
+        next.names.remove(&digest(gone));
+    }
+    next.expect(&[("not archived", "go 0 untagged")]);
+}

@@ -1,0 +1,330 @@
+//! Whether whoever runs a function has the permissions that it needs, by IAM's
+//! own simulation.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
+use steward::aws::{self, ErrorKind};
+use steward::permission::{Asked, Needed, Permission};
+
+use super::{Finding, State};
+use crate::words::count;
+
+/// How many answers one page of a simulation has at most (AWS IAM API
+/// Reference, `SimulatePrincipalPolicy`).
+const PAGE: i32 = 1000;
+
+/// What a function under its policy needs, and where.
+pub(super) struct Needs<'a> {
+    pub(super) all: &'static [Permission],
+    /// What the policy and the settings ask for beyond what is always needed.
+    pub(super) asked: Vec<Asked>,
+    /// Whether the policy lets the function act.
+    pub(super) applies: bool,
+    /// A few of the units that it looks at.
+    pub(super) units: &'a [String],
+    pub(super) partition: &'a str,
+    pub(super) region: &'a str,
+    pub(super) account: &'a str,
+}
+
+/// One action on one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Question {
+    action: &'static str,
+    why: &'static str,
+    resource: String,
+    /// How it is without it.
+    without: State,
+    when: &'static str,
+}
+
+impl Needs<'_> {
+    fn questions(&self) -> Vec<Question> {
+        let mut questions = Vec::new();
+        for permission in self.all {
+            let (without, when) = match permission.needed {
+                Needed::Plan => (State::Bad, "always"),
+                Needed::Advice => (State::Warning, "for warnings"),
+                Needed::Apply if self.applies => (State::Bad, "to apply"),
+                Needed::Apply => (State::Warning, "to apply"),
+                Needed::Sometimes => {
+                    let asked = self.asked.iter().filter(|a| a.action == permission.action);
+                    questions.extend(asked.map(|asked| Question {
+                        action: permission.action,
+                        why: permission.why,
+                        resource: asked.resource.clone(),
+                        without: State::Bad,
+                        when: "by what is set",
+                    }));
+                    continue;
+                }
+            };
+            // Who allows less than everything allows it on what there is.
+            let anything = [String::new()];
+            let units = if permission.is_per_unit() {
+                self.units
+            } else {
+                &anything
+            };
+            questions.extend(units.iter().map(|unit| Question {
+                action: permission.action,
+                why: permission.why,
+                resource: permission.resource(self.partition, self.region, self.account, unit),
+                without,
+                when,
+            }));
+        }
+        questions
+    }
+
+    /// Asks IAM about all of it.
+    pub(super) async fn judge(
+        &self,
+        client: &aws_sdk_iam::Client,
+        principal: &str,
+    ) -> Vec<Finding> {
+        let questions = self.questions();
+        let mut calls: BTreeMap<(&str, &str), Vec<&Question>> = BTreeMap::new();
+        for question in &questions {
+            let service = question.action.split(':').next().unwrap_or_default();
+            let call = calls.entry((&question.resource, service)).or_default();
+            call.push(question);
+        }
+        let mut findings = Vec::new();
+        let mut had = 0;
+        for ((resource, service), asked) in &calls {
+            let answers = match simulate(client, principal, resource, asked).await {
+                // IAM does not take every mixture of actions in one call.
+                Err(refused) if refused.invalid && asked.len() > 1 => {
+                    let mut answers = Ok(vec![]);
+                    for one in asked {
+                        let answer = simulate(client, principal, resource, &[one]).await;
+                        answers = answers.and_then(|all: Vec<_>| Ok([all, answer?].concat()));
+                    }
+                    answers
+                }
+                answers => answers,
+            };
+            match answers {
+                Ok(answers) => {
+                    for question in asked {
+                        match denied(&answers, question) {
+                            None => had += 1,
+                            Some(by) => findings.push(question.denied(principal, &by)),
+                        }
+                    }
+                }
+                Err(refused) => {
+                    let found = format!("{service} on {resource} is not known: {}", refused.why);
+                    let mut finding = Finding::new("permissions", State::Unknown, found);
+                    if refused.denied {
+                        let todo =
+                            format!("allow yourself iam:SimulatePrincipalPolicy of {principal}");
+                        findings.push(finding.todo(todo));
+                        return findings;
+                    }
+                    finding.todo.clear();
+                    findings.push(finding);
+                }
+            }
+        }
+        if self.units.is_empty() && self.all.iter().any(Permission::is_per_unit) {
+            let found = "nothing was seen to try permissions on that are given one by one";
+            findings.push(Finding::new("permissions", State::Warning, found));
+        }
+        let state = if had == questions.len() {
+            State::Good
+        } else {
+            State::Warning
+        };
+        let tried = count(questions.len(), "permission");
+        let found = format!("{principal} has {had} of {tried} that were tried");
+        findings.push(Finding::new("permissions", state, found));
+        findings
+    }
+}
+
+impl Question {
+    fn denied(&self, principal: &str, by: &str) -> Finding {
+        let Self {
+            action,
+            why,
+            resource,
+            without,
+            when,
+        } = self;
+        let found = format!("{action} on {resource}: {by}; needed {when}: {why}");
+        Finding::new("permissions", *without, found)
+            .todo(format!("allow {principal} {action} on {resource}"))
+    }
+}
+
+/// Who says no to an action, if somebody does.
+fn denied(answers: &[EvaluationResult], question: &Question) -> Option<String> {
+    let mut of_action = answers
+        .iter()
+        .filter(|answer| answer.eval_action_name() == question.action);
+    match of_action.next() {
+        Some(answer) if *answer.eval_decision() == PolicyEvaluationDecisionType::Allowed => None,
+        Some(answer) => Some(said_by(answer).to_owned()),
+        None => Some("IAM gave no answer".to_owned()),
+    }
+}
+
+/// Why a simulation gave no answers.
+struct Refused {
+    why: String,
+    denied: bool,
+    /// IAM does not take this input.
+    invalid: bool,
+}
+
+async fn simulate(
+    client: &aws_sdk_iam::Client,
+    principal: &str,
+    resource: &str,
+    asked: &[&Question],
+) -> Result<Vec<EvaluationResult>, Refused> {
+    let actions = asked.iter().map(|question| question.action.to_owned());
+    let pages = client
+        .simulate_principal_policy()
+        .policy_source_arn(principal)
+        .set_action_names(Some(actions.collect()))
+        .resource_arns(resource)
+        .max_items(PAGE)
+        .into_paginator()
+        .send();
+    let (answers, incomplete) = aws::read_pages(pages, |page| page.evaluation_results).await;
+    match incomplete {
+        None => Ok(answers),
+        Some(why) => Err(Refused {
+            denied: why.kind() == ErrorKind::Denied,
+            invalid: why
+                .code()
+                .is_some_and(|code| code.starts_with("InvalidInput")),
+            why: format!("iam:SimulatePrincipalPolicy: {why}"),
+        }),
+    }
+}
+
+/// Which kind of policy said no.
+fn said_by(answer: &EvaluationResult) -> &'static str {
+    let organisation = answer.organizations_decision_detail();
+    if organisation.is_some_and(|detail| !detail.allowed_by_organizations()) {
+        return "a service control policy of the organisation denies it";
+    }
+    let boundary = answer.permissions_boundary_decision_detail();
+    if boundary.is_some_and(|detail| !detail.allowed_by_permissions_boundary()) {
+        return "the permissions boundary does not allow it";
+    }
+    match answer.eval_decision() {
+        PolicyEvaluationDecisionType::ExplicitDeny => "a policy denies it",
+        _ => "no policy allows it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn permission(action: &'static str, on: &'static str, needed: Needed) -> Permission {
+        Permission {
+            action,
+            why: "a reason",
+            on,
+            needed,
+        }
+    }
+
+    const UNIT: &str = "arn:{partition}:ecr:{region}:{account}:repository/{unit}";
+    const PERMISSIONS: &[Permission] = &[
+        permission("ecr:DescribeImages", UNIT, Needed::Plan),
+        permission("ecr:GetLifecyclePolicy", UNIT, Needed::Advice),
+        permission("ecr:BatchDeleteImage", UNIT, Needed::Apply),
+        permission("s3:GetObject", "*", Needed::Sometimes),
+        permission("sns:Publish", "*", Needed::Sometimes),
+    ];
+
+    fn needs(units: &[String], applies: bool) -> Needs<'_> {
+        let resource = "arn:aws-cn:s3:::points/shop/*".to_owned();
+        Needs {
+            all: PERMISSIONS,
+            asked: vec![Asked {
+                action: "s3:GetObject",
+                resource,
+            }],
+            applies,
+            units,
+            partition: "aws-cn",
+            region: "cn-north-1",
+            account: "123456789012",
+        }
+    }
+
+    fn told(needs: &Needs<'_>) -> Vec<(&'static str, String, State)> {
+        let questions = needs.questions().into_iter();
+        questions
+            .map(|q| (q.action, q.resource, q.without))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_needed_is_asked_where_it_is_needed_and_weighs_as_much() {
+        let units = ["a".to_owned(), "b".to_owned()];
+        let of = |unit: &str| format!("arn:aws-cn:ecr:cn-north-1:123456789012:repository/{unit}");
+        let points = "arn:aws-cn:s3:::points/shop/*".to_owned();
+        assert_eq!(
+            told(&needs(&units, true)),
+            [
+                ("ecr:DescribeImages", of("a"), State::Bad),
+                ("ecr:DescribeImages", of("b"), State::Bad),
+                ("ecr:GetLifecyclePolicy", of("a"), State::Warning),
+                ("ecr:GetLifecyclePolicy", of("b"), State::Warning),
+                ("ecr:BatchDeleteImage", of("a"), State::Bad),
+                ("ecr:BatchDeleteImage", of("b"), State::Bad),
+                ("s3:GetObject", points.clone(), State::Bad),
+            ]
+        );
+        // A policy that selects nothing lets it do nothing.
+        let plans_only = told(&needs(&units[..1], false));
+        assert!(plans_only.contains(&("ecr:BatchDeleteImage", of("a"), State::Warning)));
+        // What is given one by one cannot be tried on nothing.
+        assert_eq!(
+            told(&needs(&[], true)),
+            [("s3:GetObject", points, State::Bad)]
+        );
+    }
+
+    #[test]
+    fn a_denial_names_the_kind_of_policy() {
+        use aws_sdk_iam::types::{OrganizationsDecisionDetail, PermissionsBoundaryDecisionDetail};
+        let answer = |decision: PolicyEvaluationDecisionType| {
+            EvaluationResult::builder()
+                .eval_action_name("ecr:DescribeImages")
+                .eval_decision(decision)
+        };
+        let implicit = || answer(PolicyEvaluationDecisionType::ImplicitDeny);
+        let explicit = answer(PolicyEvaluationDecisionType::ExplicitDeny);
+        let organisation = OrganizationsDecisionDetail::builder()
+            .allowed_by_organizations(false)
+            .build();
+        let boundary = PermissionsBoundaryDecisionDetail::builder()
+            .allowed_by_permissions_boundary(false)
+            .build();
+        for (answer, expected) in [
+            (implicit(), "no policy allows it"),
+            (explicit, "a policy denies it"),
+            (
+                implicit().organizations_decision_detail(organisation),
+                "a service control policy of the organisation denies it",
+            ),
+            (
+                implicit().permissions_boundary_decision_detail(boundary),
+                "the permissions boundary does not allow it",
+            ),
+        ] {
+            assert_eq!(said_by(&answer.build().unwrap()), expected);
+        }
+    }
+}
