@@ -23,12 +23,19 @@ use crate::graph::{Graph, protected};
 use crate::in_use::Reading;
 use crate::observe::{AT_ONCE, HoldError, Registry, storage_of};
 use crate::policy::PruningPolicy;
-use crate::world::{Digest, Repository, Storage, Use};
+use crate::world::{Digest, Image, Repository, Storage, Use};
 
-/// An image just before it is removed.
-enum Present {
-    Here { tags: Vec<String>, storage: Storage },
-    Gone,
+/// What is there just before images are removed.
+struct Present {
+    /// Those of the batch that are there.
+    here: BTreeMap<Digest, Here>,
+    /// An index that has come, or come out of the archive, since the observation.
+    new_index: Option<Digest>,
+}
+
+struct Here {
+    tags: Vec<String>,
+    storage: Storage,
 }
 
 /// How long a reading of users serves the check before acting.
@@ -119,7 +126,7 @@ impl Registry {
         };
         let (hold, present, users) = futures::join!(
             Box::pin(self.hold_of(&arn)),
-            Box::pin(self.present(name, batch)),
+            Box::pin(self.present(name, &repository, batch)),
             Box::pin(self.users_now(policy)),
         );
         match hold {
@@ -143,7 +150,7 @@ impl Registry {
         {
             return Err(failed(gap.read.clone()));
         }
-        let present = present.map_err(failed)?;
+        let present = present.map_err(failed)?.ok_or(Halt::RepositoryGone)?;
         Ok(changed(name, &repository, batch, &present, &uses))
     }
 
@@ -164,59 +171,79 @@ impl Registry {
         reading
     }
 
-    /// What became of the images since they were observed; one that ECR says
-    /// nothing about is not in the answer.
+    /// What became of the images since they were observed; `None` when the
+    /// repository is gone.
+    ///
+    /// Without a filter `DescribeImages` leaves archived images out (Amazon ECR
+    /// API Reference, `DescribeImagesFilter`), and it is not documented whether
+    /// also when they are asked for by id. So only a listing of all tells that
+    /// one is gone, and what is in the archive.
     async fn present(
         &self,
         name: &str,
+        observed: &Repository,
         batch: &[Action],
-    ) -> Result<BTreeMap<Digest, Present>, String> {
-        let mut found = BTreeMap::new();
-        // DescribeImages fails as a whole when one image is missing, and names
-        // it; the others are asked for again.
-        let mut asked: Vec<&Digest> = batch
+    ) -> Result<Option<Present>, String> {
+        let in_standard = |action: &Action| match action {
+            Action::DeleteImage(removal) => removal.archived_at.is_none(),
+            Action::ArchiveImage(_) => false,
+        };
+        if batch.iter().all(in_standard)
+            && let Some(here) = self.all_by_id(name, batch).await?
+        {
+            let new_index = None;
+            return Ok(Some(Present { here, new_index }));
+        }
+        let Some(mut images) = self.images_now(name).await? else {
+            return Ok(None);
+        };
+        let new_index = images
             .iter()
-            .map(|action| &action.removal().digest)
-            .collect();
-        while !asked.is_empty() {
-            let answer = self
-                .ecr
-                .describe_images()
-                .repository_name(name)
-                .set_image_ids(Some(asked.iter().map(|digest| id_of(digest)).collect()))
-                .send()
-                .await;
-            match answer {
-                Ok(answer) => {
-                    for detail in answer.image_details.unwrap_or_default() {
-                        let storage = storage_of(&detail);
-                        let mut tags = detail.image_tags.unwrap_or_default();
-                        tags.sort();
-                        if let Some(digest) = detail.image_digest {
-                            found.insert(Digest::new(digest), Present::Here { tags, storage });
-                        }
-                    }
-                    break;
-                }
-                Err(error) if aws::code(&error) == Some("ImageNotFoundException") => {
-                    let text = aws::explain(&error);
-                    let (gone, rest): (Vec<&Digest>, Vec<&Digest>) = asked
-                        .iter()
-                        .partition(|digest| text.contains(digest.as_str()));
-                    if gone.is_empty() {
-                        return Err(format!("ecr:DescribeImages: {text}"));
-                    }
-                    found.extend(gone.into_iter().map(|d| (d.clone(), Present::Gone)));
-                    asked = rest;
-                }
-                Err(error) if aws::code(&error) == Some("RepositoryNotFoundException") => {
-                    found.extend(asked.into_iter().map(|d| (d.clone(), Present::Gone)));
-                    break;
-                }
-                Err(error) => return Err(format!("ecr:DescribeImages: {}", aws::explain(&error))),
+            .find(|(digest, image)| is_new_index(image, observed.images.get(*digest)))
+            .map(|(digest, _)| digest.clone());
+        let asked = batch.iter().map(|action| &action.removal().digest);
+        let here = asked.filter_map(|digest| {
+            let (digest, image) = images.remove_entry(digest)?;
+            let (tags, storage) = (image.tags, image.storage);
+            Some((digest, Here { tags, storage }))
+        });
+        let here = here.collect();
+        Ok(Some(Present { here, new_index }))
+    }
+
+    /// The images of a batch in one call; `None` unless ECR tells all of them.
+    async fn all_by_id(
+        &self,
+        name: &str,
+        batch: &[Action],
+    ) -> Result<Option<BTreeMap<Digest, Here>>, String> {
+        let asked = batch.iter().map(|action| id_of(&action.removal().digest));
+        let answer = self
+            .ecr
+            .describe_images()
+            .repository_name(name)
+            .set_image_ids(Some(asked.collect()))
+            .send()
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // It fails as a whole when one image is missing.
+            Err(error) => match aws::code(&error) {
+                Some("ImageNotFoundException" | "RepositoryNotFoundException") => return Ok(None),
+                _ => return Err(format!("ecr:DescribeImages: {}", aws::explain(&error))),
+            },
+        };
+        let mut here = BTreeMap::new();
+        for detail in answer.image_details.unwrap_or_default() {
+            let storage = storage_of(&detail);
+            let mut tags = detail.image_tags.unwrap_or_default();
+            tags.sort();
+            if let Some(digest) = detail.image_digest {
+                here.insert(Digest::new(digest), Here { tags, storage });
             }
         }
-        Ok(found)
+        let told = |action: &Action| here.contains_key(&action.removal().digest);
+        Ok(batch.iter().all(told).then_some(here))
     }
 
     async fn delete(&self, name: &str, images: &[&Removal]) -> BTreeMap<Digest, Outcome> {
@@ -299,16 +326,20 @@ impl Registry {
     }
 
     async fn is_archived_now(&self, removal: &Removal) -> Result<bool, String> {
-        let action = Action::ArchiveImage(removal.clone());
-        let present = self.present(&removal.repository, &[action]).await?;
-        Ok(matches!(
-            present.get(&removal.digest),
-            Some(Present::Here {
-                storage: Storage::Archived { .. },
-                ..
-            })
-        ))
+        let images = self.images_now(&removal.repository).await?;
+        let image = images.and_then(|mut images| images.remove(&removal.digest));
+        Ok(image.is_some_and(|image| image.is_archived()))
     }
+}
+
+/// Whether an index is one that was not there when the repository was observed,
+/// or was in the archive then and is not, or no longer for good, now.
+fn is_new_index(image: &Image, observed: Option<&Image>) -> bool {
+    let as_it_was = |then: &Image| {
+        (then.storage, then.pushed_at, then.restored_at)
+            == (image.storage, image.pushed_at, image.restored_at)
+    };
+    image.index && !image.is_archived() && !observed.is_some_and(as_it_was)
 }
 
 fn id_of(digest: &Digest) -> ImageIdentifier {
@@ -338,26 +369,17 @@ fn changed(
     name: &str,
     repository: &Repository,
     batch: &[Action],
-    present: &BTreeMap<Digest, Present>,
+    present: &Present,
     uses: &BTreeSet<Use>,
 ) -> BTreeMap<Digest, Outcome> {
     let mut outcomes = BTreeMap::new();
     for action in batch {
         let removal = action.removal();
-        let outcome = match present.get(&removal.digest) {
-            // Without a filter DescribeImages leaves archived images out (Amazon
-            // ECR API Reference, `DescribeImagesFilter`), and it is not
-            // documented whether also when they are asked for by id: the
-            // deletion itself will tell whether it is gone.
-            Some(Present::Gone) if removal.archived_at.is_some() => None,
-            Some(Present::Gone) => Some(if_gone(action)),
-            // What is gone is an error that names it, never silence.
-            None => Some(Outcome::Failed(
-                "the check before acting says nothing about it".to_owned(),
-            )),
-            Some(Present::Here { tags, storage }) => {
-                moved(action, *storage).or_else(|| retagged(removal, tags))
-            }
+        let outcome = match present.here.get(&removal.digest) {
+            None => Some(if_gone(action)),
+            Some(Here { tags, storage }) => moved(action, *storage)
+                .or_else(|| retagged(removal, tags))
+                .or_else(|| joined(action, present.new_index.as_ref())),
         };
         if let Some(outcome) = outcome {
             outcomes.insert(removal.digest.clone(), outcome);
@@ -390,6 +412,21 @@ fn moved(action: &Action, storage: Storage) -> Option<Outcome> {
         (Some(_), Storage::Standard) => skipped("it has been restored since"),
         (_, Storage::Moving) => skipped("it is being restored"),
     }
+}
+
+/// An untagged image may have become part of an index: ECR refuses to delete it
+/// then, but nothing says that it refuses to archive it.
+fn joined(action: &Action, new_index: Option<&Digest>) -> Option<Outcome> {
+    let Action::ArchiveImage(removal) = action else {
+        return None;
+    };
+    let is_tool_made = |tag: &String| Digest::of_attachment_tag(tag).is_some();
+    let index = new_index.filter(|index| **index != removal.digest)?;
+    removal.tags.iter().all(is_tool_made).then(|| {
+        Outcome::Skipped(format!(
+            "index {index} was pushed or restored since, and may list it"
+        ))
+    })
 }
 
 fn retagged(removal: &Removal, tags: &[String]) -> Option<Outcome> {

@@ -7,12 +7,16 @@ use jiff::Timestamp;
 use steward::engine::{After, Change, Decision, Effect, Gap, Item, Plan, Seen};
 use steward::policy::Period;
 
+use self::newest::{last, newest_named};
 use crate::action::{Action, Removal, target};
 use crate::archive::ClosedIndexes;
 use crate::graph::{Graph, protected};
 use crate::policy::{NEVER_SOONER_THAN, PruningPolicy, RemoveBy, Retention};
 use crate::reason::Reason;
 use crate::world::{Digest, Image, Outsider, Repository, Storage, Use, World};
+
+mod archived;
+mod newest;
 
 #[cfg(test)]
 mod tests;
@@ -104,14 +108,13 @@ fn judge<'a>(
     let retention = policy.retention_of(name);
     let protected = protected(repository, &graph, uses);
     let newest = newest_named(repository, &graph, retention.keep_newest);
-    let last = (newest.is_empty() && protected.is_empty())
-        .then(|| newest_of_all(repository, &graph))
-        .flatten();
+    let last = last(repository, &graph, &newest, &protected);
     let mut court = Court {
         repository,
         registry,
         closed: ClosedIndexes::default(),
         all_closed: ClosedIndexes::of(repository, |_| true),
+        wanted: ClosedIndexes::default(),
         retention,
         outsider: policy.unnamed_outsider(registry.account, repository),
         keep_pulled_within: policy.in_use.keep_pulled_within,
@@ -121,6 +124,7 @@ fn judge<'a>(
         graph,
         now,
     };
+    court.find_wanted_indexes();
     court.find_closed_indexes();
     let mut verdicts = court.verdicts();
     for (digest, image) in &repository.images {
@@ -162,41 +166,6 @@ fn judge<'a>(
     }
 }
 
-/// The newest named images that are nobody's child, as a set. Archived ones
-/// stay anyway and cannot be pulled, so that they take no place in it.
-fn newest_named<'a>(
-    repository: &'a Repository,
-    graph: &Graph<'a>,
-    keep: u32,
-) -> HashSet<&'a Digest> {
-    let mut named: Vec<(&Digest, &Image)> = repository
-        .images
-        .iter()
-        .filter(|(digest, image)| {
-            image.named() && image.can_be_pulled() && !graph.parents.contains_key(digest)
-        })
-        .collect();
-    named.sort_by(|(a, x), (b, y)| y.pushed_at.cmp(&x.pushed_at).then(a.cmp(b)));
-    named
-        .into_iter()
-        .take(keep as usize)
-        .map(|(digest, _)| digest)
-        .collect()
-}
-
-/// The newest image that hangs on nothing, if possible one that can be pulled.
-fn newest_of_all<'a>(repository: &'a Repository, graph: &Graph<'a>) -> Option<&'a Digest> {
-    let on_its_own = |digest: &&Digest| {
-        !graph.parents.contains_key(digest) && !graph.subjects.contains_key(digest)
-    };
-    repository
-        .images
-        .iter()
-        .filter(|(digest, _)| on_its_own(digest))
-        .max_by_key(|(digest, image)| (image.can_be_pulled(), image.pushed_at, *digest))
-        .map(|(digest, _)| digest)
-}
-
 struct Court<'a> {
     repository: &'a Repository,
     registry: &'a Registry<'a>,
@@ -204,6 +173,9 @@ struct Court<'a> {
     closed: ClosedIndexes<'a>,
     /// All of them, also those that go.
     all_closed: ClosedIndexes<'a>,
+    /// Those that must be whole when they come back, or are on their way: what
+    /// they may list does not follow them to the archive.
+    wanted: ClosedIndexes<'a>,
     retention: &'a Retention,
     /// Somebody who may pull and whom the policy does not name.
     outsider: Option<&'a Outsider>,
@@ -382,7 +354,7 @@ impl<'a> Court<'a> {
                 Some(Verdict::Keep(Reason::Archived))
                     if is_subject(holder)
                         && self.is_archived_first(image)
-                        && whole.is_some_and(Image::is_archived) =>
+                        && !self.is_wanted(holder) =>
                 {
                     archived_subject = Some(holder);
                 }
@@ -405,6 +377,7 @@ impl<'a> Court<'a> {
         let reason = match own {
             Verdict::Keep(
                 reason @ (Reason::Archived
+                | Reason::LastImage
                 | Reason::PushTimeUnknown
                 | Reason::JustPushed
                 | Reason::SubjectElsewhere { .. }
@@ -472,37 +445,20 @@ impl<'a> Court<'a> {
         }
     }
 
-    /// The verdict on an image that hangs on nothing.
-    fn on_its_own(&self, digest: &'a Digest, image: &Image) -> Verdict {
-        let retention = self.retention;
-        let go = |reason| Verdict::Go {
-            reason,
-            after: vec![],
-            pass: first_pass(image),
-            since: image.pushed_at,
-        };
-        let is_over = |at: Timestamp, period: Period| at <= period.before(self.now);
-        let long_enough_in_archive = match (image.storage, retention.delete_archived_after) {
-            (Storage::Standard, _) => None,
-            (Storage::Archived { since: Some(since) }, Some(after)) if is_over(since, after) => {
-                Some(Reason::ArchivedLongEnough {
-                    delete_archived_after: after.to_string(),
-                })
-            }
-            _ => return Verdict::Keep(Reason::Archived),
-        };
+    /// What keeps an image that hangs on nothing, in whichever storage class.
+    fn stays_anywhere(&self, digest: &'a Digest, image: &Image) -> Option<Reason> {
         let Some(arrived_at) = image.arrived_at() else {
-            return Verdict::Keep(Reason::PushTimeUnknown);
+            return Some(Reason::PushTimeUnknown);
         };
-        if !is_over(arrived_at, NEVER_SOONER_THAN) {
-            return Verdict::Keep(Reason::JustPushed);
+        if !self.is_over(arrived_at, NEVER_SOONER_THAN) {
+            return Some(Reason::JustPushed);
         }
         if let Some(tag) = image
             .tags
             .iter()
-            .find(|tag| retention.keep_tags.selects(tag))
+            .find(|tag| self.retention.keep_tags.selects(tag))
         {
-            return Verdict::Keep(Reason::TagKept { tag: tag.clone() });
+            return Some(Reason::TagKept { tag: tag.clone() });
         }
         // A signature by tag may be about an image of another repository,
         // whatever else it is named; an OCI referrer is in the repository of
@@ -512,17 +468,53 @@ impl<'a> Court<'a> {
             !self.repository.images.contains_key(subject) && self.registry.may_have(subject)
         });
         if let Some(subject) = apart {
-            return Verdict::Keep(Reason::SubjectElsewhere { subject });
+            return Some(Reason::SubjectElsewhere { subject });
         }
         let pulled_at = || self.graph.last_pulled_at(self.repository, digest);
         if let Some(outsider) = self.outsider
-            && !is_over(pulled_at().unwrap_or(arrived_at), self.keep_pulled_within)
+            && !self.is_over(
+                pulled_at().map_or(arrived_at, |at| at.max(arrived_at)),
+                self.keep_pulled_within,
+            )
         {
-            return Verdict::Keep(Reason::PulledFromElsewhere {
+            return Some(Reason::PulledFromElsewhere {
                 outsider: outsider.words.clone(),
                 keep_pulled_within: self.keep_pulled_within.to_string(),
             });
         }
+        None
+    }
+
+    fn is_over(&self, at: Timestamp, period: Period) -> bool {
+        at <= period.before(self.now)
+    }
+
+    /// The verdict on an image that hangs on nothing.
+    fn on_its_own(&self, digest: &'a Digest, image: &Image) -> Verdict {
+        let retention = self.retention;
+        let go = |reason| Verdict::Go {
+            reason,
+            after: vec![],
+            pass: first_pass(image),
+            since: image.pushed_at,
+        };
+        let is_over = |at, period| self.is_over(at, period);
+        let long_enough_in_archive = match (image.storage, retention.delete_archived_after) {
+            (Storage::Standard, _) => None,
+            (_, Some(after)) if self.is_due_from_archive(digest, after) => {
+                Some(Reason::ArchivedLongEnough {
+                    delete_archived_after: after.to_string(),
+                })
+            }
+            _ => return Verdict::Keep(Reason::Archived),
+        };
+        if let Some(reason) = self.stays_anywhere(digest, image) {
+            return Verdict::Keep(reason);
+        }
+        let Some(arrived_at) = image.arrived_at() else {
+            return Verdict::Keep(Reason::PushTimeUnknown);
+        };
+        let pulled_at = || self.graph.last_pulled_at(self.repository, digest);
         if let Some(reason) = long_enough_in_archive {
             return if let Some(index) = self.closed.may_list(image) {
                 Verdict::Keep(Reason::MayBePartOfArchived {
@@ -537,12 +529,15 @@ impl<'a> Court<'a> {
         if !image.named() {
             let after = retention.remove_untagged_after;
             let remove_untagged_after = after.to_string();
-            // To archive a part of what is in the archive is harmless, and
-            // finishes what a run began that was cut short. To delete it waits
-            // until the index is gone, not only on its way.
-            if !self.is_archived_first(image)
-                && let Some(index) = self.all_closed.may_list(image)
-            {
+            // To archive a part of what nobody wants from the archive is
+            // harmless, and finishes what a run began that was cut short. To
+            // delete it waits until the index is gone, not only on its way.
+            let wholes = if self.is_archived_first(image) {
+                &self.wanted
+            } else {
+                &self.all_closed
+            };
+            if let Some(index) = wholes.may_list(image) {
                 return Verdict::Keep(Reason::MayBePartOfArchived {
                     index: index.clone(),
                 });

@@ -18,7 +18,7 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use steward::aws::{self, ErrorKind, Pace};
+use steward::aws::{self, ErrorKind, Incomplete, Pace};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 use steward::hold;
 use tokio::time::Instant;
@@ -340,7 +340,11 @@ impl Registry {
         })
         .await;
         let mut incomplete = match incomplete {
-            Some(why) if why.kind() == ErrorKind::NotFound => return None,
+            Some(Incomplete::Failed(error))
+                if aws::code(&error) == Some("RepositoryNotFoundException") =>
+            {
+                return None;
+            }
             Some(why) => Some(why.to_string()),
             None => None,
         };
@@ -354,6 +358,28 @@ impl Registry {
             }
         }
         Some((images, incomplete))
+    }
+
+    /// Every image of a repository as it is now, archived ones included; `None`
+    /// when the repository is gone. An index does not tell what it lists.
+    ///
+    /// # Errors
+    ///
+    /// When not all of them can be told.
+    pub(crate) async fn images_now(
+        &self,
+        repository: &str,
+    ) -> Result<Option<BTreeMap<Digest, Image>>, String> {
+        match self.images(repository).await {
+            None => Ok(None),
+            Some((_, Some(why))) => Err(format!("ecr:DescribeImages: {why}")),
+            Some((images, None)) => {
+                let images = images.into_iter();
+                Ok(Some(
+                    images.map(|(digest, (image, _))| (digest, image)).collect(),
+                ))
+            }
+        }
     }
 
     /// What the indexes among `digests` list; at most 100 of them.

@@ -257,7 +257,9 @@ impl fmt::Display for Reason {
                  within it, and {outsider}"
             ),
             Self::Newest { keep_newest } => write!(f, "among the newest {keep_newest} tagged"),
-            Self::LastImage => f.write_str("the newest of a repository in which nothing is tagged"),
+            Self::LastImage => {
+                f.write_str("the newest of a repository in which nothing else is sure to stay")
+            }
             Self::Young { keep_younger_than } => {
                 write!(f, "tagged and pushed within {keep_younger_than}")
             }

@@ -29,7 +29,7 @@ fn days(days: i64) -> SignedDuration {
 /// A digest that is told from others by its name, and reads as one.
 fn digest(name: &str) -> Digest {
     let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
-    Digest::new(format!("sha256:{hex:0<64}"))
+    Digest::new(format!("sha256:{hex:0>64}"))
 }
 
 /// The tag by which older tools attach a signature.

@@ -6,7 +6,7 @@ use steward::engine::{Act, Decision, Function, Outcome};
 use steward::policy::Period;
 use steward_sandbox::faults::{Answer, Scripted};
 
-use crate::script::{Stage, account, body, digest, image, now};
+use crate::script::{Stage, account, body, digest, image, index, now};
 
 /// One to archive (1), one to delete from the archive (2), one that stays.
 fn images() -> Vec<Value> {
@@ -23,43 +23,22 @@ fn registry() -> Scripted {
     )
 }
 
-/// What the look before acting is told instead of an image.
+/// What every look after the observation is told instead of an image; `Null`
+/// when it is not there.
 fn looking(n: usize, now: impl Fn(Value) -> Answer + Send + Sync + 'static) -> Scripted {
-    registry().always("ecr:DescribeImages", move |request| {
-        let asked = body(request)["imageIds"].clone();
-        let Some(ids) = asked.as_array() else {
-            return Answer::Json(json!({"imageDetails": images()}));
-        };
-        let known = |image: &Value| {
-            ids.iter()
-                .any(|id| id["imageDigest"] == image["imageDigest"])
-        };
-        let found: Vec<Value> = images().into_iter().filter(known).collect();
-        match found
-            .iter()
-            .find(|i| i["imageDigest"] == digest(n).as_str())
-        {
-            Some(image) => match now(image.clone()) {
-                Answer::Json(Value::Null) => Answer::error(
-                    400,
-                    "ImageNotFoundException",
-                    &format!(
-                        "The image with imageId {{imageDigest:'{}'}} does not exist",
-                        digest(n)
-                    ),
-                ),
-                Answer::Json(changed) => {
-                    let others = found
-                        .iter()
-                        .filter(|i| i["imageDigest"] != digest(n).as_str());
-                    let all: Vec<&Value> = others.chain([&changed]).collect();
-                    Answer::Json(json!({"imageDetails": all}))
-                }
-                other => other,
-            },
-            None => Answer::Json(json!({"imageDetails": found})),
-        }
-    })
+    registry()
+        .on("ecr:DescribeImages", json!({"imageDetails": images()}))
+        .always("ecr:DescribeImages", move |request| {
+            assert_eq!(body(request)["filter"], json!({"imageStatus": "ANY"}));
+            assert_eq!(body(request)["imageIds"], Value::Null);
+            let mut all = images();
+            match now(all.remove(n)) {
+                Answer::Json(Value::Null) => {}
+                Answer::Json(changed) => all.push(changed),
+                other => return other,
+            }
+            Answer::Json(json!({"imageDetails": all}))
+        })
 }
 
 /// The outcomes of archiving 1 and of deleting 2.
@@ -134,17 +113,108 @@ async fn what_is_gone_is_deleted_already_and_not_archived() {
 }
 
 #[tokio::test]
-async fn what_is_not_found_in_the_archive_is_left_to_the_deletion_to_tell() {
-    // It may be left out of the answer only because it is archived.
-    let hidden = || looking(2, |_| Answer::Json(Value::Null));
-    let (_, found) = outcomes(hidden()).await;
-    assert_eq!(found, [Outcome::Done, Outcome::Done]);
-    let gone = hidden().always("ecr:BatchDeleteImage", |_| {
-        json!({"imageIds": [], "failures": [
-            {"imageId": {"imageDigest": digest(2)}, "failureCode": "ImageNotFound"}]})
-    });
-    let (_, found) = outcomes(gone).await;
-    assert_eq!(found, [Outcome::Done, Outcome::AlreadyDone]);
+async fn what_is_gone_from_the_archive_is_deleted_already() {
+    let (stage, outcomes) = outcomes(looking(2, |_| Answer::Json(Value::Null))).await;
+    assert_eq!(outcomes, [Outcome::Done, Outcome::AlreadyDone]);
+    assert_eq!(stage.client.count("ecr:BatchDeleteImage"), 0);
+}
+
+#[tokio::test]
+async fn where_a_look_does_not_tell_all_nothing_is_done() {
+    let answers: [fn(Value) -> Answer; 4] = [
+        |_| Answer::error(400, "AccessDeniedException", "no"),
+        |_| Answer::Json(json!({"imageTags": ["no digest"]})),
+        |_| Answer::error(400, "ImageNotFoundException", "one of them is gone"),
+        |_| Answer::error(400, "InvalidParameterException", "no"),
+    ];
+    for answer in answers {
+        let (stage, outcomes) = outcomes(looking(2, answer)).await;
+        for outcome in &outcomes {
+            assert!(failed(outcome, "ecr:DescribeImages"), "{outcomes:?}");
+        }
+        assert_eq!(stage.client.count("ecr:BatchDeleteImage"), 0);
+        assert_eq!(stage.client.count("ecr:UpdateImageStorageClass"), 0);
+    }
+}
+
+/// What archiving 1, with these tags, comes to where a third image is `then`
+/// when the repository is observed, and `now` just before.
+async fn beside(tags: &'static [&str], then: Option<Value>, now: Option<Value>) -> Outcome {
+    let with = move |third: &Option<Value>| -> Vec<Value> {
+        let ours = [image(0, &["head"]), image(1, tags)].into_iter();
+        ours.chain(third.clone()).collect()
+    };
+    let later = with(&now);
+    let script = registry()
+        .on("ecr:DescribeImages", json!({"imageDetails": with(&then)}))
+        .always(
+            "ecr:DescribeImages",
+            move |_| json!({"imageDetails": later}),
+        )
+        .always("ecr:BatchGetImage", |_| {
+            json!({"failures": [], "images": [
+                {"imageId": {"imageDigest": digest(3)}, "imageManifest": "{\"manifests\": []}"}]})
+        });
+    let mut stage = Stage::over(script).await;
+    stage.policy.retention.remove_by = RemoveBy::Archive;
+    let seen = stage.observe().await;
+    assert_eq!(seen.gaps, []);
+    let plan = ImagePruning::decide(
+        &stage.policy,
+        &Scope::Everything,
+        &seen,
+        crate::script::now(),
+    );
+    let actions: Vec<Action> = plan
+        .items
+        .into_iter()
+        .filter_map(|item| match item.decision {
+            Decision::Act(change) => Some(change.action),
+            Decision::Keep | Decision::Defer => None,
+        })
+        .filter(|action| action.removal().digest.as_str() == digest(1))
+        .collect();
+    assert_eq!(actions.len(), 1);
+    stage.hands.act(&stage.policy, &actions).await.remove(0)
+}
+
+#[tokio::test]
+async fn an_untagged_image_beside_a_new_index_is_not_archived() {
+    let mut new = index(3, &["v3"]);
+    new["imagePushedAt"] = json!(now().as_second());
+    // Pushed before the image, so that it cannot list it as far as is known.
+    let mut archived = index(3, &["v3"]);
+    archived["imageStatus"] = json!("ARCHIVED");
+    archived["lastArchivedAt"] = json!(now().as_second() - 100 * 24 * 3600);
+    let mut restoring = archived.clone();
+    restoring["imageStatus"] = json!("ACTIVATING");
+    let mut restored = index(3, &["v3"]);
+    restored["lastActivatedAt"] = json!(now().as_second());
+
+    for (then, now) in [
+        (None, &new),
+        (Some(&archived), &restoring),
+        (Some(&archived), &restored),
+        (Some(&index(3, &["v3"])), &restored),
+    ] {
+        let outcome = beside(&[], then.cloned(), Some(now.clone())).await;
+        assert!(skipped(&outcome, "may list it"), "{now}: {outcome:?}");
+        let outcome = beside(&["v1"], then.cloned(), Some(now.clone())).await;
+        assert_eq!(outcome, Outcome::Done, "{now}");
+    }
+    // Neither one that is as it was, nor one that has been archived or deleted,
+    // nor an image that lists nothing.
+    let here = index(3, &["v3"]);
+    for (then, now) in [
+        (Some(&here), Some(&here)),
+        (Some(&archived), Some(&archived)),
+        (Some(&here), Some(&archived)),
+        (Some(&here), None),
+        (None, Some(&image(3, &["v3"]))),
+    ] {
+        let outcome = beside(&[], then.cloned(), now.cloned()).await;
+        assert_eq!(outcome, Outcome::Done, "{then:?} {now:?}");
+    }
 }
 
 #[tokio::test]

@@ -80,45 +80,68 @@ async fn deletes_by_digest_in_one_call() {
     assert_eq!(sent, [json!({"repositoryName": "app", "imageIds": ids})]);
 }
 
+/// The same with listings that show other images than the observation did,
+/// after a look that does not tell of all images.
+fn looking_twice(look: Answer, now: impl Into<Answer>) -> Scripted {
+    let before = [
+        image(0, &["head"]),
+        image(1, &[]),
+        image(2, &["v2"]),
+        image(3, &[]),
+    ];
+    let now = now.into();
+    registry()
+        .on("ecr:DescribeImages", json!({"imageDetails": before}))
+        .always("ecr:DescribeImages", move |request| {
+            if body(request)["imageIds"].is_array() {
+                return look.clone();
+            }
+            assert_eq!(body(request)["filter"], json!({"imageStatus": "ANY"}));
+            now.clone()
+        })
+}
+
+fn not_found() -> Answer {
+    Answer::error(400, "ImageNotFoundException", "one of them is gone")
+}
+
 #[tokio::test]
-async fn one_that_is_gone_is_done_already_and_the_others_are_asked_for_again() {
-    let script = looking(|found| {
-        let gone = found
-            .iter()
-            .find(|image| image["imageDigest"] == digest(2).as_str());
-        match gone {
-            Some(_) => Answer::error(
-                400,
-                "ImageNotFoundException",
-                &format!(
-                    "The image with imageId {{imageDigest:'{}'}} does not exist",
-                    digest(2)
-                ),
-            ),
-            None => json!({"imageDetails": found}).into(),
-        }
-    });
-    let (stage, outcomes) = outcomes(script).await;
-    assert_eq!(
-        outcomes,
-        [Outcome::Done, Outcome::AlreadyDone, Outcome::Done]
-    );
-    assert_eq!(
-        stage.sent("BatchDeleteImage")[0]["imageIds"]
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
+async fn one_that_is_gone_is_done_already_and_a_listing_tells_which() {
+    let now = json!({"imageDetails": [image(0, &["head"]), image(1, &[]), image(3, &[])]});
+    for look in [not_found(), json!({}).into(), now.clone().into()] {
+        let (stage, outcomes) = outcomes(looking_twice(look, now.clone())).await;
+        assert_eq!(
+            outcomes,
+            [Outcome::Done, Outcome::AlreadyDone, Outcome::Done]
+        );
+        assert_eq!(
+            stage.sent("BatchDeleteImage")[0]["imageIds"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
+        // One for the observation, one by ids, one listing.
+        assert_eq!(stage.client.count("ecr:DescribeImages"), 3);
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_not_found_because_it_was_archived_stays() {
+    let mut archived = image(2, &["v2"]);
+    archived["imageStatus"] = json!("ARCHIVED");
+    let now =
+        json!({"imageDetails": [image(0, &["head"]), image(1, &[]), archived, image(3, &[])]});
+    let (_, outcomes) = outcomes(looking_twice(not_found(), now)).await;
+    assert_eq!(outcomes[0], Outcome::Done);
+    assert!(skipped(&outcomes[1], "archived"), "{outcomes:?}");
+    assert_eq!(outcomes[2], Outcome::Done);
 }
 
 #[tokio::test]
 async fn where_all_are_gone_nothing_is_deleted() {
-    let script = looking(|found| {
-        let first = found[0]["imageDigest"].as_str().unwrap().to_owned();
-        Answer::error(400, "ImageNotFoundException", &format!("no {first}"))
-    });
-    let (stage, outcomes) = outcomes(script).await;
+    let now = json!({"imageDetails": [image(0, &["head"])]});
+    let (stage, outcomes) = outcomes(looking_twice(not_found(), now)).await;
     assert_eq!(
         outcomes,
         [
@@ -131,37 +154,20 @@ async fn where_all_are_gone_nothing_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_missing_image_that_is_not_named_stops_the_batch() {
-    let script = looking(|_| Answer::error(400, "ImageNotFoundException", "one of them is gone"));
-    let (stage, outcomes) = outcomes(script).await;
-    assert!(
-        outcomes.iter().all(|o| failed(o, "ImageNotFoundException")),
-        "{outcomes:?}"
-    );
-    assert_eq!(stage.client.count("ecr:BatchDeleteImage"), 0);
-}
-
-#[tokio::test]
-async fn one_that_the_look_says_nothing_about_is_a_failure_and_stays() {
-    let script = looking(|found| json!({"imageDetails": [found[0]]}).into());
-    let (stage, outcomes) = outcomes(script).await;
-    assert_eq!(outcomes[0], Outcome::Done);
-    assert!(failed(&outcomes[1], "says nothing"), "{outcomes:?}");
-    assert!(failed(&outcomes[2], "says nothing"), "{outcomes:?}");
-    assert_eq!(
-        stage.sent("BatchDeleteImage")[0]["imageIds"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-
-    let (stage, outcomes) = self::outcomes(looking(|_| json!({}).into())).await;
-    assert!(
-        outcomes.iter().all(|o| failed(o, "says nothing")),
-        "{outcomes:?}"
-    );
-    assert_eq!(stage.client.count("ecr:BatchDeleteImage"), 0);
+async fn a_listing_that_is_not_whole_stops_the_batch() {
+    let denied = || Answer::error(400, "AccessDeniedException", "no");
+    for now in [
+        denied(),
+        json!({}).into(),
+        json!({"imageDetails": [{}]}).into(),
+    ] {
+        let (stage, outcomes) = outcomes(looking_twice(not_found(), now)).await;
+        assert!(
+            outcomes.iter().all(|o| failed(o, "ecr:DescribeImages")),
+            "{outcomes:?}"
+        );
+        assert_eq!(stage.client.count("ecr:BatchDeleteImage"), 0);
+    }
 }
 
 #[tokio::test]
@@ -190,7 +196,7 @@ async fn a_repository_that_is_gone_is_done_already() {
         )
     };
     for script in [
-        looking(move |_| gone()),
+        looking_twice(gone(), gone()),
         registry().always("ecr:BatchDeleteImage", move |_| gone()),
     ] {
         let (_, outcomes) = outcomes(script).await;

@@ -361,7 +361,8 @@ fn newest(repository: &Repository, keep: u32) -> BTreeSet<Digest> {
                 && oracle::listed_by(repository, digest).is_empty()
         })
         .collect();
-    all.sort_by_key(|(digest, image)| (std::cmp::Reverse(image.pushed_at), *digest));
+    let arrived = |image: &Image| image.pushed_at.map(|at| Some(at).max(image.restored_at));
+    all.sort_by_key(|(digest, image)| (std::cmp::Reverse(arrived(image)), *digest));
     let kept = all.into_iter().take(keep as usize);
     kept.map(|(digest, _)| digest.clone()).collect()
 }
@@ -396,7 +397,7 @@ fn untouchable(
         let arrived = image.pushed_at.max(image.restored_at);
         let pulled = oracle::last_pulled_at(repository, digest);
         let shared = !repository.outsiders.is_empty()
-            && pulled.or(arrived) > Some(policy.in_use.keep_pulled_within.before(now()));
+            && pulled.max(arrived) > Some(policy.in_use.keep_pulled_within.before(now()));
         let by_people = image.tags.iter().any(|tag| TAGS.contains(&tag.as_str()));
         let pulled_lately = by_people
             && image.storage == Storage::Standard
@@ -428,17 +429,23 @@ fn untouchable(
 /// but a referrer may follow its subject to the archive. What is in the archive
 /// is not deleted while its whole only gets there, or may be what an archived
 /// index lists that stays; but of archived indexes that are all condemned, one
-/// may go before another.
+/// may go before another. What a wanted one may list is not archived either.
 fn no_part_without_its_whole(
-    repository: &Repository,
+    policy: &PruningPolicy,
+    world: &World,
+    name: &str,
     going: &Going,
     condemned: &BTreeSet<Digest>,
 ) -> bool {
+    let repository = &world.repositories[name];
+    let wanted = wanted(policy, world, name);
     let all = going.all();
     let storage = |digest: &Digest| repository.images[digest].storage;
     let in_archive = |digest: &Digest| matches!(storage(digest), Storage::Archived { .. });
     let removed = all.iter().all(|digest| {
-        let follows = |subject: &Digest| going.archived.contains(digest) && in_archive(subject);
+        let follows = |subject: &Digest| {
+            going.archived.contains(digest) && in_archive(subject) && !wanted.contains(subject)
+        };
         oracle::listed_by(repository, digest).is_subset(&all)
             && oracle::subjects(repository, digest)
                 .iter()
@@ -467,7 +474,30 @@ fn no_part_without_its_whole(
         });
         closed.count() == 0
     });
-    removed && whole && unlisted
+    let mut nameless = going.archived.iter().filter(|digest| {
+        let tags = &repository.images[*digest].tags;
+        !tags.iter().any(|tag| TAGS.contains(&tag.as_str()))
+    });
+    let unwanted = nameless.all(|digest| {
+        let image = &repository.images[digest];
+        let mut indexes = wanted.iter().map(|index| &repository.images[index]);
+        !indexes.any(|index| oracle::can_list(index, image))
+    });
+    removed && whole && unlisted && unwanted
+}
+
+/// What somebody uses, what is being restored, and what would have to stay for
+/// its tags.
+fn wanted(policy: &PruningPolicy, world: &World, name: &str) -> BTreeSet<Digest> {
+    let mut wanted = oracle::in_use(world, name);
+    let keep_tags = &policy.retention_of(name).keep_tags;
+    for (digest, image) in &world.repositories[name].images {
+        let kept = image.tags.iter().any(|tag| keep_tags.selects(tag));
+        if image.storage == Storage::Moving || kept {
+            wanted.insert(digest.clone());
+        }
+    }
+    wanted
 }
 
 fn config() -> ProptestConfig {
@@ -502,10 +532,16 @@ proptest! {
             let untouchable = untouchable(&policy, &world, &gaps, &name);
             prop_assert!(going.all().is_disjoint(&untouchable), "{going:?} of {repository:#?}");
             prop_assert!(
-                no_part_without_its_whole(repository, &going, &going.deleted),
+                no_part_without_its_whole(&policy, &world, &name, &going, &going.deleted),
                 "{going:?} of {repository:#?}"
             );
             prop_assert!(going.deleted.len() < repository.images.len(), "emptied");
+            let pulled = |digest: &&Digest| repository.images[*digest].storage == Storage::Standard;
+            let mut could_be = repository.images.keys().filter(pulled).peekable();
+            prop_assert!(
+                could_be.peek().is_none() || could_be.any(|digest| !going.all().contains(digest)),
+                "nothing is left that can be pulled: {going:?} of {repository:#?}"
+            );
         }
         for gap in &gaps {
             for item in &plan.items {
@@ -652,7 +688,7 @@ proptest! {
             prop_assert!(gone.all().is_disjoint(&untouchable(&policy, &world, &gaps, name)));
             let condemned = planned.get(name).map(|going| &going.deleted).unwrap();
             prop_assert!(
-                no_part_without_its_whole(before, gone, condemned),
+                no_part_without_its_whole(&policy, &world, name, gone, condemned),
                 "{gone:?} of {before:#?}"
             );
             let most = policy.limits.max_deletes_per_repository as usize;

@@ -108,6 +108,48 @@ fn what_a_run_that_was_cut_short_left_out_of_the_archive_follows() {
 }
 
 #[test]
+fn what_a_wanted_archived_index_may_list_does_not_follow_it_to_the_archive() {
+    let case = archiving()
+        .image("index", days(100), &["release-1"])
+        .closed("index", days(5))
+        .image("child", days(100), &[])
+        .image("signature", days(100), &[])
+        .refers("signature", "index")
+        .image("pushed after it", days(99), &[]);
+    let fates = |index, signature| {
+        [
+            ("index", index),
+            ("child", "keep may_be_part_of_archived"),
+            ("signature", signature),
+            ("pushed after it", "go 0 untagged"),
+        ]
+    };
+    case.clone()
+        .runs("index")
+        .expect(&fates("keep in_use_by_task", "keep refers_to_kept_image"));
+    let kept = fates("keep archived", "keep refers_to_kept_image");
+    case.clone()
+        .with("index", |image| image.storage = Storage::Moving)
+        .expect(&kept);
+    case.clone()
+        .policy(|policy| policy.retention.keep_tags.include = vec!["release-*".to_owned()])
+        .expect(&kept);
+    // Nor what an index may list that such an index may list.
+    case.with("index", |image| image.pushed_at = Some(now() - days(90)))
+        .image("inner", days(100), &[])
+        .closed("inner", days(4))
+        .with("child", |image| image.restored_at = Some(now() - days(20)))
+        .runs("index")
+        .expect(&[
+            ("index", "keep in_use_by_task"),
+            ("inner", "keep archived"),
+            ("child", "keep may_be_part_of_archived"),
+            ("signature", "keep refers_to_kept_image"),
+            ("pushed after it", "keep may_be_part_of_archived"),
+        ]);
+}
+
+#[test]
 fn an_index_whose_part_is_in_the_archive_before_it_is_not_archived() {
     let case = |case: Case| {
         case.image("index", days(100), &["v1"])
@@ -264,6 +306,99 @@ fn the_last_archived_image_of_an_empty_repository_stays() {
         .image("b", days(300), &["v2"])
         .archived("b", days(200))
         .expect(&[("a", "go 1 archived_long_enough"), ("b", "keep last_image")]);
+}
+
+#[test]
+fn an_archived_image_in_use_does_not_take_the_place_of_the_last_that_can_be_pulled() {
+    let case = Case::empty()
+        .image("in use", days(400), &["v1"])
+        .archived("in use", days(200))
+        .runs("in use")
+        .image("a", days(400), &[])
+        .image("b", days(300), &[])
+        .image("signature of b", days(200), &[&signature_tag("b")]);
+    case.clone().expect(&[
+        ("in use", "keep in_use_by_task"),
+        ("a", "go 0 untagged"),
+        ("b", "keep last_image"),
+        ("signature of b", "keep refers_to_kept_image"),
+    ]);
+    // Of archived images none has to stay for it.
+    case.archived("a", days(200))
+        .archived("b", days(200))
+        .archived("signature of b", days(200))
+        .policy(|policy| policy.retention.delete_archived_after = Some(Period::days(90)))
+        .expect(&[
+            ("in use", "keep in_use_by_task"),
+            ("a", "go 1 archived_long_enough"),
+            ("b", "go 1 archived_long_enough"),
+            ("signature of b", "go 2 refers_to_deleted_image"),
+        ]);
+}
+
+#[test]
+fn the_last_that_can_be_pulled_stays_also_where_it_refers_to_an_archived_image() {
+    Case::empty()
+        .policy(|policy| policy.retention.remove_by = RemoveBy::Archive)
+        .image("a", days(400), &["v1"])
+        .archived("a", days(200))
+        .image("old", days(400), &[&signature_tag("a")])
+        .image("new", days(300), &[])
+        .refers("new", "a")
+        .expect(&[
+            ("a", "keep archived"),
+            ("old", "go 0 refers_to_archived_image"),
+            ("new", "keep last_image"),
+        ]);
+}
+
+#[test]
+fn a_subject_waits_in_the_archive_for_what_refers_to_it() {
+    let day = |signature| {
+        emptying()
+            .image("a", days(400), &["v1"])
+            .archived("a", days(91))
+            .image("signature", days(400), &[&signature_tag("a")])
+            .archived("signature", signature)
+    };
+    let mut with_others = day(days(89));
+    with_others.more_repositories = true;
+    for case in [day(days(89)), with_others] {
+        case.expect(&[
+            ("a", "keep archived"),
+            ("signature", "keep refers_to_kept_image"),
+        ]);
+    }
+    day(days(90)).expect(&[
+        ("a", "go 1 archived_long_enough"),
+        ("signature", "go 2 refers_to_deleted_image"),
+    ]);
+    // Also for what refers to that, and for what is on its way out.
+    day(days(90))
+        .image("of signature", days(400), &[&signature_tag("signature")])
+        .archived("of signature", days(89))
+        .expect(&[
+            ("a", "keep archived"),
+            ("signature", "keep refers_to_kept_image"),
+            ("of signature", "keep refers_to_kept_image"),
+        ]);
+    day(days(90))
+        .with("signature", |image| image.storage = Storage::Moving)
+        .expect(&[
+            ("a", "keep archived"),
+            ("signature", "keep refers_to_kept_image"),
+        ]);
+}
+
+#[test]
+fn a_restored_image_is_among_the_newest_from_then_on() {
+    Case::empty()
+        .image("restored", days(400), &["v1"])
+        .with("restored", |image| {
+            image.restored_at = Some(now() - days(40))
+        })
+        .image("a", days(50), &["v2"])
+        .expect(&[("restored", "keep newest"), ("a", "go 0 superseded")]);
 }
 
 #[test]
