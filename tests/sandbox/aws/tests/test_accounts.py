@@ -1,6 +1,10 @@
 """Which account an access key id stands for."""
 
+import os
+import sys
 import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import accounts
 
