@@ -14,10 +14,12 @@ use serde::Serialize;
 use serde_json::json;
 use steward::aws::{self, Identity};
 use steward::engine::{Clock, Leash, Mode, Trigger};
+use steward::event::Arn;
 use steward::guard;
 use steward::lambda;
+use steward::notify::Topic;
 use steward::permission::Asked;
-use steward::policy::{PolicyDocument, PolicyError, PolicySource};
+use steward::policy::{PolicyDocument, PolicySource};
 use steward::report::Report;
 use steward::run::{Context, Run};
 use steward::switches::{Absent, Position, Switches};
@@ -132,6 +134,9 @@ pub(crate) async fn run(matches: &clap::ArgMatches, terminal: &Terminal) -> Resu
     if let Some(role) = &given.role {
         check_role(role).map_err(Failure::usage)?;
     }
+    if let Some(topic) = &given.topic {
+        check_topic(topic).map_err(Failure::usage)?;
+    }
     let config = by_hand::sdk_config(&given.aws).await;
     let findings = look(&given, &config).await;
     let text = if given.json {
@@ -150,17 +155,27 @@ pub(crate) async fn run(matches: &clap::ArgMatches, terminal: &Terminal) -> Resu
 }
 
 fn check_role(arn: &str) -> anyhow::Result<()> {
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    match parts.as_slice() {
-        ["arn", _, "iam", "", account, name]
-            if account.len() == 12 && name.starts_with("role/") && name.len() > 5 =>
-        {
-            Ok(())
-        }
-        _ => Err(anyhow::anyhow!(
-            "--role: \"{arn}\" is not allowed; allowed: arn:aws:iam::ACCOUNT:role/NAME"
-        )),
-    }
+    let is_role = Arn::parse(arn).is_some_and(|arn| {
+        arn.service == "iam"
+            && arn.region.is_empty()
+            && arn.account.len() == 12
+            && arn.resource_type() == "role"
+            && !arn.resource_id().is_empty()
+    });
+    anyhow::ensure!(
+        is_role,
+        "--role: \"{arn}\" is not allowed; allowed: arn:aws:iam::ACCOUNT:role/NAME"
+    );
+    Ok(())
+}
+
+fn check_topic(arn: &str) -> anyhow::Result<()> {
+    let allowed = Topic::ALLOWED;
+    anyhow::ensure!(
+        Topic::parse(arn).is_some(),
+        "--topic: \"{arn}\" is not allowed; allowed: {allowed}"
+    );
+    Ok(())
 }
 
 async fn look(given: &DoctorArguments, config: &SdkConfig) -> Vec<Finding> {
@@ -227,12 +242,10 @@ async fn principal(
     if let Some(role) = &given.role {
         return Ok(Principal::Arn(role.clone()));
     }
-    let parts: Vec<&str> = identity.arn.splitn(6, ':').collect();
-    let (service, name) = match parts.as_slice() {
-        [_, _, service, _, _, name] => (*service, *name),
-        _ => return Err(format!("the caller's ARN {} cannot be read", identity.arn)),
-    };
-    match (service, name.split('/').collect::<Vec<_>>().as_slice()) {
+    let arn = Arn::parse(&identity.arn)
+        .ok_or_else(|| format!("the caller's ARN {} cannot be read", identity.arn))?;
+    let name: Vec<&str> = arn.resource.split('/').collect();
+    match (arn.service.as_str(), name.as_slice()) {
         ("iam", ["root"]) => Ok(Principal::Root),
         ("iam", ["user" | "role", ..]) => Ok(Principal::Arn(identity.arn.clone())),
         ("sts", ["assumed-role", role, ..]) => {
@@ -263,16 +276,14 @@ pub(crate) async fn findings<F: ByHand>(place: &Place<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut units = Vec::new();
     let source = match place.policy.map(PolicySource::argument) {
-        None => Ok(PolicySource::Defaults),
-        Some(source) => source,
-    };
-    let loaded = match &source {
-        Ok(source) => source.load::<F::Policy>(place.config).await,
-        Err(error) => {
+        None => PolicySource::Defaults,
+        Some(Ok(source)) => source,
+        Some(Err(error)) => {
             findings.push(Finding::new("policy", State::Bad, error.to_string()));
             return named::<F>(findings);
         }
     };
+    let loaded = source.load::<F::Policy>(place.config).await;
     findings.push(match (&loaded, place.policy) {
         (Ok(_), None) => Finding::new(
             "policy",
@@ -404,7 +415,7 @@ fn units_of<F: ByHand>(run: &Run<F>) -> Vec<String> {
 async fn permissions<F: ByHand>(
     place: &Place<'_>,
     policy: Option<&PolicyDocument<F::Policy>>,
-    source: &Result<PolicySource, PolicyError>,
+    source: &PolicySource,
     units: &[String],
 ) -> Vec<Finding> {
     let principal = match place.principal {
@@ -424,16 +435,17 @@ async fn permissions<F: ByHand>(
         }
     };
     let account = place.identity.account.as_str();
-    if principal.split(':').nth(4) != Some(account) {
+    let arn = Arn::parse(principal);
+    let Some(arn) = arn.filter(|arn| arn.account == account) else {
         let found = format!("{principal} is not of account {account}, and only its own can tell");
         return vec![Finding::new("permissions", State::Unknown, found)];
-    }
-    let partition = place.identity.arn.split(':').nth(1).unwrap_or("aws");
+    };
+    let partition = arn.partition.as_str();
     let mut asked = policy.map_or_else(Vec::new, |policy| {
         F::asked_for(policy.policy(), partition, place.region, account, units)
     });
     match source {
-        Ok(PolicySource::Ssm(name)) => asked.push(Asked {
+        PolicySource::Ssm(name) => asked.push(Asked {
             action: "ssm:GetParameter",
             // A name with a path starts with a slash, which the ARN has already.
             resource: format!(
@@ -442,7 +454,7 @@ async fn permissions<F: ByHand>(
                 name.trim_start_matches('/')
             ),
         }),
-        Ok(PolicySource::S3 { bucket, key }) => asked.push(Asked {
+        PolicySource::S3 { bucket, key } => asked.push(Asked {
             action: "s3:GetObject",
             resource: format!("arn:{partition}:s3:::{bucket}/{key}"),
         }),

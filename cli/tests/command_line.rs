@@ -177,6 +177,16 @@ fn a_role_that_is_none_is_told_with_what_is_allowed() {
 }
 
 #[test]
+fn a_topic_that_is_none_is_told_with_what_is_allowed() {
+    let topic = "arn:aws:sns:eu-west-1:123456789012:news.fifo";
+    let ended = steward(&["doctor", "image-pruning", "--topic", topic], "");
+    ended.says(
+        2,
+        &["--topic", topic, "allowed: the ARN of a standard SNS topic"],
+    );
+}
+
+#[test]
 fn apply_without_a_policy_says_what_to_do() {
     let parts = [
         "apply needs --policy",

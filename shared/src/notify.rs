@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::aws;
+use crate::event::Arn;
 use crate::policy::{News, Notify};
 use crate::report::Report;
 use crate::tally::UnitTally;
@@ -80,23 +81,23 @@ impl Topic {
     /// Reads an ARN; `None` when it is not that of a standard topic. A FIFO
     /// topic delivers to queues only, so that no person would hear of it.
     pub fn parse(text: &str) -> Option<Self> {
-        let parts: Vec<&str> = text.split(':').collect();
-        let ["arn", partition, "sns", region, account, name] = parts[..] else {
-            return None;
-        };
+        let arn = Arn::parse(text).filter(|arn| arn.service == "sns")?;
         let named = |part: &str, most: usize| {
             let of_a_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
             (1..=most).contains(&part.len()) && part.chars().all(of_a_name)
         };
-        let account_is_one = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
+        let account_is_one =
+            arn.account.len() == 12 && arn.account.chars().all(|c| c.is_ascii_digit());
         // Names have up to 256 letters, digits, hyphens and underscores
         // (Amazon SNS API Reference, "CreateTopic"); a FIFO topic's ends in .fifo.
-        (named(partition, 20) && named(region, 30) && account_is_one && named(name, 256)).then(
-            || Self {
-                arn: text.to_owned(),
-                region: region.to_owned(),
-            },
-        )
+        let is_one = named(&arn.partition, 20)
+            && named(&arn.region, 30)
+            && account_is_one
+            && named(&arn.resource, 256);
+        is_one.then(|| Self {
+            arn: text.to_owned(),
+            region: arn.region,
+        })
     }
 }
 

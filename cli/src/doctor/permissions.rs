@@ -97,12 +97,7 @@ impl Needs<'_> {
             let answers = match simulate(client, principal, resource, asked).await {
                 // IAM does not take every mixture of actions in one call.
                 Err(refused) if refused.invalid && asked.len() > 1 => {
-                    let mut answers = Ok(vec![]);
-                    for one in asked {
-                        let answer = simulate(client, principal, resource, &[one]).await;
-                        answers = answers.and_then(|all: Vec<_>| Ok([all, answer?].concat()));
-                    }
-                    answers
+                    simulate_one_by_one(client, principal, resource, asked).await
                 }
                 answers => answers,
             };
@@ -117,14 +112,13 @@ impl Needs<'_> {
                 }
                 Err(refused) => {
                     let found = format!("{service} on {resource} is not known: {}", refused.why);
-                    let mut finding = Finding::new("permissions", State::Unknown, found);
+                    let finding = Finding::new("permissions", State::Unknown, found);
                     if refused.denied {
                         let todo =
                             format!("allow yourself iam:SimulatePrincipalPolicy of {principal}");
                         findings.push(finding.todo(todo));
                         return findings;
                     }
-                    finding.todo.clear();
                     findings.push(finding);
                 }
             }
@@ -206,6 +200,19 @@ async fn simulate(
             why: format!("iam:SimulatePrincipalPolicy: {why}"),
         }),
     }
+}
+
+async fn simulate_one_by_one(
+    client: &aws_sdk_iam::Client,
+    principal: &str,
+    resource: &str,
+    asked: &[&Question],
+) -> Result<Vec<EvaluationResult>, Refused> {
+    let mut answers = Vec::new();
+    for question in asked {
+        answers.extend(simulate(client, principal, resource, &[question]).await?);
+    }
+    Ok(answers)
 }
 
 /// Which kind of policy said no.

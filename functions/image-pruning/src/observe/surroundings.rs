@@ -8,6 +8,7 @@ use aws_sdk_ecr::error::SdkError;
 use aws_sdk_ecr::types::{ReplicationRule, RepositoryFilterType};
 use steward::aws::{self, ErrorKind};
 use steward::engine::{Gap, Hides};
+use steward::event::Arn;
 
 use super::{Listed, Registry};
 use crate::lifecycle::LifecyclePolicy;
@@ -295,15 +296,19 @@ impl Registry {
 /// How a caller's ARN is written in an exclusion: the role of a session, without
 /// its path, which the session does not tell; or the user.
 fn exclusion_of(caller: &str) -> Option<String> {
-    let mut parts = caller.splitn(6, ':');
-    let [_, partition, service, _, account, resource] = std::array::from_fn(|_| parts.next());
-    let (partition, account, resource) = (partition?, account?, resource?);
-    let name = match (service?, resource.split_once('/')?) {
-        ("sts", ("assumed-role", session)) => format!("role/{}", session.split('/').next()?),
-        ("iam", ("user" | "role", _)) => resource.to_owned(),
+    let arn = Arn::parse(caller)?;
+    let resource = match (arn.service.as_str(), arn.resource_type()) {
+        ("sts", "assumed-role") => format!("role/{}", arn.resource_id().split('/').next()?),
+        ("iam", "user" | "role") => arn.resource.clone(),
         _ => return None,
     };
-    Some(format!("arn:{partition}:iam::{account}:{name}"))
+    let registered = Arn {
+        service: "iam".to_owned(),
+        region: String::new(),
+        resource,
+        ..arn
+    };
+    Some(registered.to_string())
 }
 
 /// Whether an exclusion is about a principal, whatever the path of its role.
