@@ -104,11 +104,10 @@ pub(crate) fn limit<A, R: Reason>(
     exceeding: &BTreeSet<String>,
 ) -> Vec<Refusal> {
     let applies = |name: &str| !exceeding.contains(name);
-    let there = count_things(entries);
+    let things = count_things(entries);
     let mut limited: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (n, entry) in entries.iter().enumerate() {
-        let wanted = entry.wanted();
-        if wanted.is_none_or(|change| change.effect == Effect::Restore) {
+        if !is_limited(entry) {
             continue;
         }
         match limited.get_mut(&entry.unit) {
@@ -122,23 +121,14 @@ pub(crate) fn limit<A, R: Reason>(
     let mut refusals = Vec::new();
     for (unit, members) in &limited {
         let of_unit = unit_limits(unit);
-        let things = |only: fn(bool, Effect) -> bool| {
-            let all = members.iter().filter(|n| {
-                let entry = &entries[**n];
-                let wanted = entry.wanted();
-                wanted.is_some_and(|change| only(entry.serves, change.effect))
-            });
-            let targets: HashSet<&str> = all.map(|n| entries[*n].target.as_str()).collect();
-            targets.len()
-        };
-        let (there, serving) = there.get(unit).copied().unwrap_or_default();
-        let ends = things(|serves, effect| serves && effect == Effect::Destroy);
+        let things = things.get(unit).copied().unwrap_or_default();
+        let (ends, serving) = (things.ending, things.serving);
         let remain = serving.saturating_sub(ends);
         // Much that is there and does not serve must not hide that nearly
         // everything that serves would go.
         let parts = [
-            (things(|_, _| true), there),
-            (things(|serves, _| serves), serving),
+            (things.wanted, things.there),
+            (things.serving_wanted, serving),
         ];
         let floor = of_unit.keep_at_least.filter(|_| applies(KEEP_AT_LEAST));
         let share = of_unit
@@ -183,21 +173,63 @@ pub(crate) fn limit<A, R: Reason>(
     refusals
 }
 
-/// How many things there are in each unit, and how many of them serve.
-fn count_things<A, R>(entries: &[Entry<A, R>]) -> HashMap<String, (usize, usize)> {
-    let mut things: HashMap<&str, HashMap<&str, bool>> = HashMap::new();
+/// Whether a change of it is wanted that limits judge.
+fn is_limited<A, R: Reason>(entry: &Entry<A, R>) -> bool {
+    let wanted = entry.wanted();
+    wanted.is_some_and(|change| change.effect != Effect::Restore)
+}
+
+/// How many things of a unit there are, however many changes of one are wanted.
+#[derive(Clone, Copy, Default)]
+struct Things {
+    there: usize,
+    serving: usize,
+    wanted: usize,
+    serving_wanted: usize,
+    /// Of what serves.
+    ending: usize,
+}
+
+fn count_things<A, R: Reason>(entries: &[Entry<A, R>]) -> HashMap<String, Things> {
+    const THERE: u8 = 1;
+    const SERVES: u8 = 2;
+    const WANTED: u8 = 4;
+    const SERVING_WANTED: u8 = 8;
+    const ENDS: u8 = 16;
+    let mut units: HashMap<&str, HashMap<&str, u8>> = HashMap::new();
     for entry in entries {
+        let of_unit = units.entry(&entry.unit).or_default();
+        let thing = of_unit.entry(&entry.target).or_default();
         // A line of a plan file whose thing is gone is no thing.
         if entry.reason.is_some() {
-            let of_unit = things.entry(&entry.unit).or_default();
-            *of_unit.entry(&entry.target).or_default() |= entry.serves;
+            *thing |= THERE;
+            if entry.serves {
+                *thing |= SERVES;
+            }
+        }
+        if is_limited(entry) {
+            *thing |= WANTED;
+            if entry.serves {
+                *thing |= SERVING_WANTED;
+                let effect = entry.wanted().map(|change| change.effect);
+                if effect == Some(Effect::Destroy) {
+                    *thing |= ENDS;
+                }
+            }
         }
     }
-    things
+    units
         .into_iter()
         .map(|(unit, things)| {
-            let serving = things.values().filter(|serves| **serves).count();
-            (unit.to_owned(), (things.len(), serving))
+            let count = |what| things.values().filter(|is| **is & what != 0).count();
+            let counted = Things {
+                there: count(THERE),
+                serving: count(SERVES),
+                wanted: count(WANTED),
+                serving_wanted: count(SERVING_WANTED),
+                ending: count(ENDS),
+            };
+            (unit.to_owned(), counted)
         })
         .collect()
 }
@@ -219,6 +251,9 @@ fn hold_excess<A, R: Reason>(
         .copied()
         .filter(|n| entries[*n].wanted().is_some())
         .collect();
+    if free.len() <= most as usize {
+        return;
+    }
     free.sort_by_key(|n| entries[*n].wanted().map(|change| change.pass));
     let ages = ages(entries, &free);
     let mut ranked: Vec<(Age, usize)> = ages.into_iter().zip(free).collect();
@@ -248,6 +283,14 @@ type Age = (bool, Option<Timestamp>);
 
 /// The age of each of these changes, which are in the order of their passes.
 fn ages<A, R: Reason>(entries: &[Entry<A, R>], in_order: &[usize]) -> Vec<Age> {
+    let before = |n: &usize| match entries[*n].wanted().map(|change| &change.after) {
+        Some(After::Targets(targets)) => targets.as_slice(),
+        Some(After::EarlierPasses) | None => &[],
+    };
+    let asked_for: HashSet<&str> = in_order
+        .iter()
+        .flat_map(|n| before(n).iter().map(String::as_str))
+        .collect();
     let mut of_target: HashMap<&str, Age> = HashMap::new();
     // In each lane, the youngest of the passes before the current one, the
     // current pass, and the youngest up to and with it.
@@ -275,8 +318,10 @@ fn ages<A, R: Reason>(entries: &[Entry<A, R>], in_order: &[usize]) -> Vec<Age> {
         };
         let age = before.map_or(own, |before| own.max(before));
         lane.2 = lane.2.max(age);
-        let known = of_target.entry(&entry.target).or_insert(age);
-        *known = age.max(*known);
+        if asked_for.contains(entry.target.as_str()) {
+            let known = of_target.entry(&entry.target).or_insert(age);
+            *known = age.max(*known);
+        }
         ages.push(age);
     }
     ages

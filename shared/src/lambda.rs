@@ -261,10 +261,6 @@ where
         environment,
         config,
     };
-    lambda_runtime::spawn_graceful_shutdown_handler(|| async {
-        tracing::info!("{}: shut down between invocations", F::NAME);
-    })
-    .await;
     let process = &process;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
         let keys = Keys::of(&event.context, process.cold.swap(false, Ordering::Relaxed));

@@ -132,15 +132,6 @@ async fn respond(
         }
     };
     match (part(2), part(3), part(5)) {
-        // An extension without events is how a process gets SIGTERM before its
-        // end ("Using the Lambda Extensions API to create extensions").
-        ("extension", "register", _) => {
-            header(&mut response, "lambda-extension-identifier", "one");
-            let body = r#"{"functionName":"image-pruning","functionVersion":"1","handler":""}"#;
-            *response.body_mut() = Full::new(Bytes::from_static(body.as_bytes()));
-        }
-        // The end of the sandbox, which never comes.
-        ("extension", ..) => std::future::pending().await,
         ("runtime", "invocation", "") => {
             let _ = tell.send(Said::Next(now));
             event.there.notified().await;

@@ -1,7 +1,5 @@
 """What AWS Lambda, EventBridge Scheduler and STS do and ministack does not, and functions rely on.
 
-- Functions register an internal extension to be told of their end ("Using the Lambda Extensions API to create
-  extensions", AWS Lambda Developer Guide). ministack's runtime API answers 404, at which Rust's `lambda_runtime` panics.
 - The answer of an asynchronous run is sent to the function's destinations ("Capturing records of Lambda asynchronous
   invocations", AWS Lambda Developer Guide). ministack sends failures only, and nothing at all of what EventBridge
   invoked; it also does not try again what EventBridge invoked.
@@ -18,7 +16,6 @@ import time
 import uuid
 from datetime import datetime, timezone
 
-from ministack.core.lambda_runtime import ProvidedWorker
 from ministack.services import eventbridge, lambda_svc, scheduler, sts
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -26,46 +23,10 @@ SECONDS_BETWEEN_LOOKS = 0.5
 RETRIES_IF_NOT_SAID = 2
 SECONDS_BEFORE_A_RETRY = 0.2
 
-_build_handler_class = ProvidedWorker._build_handler_class
 _assumed_role_arn = sts._assumed_role_arn
 _session_access_key = sts._gen_session_access_key
 
 _account_of_role = contextvars.ContextVar("account of the role that is being assumed")
-
-
-def build_handler_class(worker, generation, pending):
-    """ministack's runtime API, with the two extension requests that `lambda_runtime` makes."""
-
-    class Handler(_build_handler_class(worker, generation, pending)):
-        def do_POST(self):
-            if not self.path.endswith("/extension/register"):
-                super().do_POST()
-                return
-            self._read_body()
-            body = json.dumps(
-                {
-                    "functionName": worker.func_name,
-                    "functionVersion": worker.config.get("Version", "$LATEST"),
-                    "handler": worker.config.get("Handler", ""),
-                }
-            ).encode()
-            self.send_response(200)
-            self.send_header("Lambda-Extension-Identifier", str(uuid.uuid4()))
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self):
-            if not self.path.endswith("/extension/event/next"):
-                super().do_GET()
-                return
-            # An internal extension may subscribe to INVOKE only; this one to nothing, so there is never an event.
-            while not worker._stopping and generation == worker._generation:
-                time.sleep(0.1)
-            self._stopped()
-
-    return Handler
 
 
 def dispatch_to_lambda(arn, payload):
@@ -139,7 +100,6 @@ def session_access_key():
 
 def install():
     """Put these in place of ministack's."""
-    ProvidedWorker._build_handler_class = build_handler_class
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
     lambda_svc.invoke_async_with_retry = invoke_asynchronously
     scheduler._SCHEDULE_TICK_INTERVAL = SECONDS_BETWEEN_LOOKS

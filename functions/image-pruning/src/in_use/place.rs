@@ -12,17 +12,21 @@ use aws_sdk_scheduler as scheduler;
 use steward::aws::{self, Pace};
 use tokio::sync::OnceCell;
 
-use super::Reading;
 use super::daemons::Revision;
 use super::definitions::Containers;
 use super::functions::FunctionImage;
 use super::schedules::Starts;
+use super::{AT_ONCE, Reading};
 use crate::policy::InUse;
 
 /// Calls about single things that are under way at once to one service of a
 /// place, at the most; listings come on top, one per cluster and kind. ECS
 /// throttles describes of task definitions soonest.
-const CALLS_AT_ONCE: usize = 16;
+///
+/// There is room for two kinds of things: the way to what a service can be
+/// rolled back to is the longest of a run, and must not wait for the many task
+/// definitions beside it.
+const CALLS_AT_ONCE: usize = 2 * AT_ONCE;
 
 /// Reads the users of images of one account and Region, and remembers what
 /// cannot change: task definitions, complete revisions of services and daemons,

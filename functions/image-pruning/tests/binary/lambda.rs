@@ -143,19 +143,6 @@ fn serve(
     while let Some((path, body)) = request(&mut reader)? {
         let part = |n: usize| path.split('/').nth(n).unwrap_or_default();
         match (part(2), part(3), part(5)) {
-            // "Using the Lambda Extensions API to create extensions": an extension
-            // without events, which is how a process gets SIGTERM before its end.
-            ("extension", "register", _) => {
-                let body = r#"{"functionName":"image-pruning","functionVersion":"1","handler":""}"#;
-                respond(
-                    stream,
-                    "200 OK",
-                    &[("Lambda-Extension-Identifier", "one")],
-                    body,
-                )?;
-            }
-            // The end of the sandbox, which never comes.
-            ("extension", ..) => thread::park(),
             ("runtime", "invocation", "") => {
                 let Ok((id, event)) = waiting.lock().unwrap().recv() else {
                     return Ok(());
