@@ -88,6 +88,12 @@ def is_read(action):
     return action.split(":")[1].startswith(READS)
 
 
+def section(heading):
+    """A section of the README's part about the automation."""
+    readme = (INFRA / "README.md").read_text().split("## The automation", 1)[1]
+    return readme.split(f"\n{heading}\n", 1)[1].split("\n### ", 1)[0]
+
+
 class Template(unittest.TestCase):
     def test_whatever_is_referred_to_exists(self):
         for given, stack in allowed_combinations():
@@ -130,13 +136,7 @@ class Template(unittest.TestCase):
         )
 
     def test_the_readme_tells_every_parameter_and_no_other(self):
-        table = (
-            (INFRA / "README.md")
-            .read_text()
-            .split("## The automation", 1)[1]
-            .split("### Parameters", 1)[1]
-            .split("\n### ", 1)[0]
-        )
+        table = section("### Parameters")
         names = [
             name
             for row in table.splitlines()
@@ -202,6 +202,23 @@ class Code(unittest.TestCase):
     def test_people_plan_without_any_write(self):
         for _, stack in allowed_combinations():
             self.assertEqual([action for action in allowed(stack, "PlanRole") - TO_READ if not is_read(action)], [])
+
+    def test_whoever_plans_may_read_what_the_doctor_reads(self):
+        sources = (HOUSE / "cli/src/doctor").glob("*.rs")
+        code = "".join(source.read_text() for source in sources if source.name != "tests.rs")
+        read = set(re.findall(r'Finding::unread\(\s*"(\w+:\w+)"', code))
+        # These two are read for the permissions of a function.
+        read |= {"iam:SimulatePrincipalPolicy", "iam:GetRole"}
+        own = steward().resources["PlanRole"]["Properties"]["Policies"]
+        granted = {
+            action
+            for policy in own
+            for statement in policy["PolicyDocument"]["Statement"]
+            for action in listed(statement["Action"])
+        }
+        self.assertEqual(granted, read)
+        told = section("### Looking after it")
+        self.assertEqual(set(re.findall(r"`(\w+:\w+)`", told)), read)
 
     def test_writes_are_scoped_and_holds_are_denied(self):
         for given, stack in allowed_combinations():
@@ -360,6 +377,19 @@ class Shared(unittest.TestCase):
         )
         told = set(re.findall(r"^\| `(\w+)` \| Count \|", (HOUSE / "docs/logging.md").read_text(), re.MULTILINE))
         self.assertLessEqual(own, told)
+
+    def test_the_doctor_looks_at_the_alarms_that_there_are(self):
+        code = (HOUSE / "cli/src/doctor/alarms.rs").read_text()
+
+        def names(constant):
+            (listing,) = re.findall(rf"const {constant}: &\[&str\] = &\[([^\]]*)\]", code)
+            return re.findall(r'"([\w-]+)"', listing)
+
+        of_each = names("OF_A_FUNCTION") + names("IF_SCHEDULED")
+        wanted = {f"steward-{name}" for name in names("OF_ALL")}
+        wanted |= {f"steward-image-pruning-{name}" for name in of_each}
+        alarms = steward().of_type("AWS::CloudWatch::Alarm").values()
+        self.assertEqual({alarm["AlarmName"] for alarm in alarms}, wanted)
 
     def test_a_run_is_overdue_after_the_hours_that_were_said(self):
         def alarm(**given):
