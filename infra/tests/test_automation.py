@@ -145,6 +145,22 @@ class Template(unittest.TestCase):
         ]
         self.assertEqual(sorted(names), sorted(TEMPLATE["Parameters"]))
 
+    def test_the_readme_deploys_with_parameters_and_outputs_that_there_are(self):
+        readme = (INFRA / "README.md").read_text().split("## The automation", 1)[1]
+        of_the_cli = {
+            "Enabled",
+            "OrganizationalUnitIds",
+            "OutputKey",
+            "ParameterKey",
+            "ParameterValue",
+            "RetainStacksOnAccountRemoval",
+        }
+        named = set(re.findall(r"\b([A-Z][a-z]\w+)=", readme)) | set(re.findall(r"ParameterKey=(\w+)", readme))
+        self.assertEqual(named - of_the_cli - set(TEMPLATE["Parameters"]), set())
+        outputs = set(re.findall(r"\$\(steward_out (\w+)", readme))
+        self.assertEqual(outputs - set(TEMPLATE["Outputs"]), set())
+        self.assertGreater(len(outputs), 2)
+
     def test_what_the_linter_skips_is_explained(self):
         for name, resource in TEMPLATE["Resources"].items():
             for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
