@@ -14,8 +14,9 @@ TEXT = (INFRA / "automation.yaml").read_text()
 HOUSE = INFRA.parent
 POLICY = "{version: 1, repositories: {include: ['shop/*']}}"
 APPLY = {"ImagePruningMode": "apply", "ImagePruningPolicy": POLICY}
+RECOVERY_BUCKET = "steward-restore-points-123456789012-eu-west-1"
 SWITCHES = (
-    ({}, {"Role": "recovery"}, {"RecoveryBucket": "steward-restore-points-123456789012-eu-west-1"}),
+    ({}, {"Role": "recovery"}, {"RecoveryBucket": RECOVERY_BUCKET}),
     ({}, APPLY),
     ({}, {"ImagePruningPolicyParameter": "/shop/pruning"}, {"ImagePruningPolicyObject": "shop/pruning.yaml"}),
     (
@@ -103,7 +104,8 @@ class Template(unittest.TestCase):
     def test_wrong_combinations_are_refused_with_a_reason(self):
         for given, reason in (
             ({"ImagePruningMode": "apply"}, "needs a policy that selects repositories"),
-            ({"Role": "recovery", "RecoveryBucket": "elsewhere"}, "leave RecoveryBucket empty"),
+            ({"Role": "recovery", "RecoveryBucket": RECOVERY_BUCKET}, "leave RecoveryBucket empty"),
+            ({"RecoveryBucket": "elsewhere"}, "the recovery stack's output"),
             ({"ImagePruningPolicyParameter": "policy"}, "with its slash in front"),
             ({"ImagePruningPolicyObject": "s3://bucket/key"}, "BUCKET/KEY"),
             ({"ImagePruningPolicyObject": "bucket/*"}, "BUCKET/KEY"),
@@ -165,6 +167,96 @@ class Template(unittest.TestCase):
         for name, resource in TEMPLATE["Resources"].items():
             for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
                 self.assertGreater(len(skip["comment"].split()), 4, f"{name} {skip['id']}")
+
+
+class Recovery(unittest.TestCase):
+    """What a recovery finds in its Region on the day when the other is gone (`Role=recovery`)."""
+
+    def test_it_has_all_that_the_primary_has_and_nothing_of_the_primary(self):
+        recovery = steward(Role="recovery", ImagePruningReadsRestorePoints="true")
+        primary = steward(RecoveryBucket=RECOVERY_BUCKET, ImagePruningReadsRestorePoints="true")
+        self.assertEqual(recovery.resources, primary.resources)
+        for kind in (
+            "AWS::DynamoDB::Table",
+            "AWS::KMS::Key",
+            "AWS::S3::Bucket",
+            "AWS::SNS::Topic",
+            "AWS::SQS::Queue",
+            "AWS::Scheduler::ScheduleGroup",
+            "AWS::Serverless::Function",
+            "AWS::SSM::Parameter",
+        ):
+            self.assertNotEqual(recovery.of_type(kind), {}, kind)
+        # Its own Region is the only one that any of it names, but for reads of functions and keys anywhere.
+        self.assertNotIn("eu-west-1", json.dumps([recovery.resources, primary.resources]))
+        self.assertEqual(set(primary.outputs) - set(recovery.outputs), {"RecoveryBucketName"})
+        self.assertEqual(primary.outputs["RecoveryBucketName"]["Value"], RECOVERY_BUCKET)
+
+    def test_the_name_that_the_primary_is_given_is_the_buckets(self):
+        recovery = steward(Role="recovery")
+        self.assertEqual(recovery.outputs["RestorePointBucketName"]["Value"], {"Ref": "RestorePoints"})
+        name = recovery.text(recovery.resources["RestorePoints"]["Properties"]["BucketName"])
+        self.assertEqual(steward(RecoveryBucket=name).parameters["RecoveryBucket"], name)
+        # The doctor finds the buckets of every Region by it.
+        prefix = name.replace("123456789012-eu-central-1", "{account}-")
+        self.assertIn(f'"{prefix}"', (HOUSE / "cli/src/doctor/recovery.rs").read_text())
+
+    def test_both_regions_fit_into_one_account(self):
+        # These are global: two stacks with the same name for one would collide.
+        stack = steward()
+        for kind, named in (
+            ("AWS::IAM::Role", "RoleName"),
+            ("AWS::IAM::ManagedPolicy", "ManagedPolicyName"),
+        ):
+            for name, properties in stack.of_type(kind).items():
+                self.assertNotIn(named, properties, name)
+        for name in (
+            stack.resources["RestorePoints"]["Properties"]["BucketName"],
+            stack.resources["Dashboard"]["Properties"]["DashboardName"],
+        ):
+            self.assertIn("${AWS::Region}", name["Fn::Sub"])
+
+    def test_functions_of_either_region_can_be_allowed_to_write_restore_points(self):
+        stack = steward(Role="recovery")
+        # The bucket refuses nobody of the account but for plain connections, and the key leaves it to IAM.
+        (refusal,) = stack.resources["RestorePointsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        self.assertEqual(
+            (refusal["Effect"], refusal["Condition"]), ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+        )
+        (statement,) = stack.resources["RestorePointKey"]["Properties"]["KeyPolicy"]["Statement"]
+        self.assertEqual(stack.text(statement["Principal"]["AWS"]), "arn:aws:iam::123456789012:root")
+        # Both outlive the stack, and so does the ledger.
+        for name in ("RestorePoints", "RestorePointKey", "Ledger"):
+            resource = stack.resources[name]
+            self.assertEqual(
+                (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]), ("RetainExceptOnCreate", "Retain"), name
+            )
+
+
+class Layout(unittest.TestCase):
+    def test_each_function_has_one_section_of_parameters_and_one_of_resources(self):
+        functions = {path.parent.name for path in HOUSE.glob("functions/*/Cargo.toml")}
+        prefix = {function: "".join(map(str.capitalize, function.split("-"))) for function in functions}
+
+        def sections(part, heading):
+            (body,) = re.findall(rf"^{part}:\n(.*?)(?=^\w)", TEXT, re.DOTALL | re.MULTILINE)
+            # What stands before the first heading, and then headings and bodies in turn.
+            split = re.split(heading, body, flags=re.MULTILINE)
+            return dict(zip(split[1::2], split[2::2], strict=True))
+
+        for kind, heading, shared in (
+            ("Parameters", r"^  # ([\w-]+)$", {"Shared"}),
+            ("Resources", r"^  # ==== ([\w-]+).* ====$", {"Shared", "Dashboard"}),
+        ):
+            bodies = sections(kind, heading)
+            self.assertEqual(set(bodies), shared | functions)
+            seen = set()
+            for section, body in bodies.items():
+                for name in re.findall(r"^  (\w+):", body, re.MULTILINE):
+                    owners = {function for function in functions if name.startswith(prefix[function])}
+                    self.assertEqual(owners, {section} - shared, name)
+                    seen.add(name)
+            self.assertEqual(seen, set(TEMPLATE[kind]))
 
 
 class Code(unittest.TestCase):
