@@ -21,8 +21,10 @@ mod manifest;
 mod paths;
 mod process;
 mod progress;
+mod role;
 mod router;
 pub mod seed;
+mod stack;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +39,8 @@ pub use mailbox::{Letter, Mailbox};
 pub use manifest::Manifest;
 pub use process::StartError;
 pub use progress::Progress;
+pub use role::{Decision, Role};
+pub use stack::Stack;
 
 use process::{RunDirectory, Server};
 
