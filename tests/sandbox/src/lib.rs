@@ -55,6 +55,9 @@ pub enum Parts {
     Moto,
     /// Also the plumbing.
     Both,
+    /// Both, and what functions ask for is judged by their roles
+    /// (`aws/ministack_enforcement.py`).
+    Enforcing,
 }
 
 /// Running emulators. Dropping it stops them and removes what they wrote.
@@ -83,10 +86,13 @@ impl Sandbox {
         let moto_url = moto.ready()?;
         let mut servers = vec![moto];
         let mut ministack_url = None;
-        if parts == Parts::Both {
+        if parts != Parts::Moto {
             let state = run.path().join("ministack");
             let state = state.to_string_lossy();
-            let arguments = ["--state-dir", &*state, "--moto-url", &moto_url];
+            let mut arguments = vec!["--state-dir", &*state, "--moto-url", &moto_url];
+            if parts == Parts::Enforcing {
+                arguments.push("--enforce");
+            }
             let mut ministack = Server::spawn("ministack", &venv, &root, &run, &arguments)?;
             ministack_url = Some(ministack.ready()?);
             servers.push(ministack);
