@@ -281,7 +281,17 @@ class Shared(unittest.TestCase):
             self.assertEqual(target["DeadLetterConfig"], {"Arn": queue})
             self.assertLessEqual(target["RetryPolicy"]["MaximumEventAgeInSeconds"], 3600)
         for schedule in stack.of_type("AWS::Scheduler::Schedule").values():
-            self.assertEqual(json.loads(schedule["Target"]["Input"]), {"operation": "prune"})
+            # Every keyword of "Adding context attributes" (EventBridge Scheduler User Guide), under the names of the code.
+            self.assertEqual(
+                json.loads(schedule["Target"]["Input"]),
+                {
+                    "operation": "prune",
+                    "scheduleArn": "<aws.scheduler.schedule-arn>",
+                    "scheduledTime": "<aws.scheduler.scheduled-time>",
+                    "executionId": "<aws.scheduler.execution-id>",
+                    "attemptNumber": "<aws.scheduler.attempt-number>",
+                },
+            )
             self.assertEqual(schedule["FlexibleTimeWindow"]["Mode"], "FLEXIBLE")
         for function in stack.of_type("AWS::Serverless::Function").values():
             asynchronous = function["EventInvokeConfig"]

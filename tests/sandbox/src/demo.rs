@@ -159,7 +159,13 @@ async fn fire(function: &Deployment) -> Result<Value> {
     let progress = Progress::start("Waiting for EventBridge to fire the schedule");
     let run = function.fire_schedule(up::now()).await;
     progress.clear();
-    run
+    let run = run?;
+    ensure!(
+        run["trigger"] == "schedule",
+        "a run that a schedule started says {}",
+        run["trigger"]
+    );
+    Ok(run)
 }
 
 /// The guards that said no, from the report.
