@@ -83,12 +83,14 @@ pub(crate) fn command() -> Command {
 
 fn doctor_command() -> Command {
     DoctorArguments::augment_args(Command::new("doctor"))
-        .about("Check that everything is there that a function needs; change nothing")
+        .about("Check that everything is there that Steward needs; change nothing")
         .long_about(
-            "Check that everything is there that a function needs, and change nothing: who is \
-             calling, the policy, the kill switches, what a plan cannot read, and by simulation \
-             whether the function's role has every permission. The exit status is 0 when nothing \
-             is wrong, and 1 when something is or cannot be told.",
+            "Check that everything is there that Steward needs, and change nothing. Of the whole \
+             deployment in this account and Region: functions, concurrency, dead letters, alarms, \
+             topics, what a recovery needs, last runs, and everything about each function. Of one \
+             function, deployed or not: who is calling, the policy, the kill switches, what a plan \
+             cannot read, and by simulation whether its role has every permission. The exit \
+             status is 0 when nothing is wrong, and 1 when something is or cannot be told.",
         )
 }
 

@@ -1,10 +1,21 @@
-//! `steward doctor`: is everything there that a function needs? Looks only.
+//! `steward doctor`: is everything there that Steward needs? Looks only.
 //!
-//! It runs with the operator's credentials and judges the permissions of
-//! whoever the function will be: its role, given by `--role`, or the caller.
+//! Of the whole deployment in an account and Region, or of one function, also
+//! where none is deployed. It runs with the operator's credentials and judges
+//! the permissions of whoever a function is: its deployed role, the one given
+//! by `--role`, or the caller. What cannot be read is told as that, and never
+//! taken for fine.
 
+mod alarms;
+mod deployment;
+mod function;
+mod last_run;
 mod permissions;
+mod recovery;
+#[cfg(test)]
+mod tests;
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -12,33 +23,25 @@ use aws_config::SdkConfig;
 use clap::{Args, FromArgMatches as _};
 use serde::Serialize;
 use serde_json::json;
-use steward::aws::{self, Identity};
-use steward::engine::{Clock, Leash, Mode, Trigger};
+use steward::aws::{self, ErrorKind, Identity};
+use steward::engine::Leash;
 use steward::event::Arn;
-use steward::guard;
-use steward::lambda;
 use steward::notify::Topic;
-use steward::permission::Asked;
-use steward::policy::{PolicyDocument, PolicySource};
-use steward::report::Report;
-use steward::run::{Context, Run};
-use steward::switches::{Absent, Position, Switches};
-use steward::tally::UnitTally;
+use steward::policy::PolicySource;
 
 use crate::arguments::AwsArguments;
-use crate::by_hand::{self, ByHand};
+use crate::by_hand;
 use crate::exit::{Exit, Failure};
 use crate::functions;
 use crate::page::{Page, Tone};
 use crate::terminal::{Terminal, print};
 
-/// How many units a permission is simulated on, one call each: IAM throttles
-/// simulations soon.
-const UNITS: usize = 5;
+pub(crate) use self::function::findings;
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DoctorArguments {
-    /// The function to look at; all of them when none is named.
+    /// The function to look at, deployed or not; without it, the whole
+    /// deployment in this account and Region.
     #[arg(value_name = "FUNCTION", value_parser = clap::builder::PossibleValuesParser::new(functions::names()))]
     function: Option<String>,
 
@@ -51,7 +54,7 @@ pub(crate) struct DoctorArguments {
     policy: Option<String>,
 
     /// The role it will run as; else the caller's permissions are judged.
-    #[arg(long, value_name = "ARN")]
+    #[arg(long, value_name = "ARN", requires = "function")]
     role: Option<String>,
 
     /// The topic that it will tell people through.
@@ -76,7 +79,7 @@ pub(crate) enum State {
     Warning,
     /// It could not be found out.
     Unknown,
-    /// It will not work.
+    /// It does not work, or something was lost.
     Bad,
 }
 
@@ -111,6 +114,30 @@ impl Finding {
         self.todo.push(todo.into());
         self
     }
+
+    /// Something that could not be read, and the IAM action that reads it.
+    fn unread(
+        action: &'static str,
+        check: &'static str,
+        what: &str,
+        why: impl Display,
+        kind: ErrorKind,
+    ) -> Self {
+        let finding = Self::new(
+            check,
+            State::Unknown,
+            format!("{what} is not read: {action}: {why}"),
+        );
+        match kind {
+            ErrorKind::Denied => finding.todo(format!("allow yourself {action}")),
+            _ => finding,
+        }
+    }
+
+    fn of(mut self, function: &'static str) -> Self {
+        self.function = Some(function);
+        self
+    }
 }
 
 /// Where a function is looked at, and with what.
@@ -119,9 +146,11 @@ pub(crate) struct Place<'a> {
     identity: &'a Identity,
     region: &'a str,
     principal: &'a Result<Principal, String>,
-    policy: Option<&'a str>,
+    policy: &'a PolicySource,
     /// Whether the role of a deployed function is judged.
     deployed: bool,
+    /// The most that the deployed function does, where that is known.
+    leash: Option<Leash>,
     topic: Option<&'a str>,
 }
 
@@ -137,8 +166,12 @@ pub(crate) async fn run(matches: &clap::ArgMatches, terminal: &Terminal) -> Resu
     if let Some(topic) = &given.topic {
         check_topic(topic).map_err(Failure::usage)?;
     }
+    let policy = match &given.policy {
+        Some(text) => PolicySource::argument(text).map_err(Failure::usage)?,
+        None => PolicySource::Defaults,
+    };
     let config = by_hand::sdk_config(&given.aws).await;
-    let findings = look(&given, &config).await;
+    let findings = look(&given, &policy, &config).await;
     let text = if given.json {
         let json = json!({ "schema_version": 1, "findings": findings });
         format!("{json}\n")
@@ -178,7 +211,7 @@ fn check_topic(arn: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look(given: &DoctorArguments, config: &SdkConfig) -> Vec<Finding> {
+async fn look(given: &DoctorArguments, policy: &PolicySource, config: &SdkConfig) -> Vec<Finding> {
     let region = match aws::region(config) {
         Ok(region) => region,
         Err(error) => return vec![Finding::new("region", State::Bad, error.to_string())],
@@ -199,25 +232,23 @@ async fn look(given: &DoctorArguments, config: &SdkConfig) -> Vec<Finding> {
         State::Good,
         format!("account {}, as {}", identity.account, identity.arn),
     ));
+    let Some(function) = given.function.as_deref().and_then(functions::named) else {
+        findings.extend(deployment::look(config, &identity, &region).await);
+        return findings;
+    };
     let principal = principal(given, config, &identity).await;
     let place = Place {
         config,
         identity: &identity,
         region: &region,
         principal: &principal,
-        policy: given.policy.as_deref(),
+        policy,
         deployed: given.role.is_some(),
+        leash: None,
         topic: given.topic.as_deref(),
     };
-    for function in functions::FUNCTIONS {
-        if given
-            .function
-            .as_deref()
-            .is_none_or(|name| name == function.name)
-        {
-            findings.extend((function.findings)(&place).await);
-        }
-    }
+    let of_function = (function.findings)(&place).await;
+    findings.extend(of_function.into_iter().map(|f| f.of(function.name)));
     findings
 }
 
@@ -269,212 +300,6 @@ async fn principal(
             identity.arn
         )),
     }
-}
-
-/// Everything about one function.
-pub(crate) async fn findings<F: ByHand>(place: &Place<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut units = Vec::new();
-    let source = match place.policy.map(PolicySource::argument) {
-        None => PolicySource::Defaults,
-        Some(Ok(source)) => source,
-        Some(Err(error)) => {
-            findings.push(Finding::new("policy", State::Bad, error.to_string()));
-            return named::<F>(findings);
-        }
-    };
-    let loaded = source.load::<F::Policy>(place.config).await;
-    findings.push(match (&loaded, place.policy) {
-        (Ok(_), None) => Finding::new(
-            "policy",
-            State::Warning,
-            "none given: the plan below looks at everything with the defaults",
-        )
-        .todo("give the one that the function has with --policy"),
-        (Ok(policy), Some(_)) if !policy.selects_targets() => Finding::new(
-            "policy",
-            State::Warning,
-            "it can be read and selects no targets, so that apply is refused",
-        ),
-        (Ok(policy), Some(origin)) => Finding::new(
-            "policy",
-            State::Good,
-            format!("{origin}, {}", policy.digest()),
-        ),
-        (Err(error), _) => Finding::new("policy", State::Bad, aws::chain(error)),
-    });
-
-    let client = aws_sdk_ssm::Client::new(place.config);
-    findings.push(
-        match Switches::of(client, F::NAME, Absent::Stops).read().await {
-            Position::Run => Finding::new("kill_switches", State::Good, "off"),
-            // By hand none has to exist.
-            Position::Stop(why) => {
-                let state = if place.deployed {
-                    State::Bad
-                } else {
-                    State::Warning
-                };
-                Finding::new("kill_switches", state, why)
-                    .todo("until then the deployed function refuses to act")
-            }
-        },
-    );
-
-    if let Ok(policy) = &loaded {
-        match plan::<F>(place, policy).await {
-            Ok(run) => {
-                units = units_of(&run);
-                findings.extend(of_plan(&run.report, policy.selects_targets()));
-            }
-            Err(error) => findings.push(Finding::new("plan", State::Bad, error)),
-        }
-    }
-    findings.extend(permissions::<F>(place, loaded.as_ref().ok(), &source, &units).await);
-    named::<F>(findings)
-}
-
-fn named<F: ByHand>(mut findings: Vec<Finding>) -> Vec<Finding> {
-    for finding in &mut findings {
-        finding.function = Some(F::NAME);
-    }
-    findings
-}
-
-/// What the function would do now, by the operator's own permissions.
-async fn plan<F: ByHand>(
-    place: &Place<'_>,
-    policy: &PolicyDocument<F::Policy>,
-) -> Result<Run<F>, String> {
-    let mut request =
-        lambda::request::<F>(&json!({ "mode": "plan" })).map_err(|error| aws::chain(&error))?;
-    request.trigger = Trigger::Cli;
-    let client = aws_sdk_ssm::Client::new(place.config);
-    let switches = Switches::of(client, F::NAME, Absent::Passes);
-    let context = Context {
-        account: place.identity.account.clone(),
-        region: place.region.to_owned(),
-        run_id: by_hand::run_id(Clock::System),
-        leash: Leash(Mode::Plan),
-        clock: Clock::System,
-        deadline: None,
-        switches: &switches,
-    };
-    let hands = F::hands(place.config);
-    Ok(steward::run::run::<F>(&hands, &context, policy, request).await)
-}
-
-fn of_plan(report: &Report, selects: bool) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for gap in &report.gaps {
-        let mut finding = Finding::new(
-            "gap",
-            State::Bad,
-            format!("{} (could hide {})", gap.read, gap.hides),
-        );
-        if !gap.grant.is_empty() {
-            finding = finding.todo(format!("if it was denied, allow {}", gap.grant));
-        }
-        findings.push(finding);
-    }
-    // A refusal for a gap says again what the gap says.
-    let refusals = report.refusals.iter();
-    for refusal in refusals.filter(|refusal| refusal.guard != guard::INCOMPLETE_OBSERVATION) {
-        findings.push(Finding::new(
-            "refusal",
-            State::Warning,
-            format!("{} for {}: {}", refusal.guard, refusal.unit, refusal.detail),
-        ));
-    }
-    for warning in &report.warnings {
-        findings.push(Finding::new("warning", State::Warning, warning.clone()));
-    }
-    let sums = &report.summary;
-    let nothing = selects && sums.observed == 0 && report.gaps.is_empty();
-    let state = if nothing { State::Warning } else { State::Good };
-    findings.push(Finding::new(
-        "plan",
-        state,
-        format!(
-            "{} observed, {} kept, {} left for later, {} planned",
-            sums.observed, sums.kept, sums.deferred, sums.planned
-        ),
-    ));
-    findings
-}
-
-/// Units to try permissions on: those that the plan wants to change first.
-fn units_of<F: ByHand>(run: &Run<F>) -> Vec<String> {
-    let mut units: Vec<&UnitTally> = run.units.iter().collect();
-    units.sort_by_key(|tally| std::cmp::Reverse(tally.summary.planned));
-    let names = units.iter().take(UNITS).map(|tally| tally.unit.clone());
-    names.collect()
-}
-
-/// Whether the principal has every permission that the function needs.
-async fn permissions<F: ByHand>(
-    place: &Place<'_>,
-    policy: Option<&PolicyDocument<F::Policy>>,
-    source: &PolicySource,
-    units: &[String],
-) -> Vec<Finding> {
-    let principal = match place.principal {
-        Ok(Principal::Arn(arn)) => arn,
-        Ok(Principal::Root) => {
-            let found = "the caller is the root user, who may do everything";
-            return vec![
-                Finding::new("permissions", State::Warning, found)
-                    .todo("name the function's role with --role"),
-            ];
-        }
-        Err(why) => {
-            return vec![
-                Finding::new("permissions", State::Unknown, why.clone())
-                    .todo("name the function's role with --role"),
-            ];
-        }
-    };
-    let account = place.identity.account.as_str();
-    let arn = Arn::parse(principal);
-    let Some(arn) = arn.filter(|arn| arn.account == account) else {
-        let found = format!("{principal} is not of account {account}, and only its own can tell");
-        return vec![Finding::new("permissions", State::Unknown, found)];
-    };
-    let partition = arn.partition.as_str();
-    let mut asked = policy.map_or_else(Vec::new, |policy| {
-        F::asked_for(policy.policy(), partition, place.region, account, units)
-    });
-    match source {
-        PolicySource::Ssm(name) => asked.push(Asked {
-            action: "ssm:GetParameter",
-            // A name with a path starts with a slash, which the ARN has already.
-            resource: format!(
-                "arn:{partition}:ssm:{}:{account}:parameter/{}",
-                place.region,
-                name.trim_start_matches('/')
-            ),
-        }),
-        PolicySource::S3 { bucket, key } => asked.push(Asked {
-            action: "s3:GetObject",
-            resource: format!("arn:{partition}:s3:::{bucket}/{key}"),
-        }),
-        _ => {}
-    }
-    asked.extend(place.topic.map(|topic| Asked {
-        action: "sns:Publish",
-        resource: topic.to_owned(),
-    }));
-    let needs = permissions::Needs {
-        all: F::permissions(),
-        asked,
-        applies: policy.is_some_and(PolicyDocument::selects_targets),
-        units,
-        partition,
-        region: place.region,
-        account,
-    };
-    let client = aws_sdk_iam::Client::new(place.config);
-    needs.judge(&client, principal).await
 }
 
 /// The findings as text, and what they add up to.

@@ -14,8 +14,9 @@ TEXT = (INFRA / "automation.yaml").read_text()
 HOUSE = INFRA.parent
 POLICY = "{version: 1, repositories: {include: ['shop/*']}}"
 APPLY = {"ImagePruningMode": "apply", "ImagePruningPolicy": POLICY}
+RECOVERY_BUCKET = "steward-restore-points-123456789012-eu-west-1"
 SWITCHES = (
-    ({}, {"Role": "recovery"}, {"RecoveryBucket": "steward-restore-points-123456789012-eu-west-1"}),
+    ({}, {"Role": "recovery"}, {"RecoveryBucket": RECOVERY_BUCKET}),
     ({}, APPLY),
     ({}, {"ImagePruningPolicyParameter": "/shop/pruning"}, {"ImagePruningPolicyObject": "shop/pruning.yaml"}),
     (
@@ -78,6 +79,12 @@ def is_read(action):
     return action.split(":")[1].startswith(READS)
 
 
+def section(heading):
+    """A section of the README's part about the automation."""
+    readme = (INFRA / "README.md").read_text().split("## The automation", 1)[1]
+    return readme.split(f"\n{heading}\n", 1)[1].split("\n### ", 1)[0]
+
+
 class Template(unittest.TestCase):
     def test_whatever_is_referred_to_exists(self):
         for given, stack in allowed_combinations():
@@ -87,7 +94,8 @@ class Template(unittest.TestCase):
     def test_wrong_combinations_are_refused_with_a_reason(self):
         for given, reason in (
             ({"ImagePruningMode": "apply"}, "needs a policy that selects repositories"),
-            ({"Role": "recovery", "RecoveryBucket": "elsewhere"}, "leave RecoveryBucket empty"),
+            ({"Role": "recovery", "RecoveryBucket": RECOVERY_BUCKET}, "leave RecoveryBucket empty"),
+            ({"RecoveryBucket": "elsewhere"}, "the recovery stack's output"),
             ({"ImagePruningPolicyParameter": "policy"}, "with its slash in front"),
             ({"ImagePruningPolicyObject": "s3://bucket/key"}, "BUCKET/KEY"),
             ({"ImagePruningPolicyObject": "bucket/*"}, "BUCKET/KEY"),
@@ -120,13 +128,7 @@ class Template(unittest.TestCase):
         )
 
     def test_the_readme_tells_every_parameter_and_no_other(self):
-        table = (
-            (INFRA / "README.md")
-            .read_text()
-            .split("## The automation", 1)[1]
-            .split("### Parameters", 1)[1]
-            .split("\n### ", 1)[0]
-        )
+        table = section("### Parameters")
         names = [
             name
             for row in table.splitlines()
@@ -135,21 +137,149 @@ class Template(unittest.TestCase):
         ]
         self.assertEqual(sorted(names), sorted(TEMPLATE["Parameters"]))
 
+    def test_the_readme_deploys_with_parameters_and_outputs_that_there_are(self):
+        readme = (INFRA / "README.md").read_text().split("## The automation", 1)[1]
+        of_the_cli = {
+            "Enabled",
+            "OrganizationalUnitIds",
+            "OutputKey",
+            "ParameterKey",
+            "ParameterValue",
+            "RetainStacksOnAccountRemoval",
+        }
+        named = set(re.findall(r"\b([A-Z][a-z]\w+)=", readme)) | set(re.findall(r"ParameterKey=(\w+)", readme))
+        self.assertEqual(named - of_the_cli - set(TEMPLATE["Parameters"]), set())
+        outputs = set(re.findall(r"\$\(steward_out (\w+)", readme))
+        self.assertEqual(outputs - set(TEMPLATE["Outputs"]), set())
+        self.assertGreater(len(outputs), 2)
+
     def test_what_the_linter_skips_is_explained(self):
         for name, resource in TEMPLATE["Resources"].items():
             for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
                 self.assertGreater(len(skip["comment"].split()), 4, f"{name} {skip['id']}")
 
 
+class Recovery(unittest.TestCase):
+    """What a recovery finds in its Region on the day when the other is gone (`Role=recovery`)."""
+
+    def test_it_has_all_that_the_primary_has_and_nothing_of_the_primary(self):
+        recovery = steward(Role="recovery", ImagePruningReadsRestorePoints="true")
+        primary = steward(RecoveryBucket=RECOVERY_BUCKET, ImagePruningReadsRestorePoints="true")
+        self.assertEqual(recovery.resources, primary.resources)
+        for kind in (
+            "AWS::DynamoDB::Table",
+            "AWS::KMS::Key",
+            "AWS::S3::Bucket",
+            "AWS::SNS::Topic",
+            "AWS::SQS::Queue",
+            "AWS::Scheduler::ScheduleGroup",
+            "AWS::Serverless::Function",
+            "AWS::SSM::Parameter",
+        ):
+            self.assertNotEqual(recovery.of_type(kind), {}, kind)
+        # Its own Region is the only one that any of it names, but for reads of functions and keys anywhere.
+        self.assertNotIn("eu-west-1", json.dumps([recovery.resources, primary.resources]))
+        self.assertEqual(set(primary.outputs) - set(recovery.outputs), {"RecoveryBucketName"})
+        self.assertEqual(primary.outputs["RecoveryBucketName"]["Value"], RECOVERY_BUCKET)
+
+    def test_the_name_that_the_primary_is_given_is_the_buckets(self):
+        recovery = steward(Role="recovery")
+        self.assertEqual(recovery.outputs["RestorePointBucketName"]["Value"], {"Ref": "RestorePoints"})
+        name = recovery.text(recovery.resources["RestorePoints"]["Properties"]["BucketName"])
+        self.assertEqual(steward(RecoveryBucket=name).parameters["RecoveryBucket"], name)
+        # The doctor finds the buckets of every Region by it.
+        prefix = name.replace("123456789012-eu-central-1", "{account}-")
+        self.assertIn(f'"{prefix}"', (HOUSE / "cli/src/doctor/recovery.rs").read_text())
+
+    def test_both_regions_fit_into_one_account(self):
+        # These are global: two stacks with the same name for one would collide.
+        stack = steward()
+        for kind, named in (
+            ("AWS::IAM::Role", "RoleName"),
+            ("AWS::IAM::ManagedPolicy", "ManagedPolicyName"),
+        ):
+            for name, properties in stack.of_type(kind).items():
+                self.assertNotIn(named, properties, name)
+        for name in (
+            stack.resources["RestorePoints"]["Properties"]["BucketName"],
+            stack.resources["Dashboard"]["Properties"]["DashboardName"],
+        ):
+            self.assertIn("${AWS::Region}", name["Fn::Sub"])
+
+    def test_functions_of_either_region_can_be_allowed_to_write_restore_points(self):
+        stack = steward(Role="recovery")
+        # The bucket refuses nobody of the account but for plain connections, and the key leaves it to IAM.
+        (refusal,) = stack.resources["RestorePointsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        self.assertEqual(
+            (refusal["Effect"], refusal["Condition"]), ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+        )
+        (statement,) = stack.resources["RestorePointKey"]["Properties"]["KeyPolicy"]["Statement"]
+        self.assertEqual(stack.text(statement["Principal"]["AWS"]), "arn:aws:iam::123456789012:root")
+        # Both outlive the stack, and so does the ledger.
+        for name in ("RestorePoints", "RestorePointKey", "Ledger"):
+            resource = stack.resources[name]
+            self.assertEqual(
+                (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]), ("RetainExceptOnCreate", "Retain"), name
+            )
+
+
+class Layout(unittest.TestCase):
+    def test_each_function_has_one_section_of_parameters_and_one_of_resources(self):
+        functions = {path.parent.name for path in HOUSE.glob("functions/*/Cargo.toml")}
+        prefix = {function: "".join(map(str.capitalize, function.split("-"))) for function in functions}
+
+        def sections(part, heading):
+            (body,) = re.findall(rf"^{part}:\n(.*?)(?=^\w)", TEXT, re.DOTALL | re.MULTILINE)
+            # What stands before the first heading, and then headings and bodies in turn.
+            split = re.split(heading, body, flags=re.MULTILINE)
+            return dict(zip(split[1::2], split[2::2], strict=True))
+
+        for kind, heading, shared in (
+            ("Parameters", r"^  # ([\w-]+)$", {"Shared"}),
+            ("Resources", r"^  # ==== ([\w-]+).* ====$", {"Shared", "Dashboard"}),
+        ):
+            bodies = sections(kind, heading)
+            self.assertEqual(set(bodies), shared | functions)
+            seen = set()
+            for section, body in bodies.items():
+                for name in re.findall(r"^  (\w+):", body, re.MULTILINE):
+                    owners = {function for function in functions if name.startswith(prefix[function])}
+                    self.assertEqual(owners, {section} - shared, name)
+                    seen.add(name)
+            self.assertEqual(seen, set(TEMPLATE[kind]))
+
+
 class Code(unittest.TestCase):
     """The template against the code: environment, permissions, events, policy, switches."""
 
     def test_environment_variables_are_those_that_the_code_reads(self):
-        read = set(re.findall(r'pub const \w+: &str = "(STEWARD_\w+)"', (HOUSE / "shared/src/lambda.rs").read_text()))
-        given = set(steward().resources["ImagePruning"]["Properties"]["Environment"]["Variables"])
+        code = (HOUSE / "shared/src/lambda.rs").read_text()
+        names = dict(re.findall(r'pub const (\w+): &str = "(STEWARD_\w+)"', code))
+        # What Environment::read may look up; `shared/tests/lambda.rs` holds it to that.
+        (listed_names,) = re.findall(r"pub const ENVIRONMENT: &\[&str\] = &\[([^\]]*)\]", code)
+        read = {names[name] for name in re.findall(r"\w+", listed_names)}
+        variables = steward().resources["ImagePruning"]["Properties"]["Environment"]["Variables"]
         # The policy is always in a place of its own: a change of it is no deployment of the function.
-        self.assertEqual(read - given, {"STEWARD_POLICY"})
-        self.assertEqual(given - read, set())
+        self.assertEqual(read - set(variables), {"STEWARD_POLICY"})
+        self.assertEqual(set(variables) - read, set())
+        # And the mode takes what the code takes.
+        (modes,) = re.findall(r'name: MODE,.*?allowed: "([^"]+)"', code, re.DOTALL)
+        self.assertEqual(TEMPLATE["Parameters"]["ImagePruningMode"]["AllowedValues"], modes.split(", "))
+
+    def test_no_other_code_reads_the_environment(self):
+        sources = [*HOUSE.glob("shared/src/**/*.rs"), *HOUSE.glob("functions/*/src/**/*.rs")]
+        reading = {
+            source.relative_to(HOUSE).as_posix(): line.strip()
+            for source in sources
+            for line in source.read_text().splitlines()
+            if re.search(r"\benv::var|\benv::vars|\bvar_os\(", line)
+        }
+        # The one lookup that main.rs hands to Environment::read.
+        for name in reading:
+            self.assertRegex(name, r"^functions/[\w-]+/src/main\.rs$")
+            self.assertIn("steward::lambda::serve::<", reading[name])
+        functions = {path.parent.name for path in HOUSE.glob("functions/*/Cargo.toml")}
+        self.assertEqual({name.split("/")[1] for name in reading}, functions)
 
     def test_roles_allow_what_the_code_calls_and_nothing_else(self):
         sections = (HOUSE / "functions/image-pruning/README.md").read_text().split("\n### ")
@@ -176,6 +306,23 @@ class Code(unittest.TestCase):
     def test_people_plan_without_any_write(self):
         for _, stack in allowed_combinations():
             self.assertEqual([action for action in allowed(stack, "PlanRole") - TO_READ if not is_read(action)], [])
+
+    def test_whoever_plans_may_read_what_the_doctor_reads(self):
+        sources = (HOUSE / "cli/src/doctor").glob("*.rs")
+        code = "".join(source.read_text() for source in sources if source.name != "tests.rs")
+        read = set(re.findall(r'Finding::unread\(\s*"(\w+:\w+)"', code))
+        # These two are read for the permissions of a function.
+        read |= {"iam:SimulatePrincipalPolicy", "iam:GetRole"}
+        own = steward().resources["PlanRole"]["Properties"]["Policies"]
+        granted = {
+            action
+            for policy in own
+            for statement in policy["PolicyDocument"]["Statement"]
+            for action in listed(statement["Action"])
+        }
+        self.assertEqual(granted, read)
+        told = section("### Looking after it")
+        self.assertEqual(set(re.findall(r"`(\w+:\w+)`", told)), read)
 
     def test_writes_are_scoped_and_holds_are_denied(self):
         for given, stack in allowed_combinations():
@@ -249,11 +396,36 @@ class Code(unittest.TestCase):
         self.assertEqual(switches, {for_all: "off", f"{prefix}image-pruning": "off"})
 
     def test_rules_match_the_recorded_events_that_they_are_for(self):
-        pattern = steward().resources["ImagePruningAfterPush"]["Properties"]["EventPattern"]
-        events = {path.stem: json.loads(path.read_text()) for path in (HOUSE / "shared/fixtures/events").glob("*.json")}
-        self.assertEqual({name for name, event in events.items() if matches(pattern, event)}, {"ecr-push"})
-        failed = json.loads(json.dumps(events["ecr-push"]).replace("SUCCESS", "FAILURE"))
-        self.assertFalse(matches(pattern, failed))
+        events = recorded_events()
+        for name, rule in steward().of_type("AWS::Events::Rule").items():
+            pattern = rule["EventPattern"]
+            self.assertEqual({event for event in events if matches(pattern, events[event])}, MATCHED[name], name)
+            # Nothing in the pattern is idle: an event that differs in one field is not for it.
+            for near_miss in near_misses(pattern, events[min(MATCHED[name])]):
+                self.assertFalse(matches(pattern, near_miss), near_miss)
+
+
+# The recorded events that each rule is for.
+MATCHED = {"ImagePruningAfterPush": {"ecr-push"}}
+
+
+def recorded_events():
+    """Every event of AWS that the code's parser is tested with, by the name of its file."""
+    events = {path.stem: json.loads(path.read_text()) for path in (HOUSE / "shared/fixtures/events").glob("*.json")}
+    # The rest are not EventBridge's: alarms by Lambda action and by SNS, and the manual form.
+    return {name: event for name, event in events.items() if "detail-type" in event}
+
+
+def near_misses(pattern, event):
+    """The event once for each field of the pattern, with another value in it, and once without the field."""
+    for key, wanted in pattern.items():
+        rest = {name: value for name, value in event.items() if name != key}
+        if isinstance(wanted, dict):
+            for detail in near_misses(wanted, event[key]):
+                yield rest | {key: detail}
+        else:
+            yield rest | {key: f"not {event[key]}"}
+        yield rest
 
 
 def matches(pattern, event):
@@ -319,6 +491,19 @@ class Shared(unittest.TestCase):
         )
         told = set(re.findall(r"^\| `(\w+)` \| Count \|", (HOUSE / "docs/logging.md").read_text(), re.MULTILINE))
         self.assertLessEqual(own, told)
+
+    def test_the_doctor_looks_at_the_alarms_that_there_are(self):
+        code = (HOUSE / "cli/src/doctor/alarms.rs").read_text()
+
+        def names(constant):
+            (listing,) = re.findall(rf"const {constant}: &\[&str\] = &\[([^\]]*)\]", code)
+            return re.findall(r'"([\w-]+)"', listing)
+
+        of_each = names("OF_A_FUNCTION") + names("IF_SCHEDULED")
+        wanted = {f"steward-{name}" for name in names("OF_ALL")}
+        wanted |= {f"steward-image-pruning-{name}" for name in of_each}
+        alarms = steward().of_type("AWS::CloudWatch::Alarm").values()
+        self.assertEqual({alarm["AlarmName"] for alarm in alarms}, wanted)
 
     def test_a_run_is_overdue_after_the_hours_that_were_said(self):
         def alarm(**given):

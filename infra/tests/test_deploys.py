@@ -12,7 +12,8 @@ import tempfile
 import unittest
 
 from deploy import UNSUPPORTED_TYPES, Target, package_of, packaged, without_unsupported
-from template import INFRA, load
+from template import INFRA, Stack, load
+from test_automation import MATCHED, near_misses, recorded_events
 
 sys.path.insert(0, str(INFRA.parent / "tests" / "sandbox" / "aws" / "tests"))
 
@@ -151,6 +152,20 @@ class Deploys(unittest.TestCase):
             attached = self.aws("iam", region).list_attached_role_policies(RoleName=role)["AttachedPolicies"]
             # What every plan reads, and restore points where that was asked for.
             self.assertEqual(len(attached), 2 if outputs is primary else 1, attached)
+
+    def test_eventbridge_matches_the_events_that_the_rules_are_for(self):
+        def matched(pattern, event):
+            answer = self.aws("events").test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(event))
+            return answer["Result"]
+
+        events = {name: event for name, event in recorded_events().items() if "id" in event}
+        for name, rule in Stack(load("automation.yaml")).of_type("AWS::Events::Rule").items():
+            pattern = rule["EventPattern"]
+            self.assertEqual({event for event in events if matched(pattern, events[event])}, MATCHED[name], name)
+            for near_miss in near_misses(pattern, events[min(MATCHED[name])]):
+                # EventBridge takes no event without the fields that every event has.
+                if {"source", "detail-type"} <= set(near_miss):
+                    self.assertFalse(matched(pattern, near_miss), near_miss)
 
     def test_the_list_of_what_the_emulator_lacks_is_exact(self):
         switched = EVERY_SWITCH | {

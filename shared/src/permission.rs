@@ -27,12 +27,15 @@ pub enum Needed {
     Apply,
     /// When a policy or a setting asks for what it is for; see [`Asked`].
     Sometimes,
+    /// The same, and in apply mode only.
+    SometimesToApply,
 }
 
 /// A permission that a policy or a setting asks for, on what it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// The action, one that is needed [`Needed::Sometimes`].
+    /// The action, one that is needed [`Needed::Sometimes`] or
+    /// [`Needed::SometimesToApply`].
     pub action: &'static str,
     /// The ARN.
     pub resource: String,

@@ -19,13 +19,23 @@ pub(super) struct Needs<'a> {
     pub(super) all: &'static [Permission],
     /// What the policy and the settings ask for beyond what is always needed.
     pub(super) asked: Vec<Asked>,
-    /// Whether the policy lets the function act.
-    pub(super) applies: bool,
+    pub(super) applies: Applies,
     /// A few of the units that it looks at.
     pub(super) units: &'a [String],
     pub(super) partition: &'a str,
     pub(super) region: &'a str,
     pub(super) account: &'a str,
+}
+
+/// Whether the function acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Applies {
+    /// Its policy lets it.
+    Now,
+    /// Its policy selects nothing yet, or is not known.
+    Later,
+    /// It is deployed to plan only. Its role must not be able to act, then.
+    Never,
 }
 
 /// One action on one resource.
@@ -43,12 +53,13 @@ impl Needs<'_> {
     fn questions(&self) -> Vec<Question> {
         let mut questions = Vec::new();
         for permission in self.all {
-            let (without, when) = match permission.needed {
-                Needed::Plan => (State::Bad, "always"),
-                Needed::Advice => (State::Warning, "for warnings"),
-                Needed::Apply if self.applies => (State::Bad, "to apply"),
-                Needed::Apply => (State::Warning, "to apply"),
-                Needed::Sometimes => {
+            let (without, when) = match (permission.needed, self.applies) {
+                (Needed::Plan, _) => (State::Bad, "always"),
+                (Needed::Advice, _) => (State::Warning, "for warnings"),
+                (Needed::Apply | Needed::SometimesToApply, Applies::Never) => continue,
+                (Needed::Apply, Applies::Now) => (State::Bad, "to apply"),
+                (Needed::Apply, Applies::Later) => (State::Warning, "to apply"),
+                (Needed::Sometimes | Needed::SometimesToApply, _) => {
                     let asked = self.asked.iter().filter(|a| a.action == permission.action);
                     questions.extend(asked.map(|asked| Question {
                         action: permission.action,
@@ -251,16 +262,24 @@ mod tests {
         permission("ecr:BatchDeleteImage", UNIT, Needed::Apply),
         permission("s3:GetObject", "*", Needed::Sometimes),
         permission("sns:Publish", "*", Needed::Sometimes),
+        permission(
+            "ecr:UpdateImageStorageClass",
+            UNIT,
+            Needed::SometimesToApply,
+        ),
     ];
 
-    fn needs(units: &[String], applies: bool) -> Needs<'_> {
-        let resource = "arn:aws-cn:s3:::points/shop/*".to_owned();
+    fn needs(units: &[String], applies: Applies) -> Needs<'_> {
+        let asked = |action, resource: &str| Asked {
+            action,
+            resource: resource.to_owned(),
+        };
         Needs {
             all: PERMISSIONS,
-            asked: vec![Asked {
-                action: "s3:GetObject",
-                resource,
-            }],
+            asked: vec![
+                asked("s3:GetObject", "arn:aws-cn:s3:::points/shop/*"),
+                asked("ecr:UpdateImageStorageClass", "arn:archived"),
+            ],
             applies,
             units,
             partition: "aws-cn",
@@ -281,8 +300,13 @@ mod tests {
         let units = ["a".to_owned(), "b".to_owned()];
         let of = |unit: &str| format!("arn:aws-cn:ecr:cn-north-1:123456789012:repository/{unit}");
         let points = "arn:aws-cn:s3:::points/shop/*".to_owned();
+        let archive = (
+            "ecr:UpdateImageStorageClass",
+            "arn:archived".to_owned(),
+            State::Bad,
+        );
         assert_eq!(
-            told(&needs(&units, true)),
+            told(&needs(&units, Applies::Now)),
             [
                 ("ecr:DescribeImages", of("a"), State::Bad),
                 ("ecr:DescribeImages", of("b"), State::Bad),
@@ -291,15 +315,25 @@ mod tests {
                 ("ecr:BatchDeleteImage", of("a"), State::Bad),
                 ("ecr:BatchDeleteImage", of("b"), State::Bad),
                 ("s3:GetObject", points.clone(), State::Bad),
+                archive.clone(),
             ]
         );
         // A policy that selects nothing lets it do nothing.
-        let plans_only = told(&needs(&units[..1], false));
-        assert!(plans_only.contains(&("ecr:BatchDeleteImage", of("a"), State::Warning)));
+        let later = told(&needs(&units[..1], Applies::Later));
+        assert!(later.contains(&("ecr:BatchDeleteImage", of("a"), State::Warning)));
+        // Whoever is deployed to plan is not asked for what it must not have.
+        assert_eq!(
+            told(&needs(&units[..1], Applies::Never)),
+            [
+                ("ecr:DescribeImages", of("a"), State::Bad),
+                ("ecr:GetLifecyclePolicy", of("a"), State::Warning),
+                ("s3:GetObject", points.clone(), State::Bad),
+            ]
+        );
         // What is given one by one cannot be tried on nothing.
         assert_eq!(
-            told(&needs(&[], true)),
-            [("s3:GetObject", points, State::Bad)]
+            told(&needs(&[], Applies::Now)),
+            [("s3:GetObject", points, State::Bad), archive]
         );
     }
 

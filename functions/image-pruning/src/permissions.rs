@@ -1,6 +1,6 @@
 //! What image-pruning may have to ask AWS for. The README's table is this one.
 
-use steward::permission::Needed::{Advice, Apply, Plan, Sometimes};
+use steward::permission::Needed::{Advice, Apply, Plan, Sometimes, SometimesToApply};
 use steward::permission::{Asked, Needed, Permission};
 
 use crate::policy::{PruningPolicy, RemoveBy, S3Prefix};
@@ -78,7 +78,7 @@ pub const PERMISSIONS: &[Permission] = &[
     of(
         "ecr:UpdateImageStorageClass",
         REPOSITORY,
-        Sometimes,
+        SometimesToApply,
         "archiving, with `remove_by: archive`; in apply mode only",
     ),
     of("ecs:ListClusters", "*", Plan, "where users of images are"),

@@ -17,6 +17,7 @@ use steward::{guard, hold, lambda};
 
 const README: &str = include_str!("../README.md");
 const EXAMPLE: &str = include_str!("../policy.example.yaml");
+const TEMPLATE: &str = include_str!("../../../infra/automation.yaml");
 
 /// The rows of the table under a heading: cells without their backquotes.
 fn table(heading: &str) -> Vec<Vec<String>> {
@@ -201,4 +202,35 @@ fn a_wrong_parameter_is_named_with_what_is_allowed() {
             "{error}"
         );
     }
+}
+
+/// What stands behind a key of the template, in the block that starts with this
+/// line.
+fn in_template(block: &str, key: &str) -> &'static str {
+    let (_, block) = TEMPLATE.split_once(&format!("\n  {block}:\n")).unwrap();
+    let end = block.find("\n  I").unwrap();
+    let (_, value) = block[..end].split_once(&format!("\n{key}: ")).unwrap();
+    value.lines().next().unwrap()
+}
+
+#[test]
+fn the_policy_of_the_template_is_the_defaults_and_lets_nothing_be_deleted() {
+    let default = in_template("ImagePruningPolicy", "    Default");
+    // A text in double quotes is the same in YAML and in JSON.
+    let text: String = serde_json::from_str(default).unwrap();
+    let policy = PolicyDocument::<PruningPolicy>::parse(&text, "ImagePruningPolicy").unwrap();
+    assert_eq!(policy.policy(), &PruningPolicy::default());
+    assert!(!policy.selects_targets());
+    // The template's rule knows this text, and refuses to apply by it.
+    let rule = format!("[!Ref ImagePruningPolicy, {default}]");
+    assert!(TEMPLATE.contains(&rule), "{rule}");
+}
+
+#[test]
+fn the_schedule_of_the_template_asks_for_what_it_has_and_no_mode_of_its_own() {
+    let input = in_template("ImagePruningNightly", "        Input").trim_matches('\'');
+    let request = lambda::request::<ImagePruning>(&serde_json::from_str(input).unwrap()).unwrap();
+    assert_eq!(request.operation, ImagePruning::OPERATIONS[0]);
+    assert_eq!(request.mode, None);
+    assert_eq!(request.scope, Scope::Everything);
 }

@@ -247,6 +247,7 @@ fn rest_operation(service: &str, method: &str, path: &[String]) -> (String, Opti
         ("lambda", "GET", [_, "functions", name, "concurrency"]) => {
             ("GetFunctionConcurrency", *name)
         }
+        ("lambda", "GET", [_, "account-settings"]) => ("GetAccountSettings", ""),
         ("lambda", "POST", [_, "functions", name, "invocations"]) => ("Invoke", *name),
         ("lambda", "GET", [_, "tags", arn]) => ("ListTags", *arn),
         ("scheduler", "GET", ["schedules"]) => ("ListSchedules", ""),
@@ -273,6 +274,8 @@ fn s3_operation(method: &str, path: &[String], query: &str) -> (String, Option<S
         _ if parameter("x-id").is_some() => parameter("x-id").unwrap_or_default(),
         ("GET", _) if parameter("list-type").is_some() => "ListObjectsV2",
         ("GET", _) if parameter("versions").is_some() => "ListObjectVersions",
+        ("GET", _) if parameter("versioning").is_some() => "GetBucketVersioning",
+        ("GET", _) if parameter("encryption").is_some() => "GetBucketEncryption",
         ("HEAD", 0 | 1) => "HeadBucket",
         ("HEAD", _) => "HeadObject",
         ("GET", 2..) => "GetObject",
