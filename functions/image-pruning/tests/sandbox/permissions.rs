@@ -211,6 +211,23 @@ async fn the_list_of_permissions_is_what_is_called() {
 }
 
 #[tokio::test]
+async fn the_list_of_permissions_says_on_what_they_are_asked() {
+    for run in recorded().await {
+        for call in run.own() {
+            let Some(action) = call.permission() else {
+                continue;
+            };
+            let listed = PERMISSIONS.iter().find(|listed| listed.action == action);
+            let on = listed.unwrap().resource("aws", "*", run.account.id(), "*");
+            for arn in &call.judged_on {
+                let named = on == "*" || wildmatch::WildMatch::new(&on).matches(arn);
+                assert!(named, "{action} is asked on {arn}, and listed on {on}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_simulation_allows_each_recorded_call_on_what_it_names() {
     for run in recorded().await {
         let mut asked = BTreeSet::new();
