@@ -171,6 +171,7 @@ pub(crate) async fn run<F: ByHand>(
         clock: Clock::System,
         deadline: None,
         switches: &switches,
+        most_lines: usize::MAX,
     };
     if let Some(file) = &request.plan_file {
         file.fits(request.operation, &context.account, &context.region)

@@ -359,6 +359,7 @@ async fn plan<F: ByHand>(
         clock: Clock::System,
         deadline: None,
         switches: &switches,
+        most_lines: usize::MAX,
     };
     let hands = F::hands(place.config);
     Ok(steward::run::run::<F>(&hands, &context, policy, request).await)

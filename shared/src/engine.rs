@@ -193,8 +193,6 @@ pub trait Reason: Clone + Debug + Display {
 /// How an action appears in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionView {
-    /// The stable kind, such as `delete_image`.
-    pub kind: &'static str,
     /// The item's target that the action belongs to.
     pub target: String,
     /// The unit that guards judge by.
@@ -266,6 +264,9 @@ pub trait Function {
     /// Whether the world already is as the action would leave it: one answer
     /// for resumption, lost answers, plan files and tests.
     fn achieved(action: &Self::Action, world: &Self::World) -> bool;
+
+    /// The stable kind of the action, such as `delete_image`.
+    fn kind(action: &Self::Action) -> &'static str;
 
     /// How the action appears in a report.
     fn view(action: &Self::Action) -> ActionView;

@@ -64,7 +64,24 @@ pub(crate) struct Entry<A, R> {
     pub(crate) standing: Standing<A>,
 }
 
-impl<A: Clone, R: Reason> Entry<A, R> {
+impl<A, R> Entry<A, R> {
+    /// What would be or was done to it, whatever became of that.
+    pub(crate) fn action(&self) -> Option<&A> {
+        match &self.standing {
+            Standing::Wanted(change) | Standing::Held(change, _) | Standing::Ended(change, _) => {
+                Some(&change.action)
+            }
+            Standing::Kept | Standing::Deferred => None,
+        }
+    }
+
+    /// Whether it stays as it is in this run.
+    pub(crate) fn is_left(&self) -> bool {
+        !matches!(self.standing, Standing::Wanted(_) | Standing::Ended(..))
+    }
+}
+
+impl<A, R: Reason> Entry<A, R> {
     pub(crate) fn of(item: Item<A, R>) -> Self {
         let Item {
             unit,
@@ -89,6 +106,13 @@ impl<A: Clone, R: Reason> Entry<A, R> {
         }
     }
 
+    /// The code of its reason.
+    pub(crate) fn code(&self) -> &'static str {
+        self.reason
+            .as_ref()
+            .map_or("not_in_todays_plan", Reason::code)
+    }
+
     /// The change that is wanted and that nothing holds back so far.
     pub(crate) fn wanted(&self) -> Option<&Change<A>> {
         match &self.standing {
@@ -107,17 +131,23 @@ impl<A: Clone, R: Reason> Entry<A, R> {
 
     /// Holds the change back, unless something else does already.
     pub(crate) fn hold(&mut self, held: Held) {
-        if let Standing::Wanted(change) = &self.standing {
-            self.standing = Standing::Held(change.clone(), held);
-        }
+        self.move_on(|change| Standing::Held(change, held));
     }
 
     pub(crate) fn end(&mut self, outcome: Outcome) {
-        if let Standing::Wanted(change) = &self.standing {
-            self.standing = Standing::Ended(change.clone(), outcome);
-        }
+        self.move_on(|change| Standing::Ended(change, outcome));
+    }
+
+    fn move_on(&mut self, to: impl FnOnce(Change<A>) -> Standing<A>) {
+        self.standing = match std::mem::replace(&mut self.standing, Standing::Deferred) {
+            Standing::Wanted(change) => to(change),
+            other => other,
+        };
     }
 }
 
+/// An entry of a function's run.
+pub(crate) type EntryOf<F> = Entry<<F as Function>::Action, <F as Function>::Reason>;
+
 /// The entries of a function's run.
-pub(crate) type Entries<F> = Vec<Entry<<F as Function>::Action, <F as Function>::Reason>>;
+pub(crate) type Entries<F> = Vec<EntryOf<F>>;

@@ -6,7 +6,7 @@
 //! refuses the unit, and the rest goes on. Nothing here ever holds back an
 //! [`Effect::Restore`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -57,7 +57,7 @@ pub const SHARE_JUDGES_ABOVE: usize = 10;
 /// behind a function's own `decide`. One refusal per unit, also for what the
 /// function itself deferred because of the gap; and one for each gap that hides
 /// nothing that was seen, because what it hides may be the work.
-pub(crate) fn refuse_hidden<A: Clone, R: Reason>(
+pub(crate) fn refuse_hidden<A, R: Reason>(
     entries: &mut [Entry<A, R>],
     gaps: &[Gap],
 ) -> Vec<Refusal> {
@@ -97,30 +97,25 @@ pub(crate) fn refuse_hidden<A: Clone, R: Reason>(
 }
 
 /// Judges floors and shares, then counts.
-pub(crate) fn limit<A: Clone, R: Reason>(
+pub(crate) fn limit<A, R: Reason>(
     entries: &mut [Entry<A, R>],
     run_limits: &RunLimits,
     unit_limits: impl Fn(&str) -> UnitLimits,
     exceeding: &BTreeSet<String>,
 ) -> Vec<Refusal> {
     let applies = |name: &str| !exceeding.contains(name);
-    // What is there, and what of it serves.
-    let mut observed: BTreeMap<String, [BTreeSet<String>; 2]> = BTreeMap::new();
+    let there = count_things(entries);
     let mut limited: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (n, entry) in entries.iter().enumerate() {
-        // A line of a plan file whose thing is gone is no thing.
-        if entry.reason.is_some() {
-            let [all, serving] = observed.entry(entry.unit.clone()).or_default();
-            all.insert(entry.target.clone());
-            if entry.serves {
-                serving.insert(entry.target.clone());
-            }
+        let wanted = entry.wanted();
+        if wanted.is_none_or(|change| change.effect == Effect::Restore) {
+            continue;
         }
-        if entry
-            .wanted()
-            .is_some_and(|change| change.effect != Effect::Restore)
-        {
-            limited.entry(entry.unit.clone()).or_default().push(n);
+        match limited.get_mut(&entry.unit) {
+            Some(members) => members.push(n),
+            None => {
+                limited.insert(entry.unit.clone(), vec![n]);
+            }
         }
     }
 
@@ -133,12 +128,10 @@ pub(crate) fn limit<A: Clone, R: Reason>(
                 let wanted = entry.wanted();
                 wanted.is_some_and(|change| only(entry.serves, change.effect))
             });
-            let targets: BTreeSet<&str> = all.map(|n| entries[*n].target.as_str()).collect();
+            let targets: HashSet<&str> = all.map(|n| entries[*n].target.as_str()).collect();
             targets.len()
         };
-        let [there, serving] = observed
-            .get(unit)
-            .map_or([0, 0], |sets| sets.each_ref().map(BTreeSet::len));
+        let (there, serving) = there.get(unit).copied().unwrap_or_default();
         let ends = things(|serves, effect| serves && effect == Effect::Destroy);
         let remain = serving.saturating_sub(ends);
         // Much that is there and does not serve must not hide that nearly
@@ -190,12 +183,31 @@ pub(crate) fn limit<A: Clone, R: Reason>(
     refusals
 }
 
+/// How many things there are in each unit, and how many of them serve.
+fn count_things<A, R>(entries: &[Entry<A, R>]) -> HashMap<String, (usize, usize)> {
+    let mut things: HashMap<&str, HashMap<&str, bool>> = HashMap::new();
+    for entry in entries {
+        // A line of a plan file whose thing is gone is no thing.
+        if entry.reason.is_some() {
+            let of_unit = things.entry(&entry.unit).or_default();
+            *of_unit.entry(&entry.target).or_default() |= entry.serves;
+        }
+    }
+    things
+        .into_iter()
+        .map(|(unit, things)| {
+            let serving = things.values().filter(|serves| **serves).count();
+            (unit.to_owned(), (things.len(), serving))
+        })
+        .collect()
+}
+
 /// Lets the `most` oldest of the units, in turn, through and holds the others
 /// back. A change counts as
 /// no older than what it must come after, and among changes of one age earlier
 /// passes go first, so that what must come first is never crowded out by what
 /// follows it.
-fn hold_excess<A: Clone, R: Reason>(
+fn hold_excess<A, R: Reason>(
     entries: &mut [Entry<A, R>],
     members: &[usize],
     most: Option<u32>,
@@ -235,7 +247,7 @@ fn hold_excess<A: Clone, R: Reason>(
 type Age = (bool, Option<Timestamp>);
 
 /// The age of each of these changes, which are in the order of their passes.
-fn ages<A: Clone, R: Reason>(entries: &[Entry<A, R>], in_order: &[usize]) -> Vec<Age> {
+fn ages<A, R: Reason>(entries: &[Entry<A, R>], in_order: &[usize]) -> Vec<Age> {
     let mut of_target: HashMap<&str, Age> = HashMap::new();
     // In each lane, the youngest of the passes before the current one, the
     // current pass, and the youngest up to and with it.

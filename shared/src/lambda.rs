@@ -22,8 +22,8 @@ use crate::logs;
 use crate::metrics::{self, Measured};
 use crate::notify::{self, Notifier, Topic};
 use crate::policy::{Policy, PolicyDocument, PolicyError, PolicySource};
-use crate::report::{ActionLine, ActionOutcome, Report};
-use crate::run::{self, Context, Request};
+use crate::report::{self, ActionLine, Report};
+use crate::run::{self, Context, Request, Run};
 use crate::switches::{Absent, Switches};
 
 /// The policy document itself.
@@ -399,6 +399,7 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
         clock: Clock::System,
         deadline: Some(Deadline::after(remaining(lambda.deadline()))),
         switches: &process.switches,
+        most_lines: report::MOST_LINES,
     };
     let mut run = run::run::<F>(&process.hands, &context, &policy, request).await;
 
@@ -427,7 +428,7 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
 
     let report = run.report.bounded();
     if report.truncated {
-        log_actions(&run.report, &also);
+        log_actions(&run, &also);
     }
     Ok(report)
 }
@@ -463,24 +464,21 @@ fn log_trouble(report: &Report) {
 /// The actions that the answer has no room for, so many to a line that the line
 /// stays well below what CloudWatch Logs takes as one event (1 MB: Amazon
 /// CloudWatch Logs User Guide, "CloudWatch Logs quotas").
-fn log_actions(report: &Report, keys: &Map<String, Value>) {
+fn log_actions<F: Function>(run: &Run<F>, keys: &Map<String, Value>) {
     const ACTIONS_PER_LINE: usize = 100;
     if !tracing::enabled!(tracing::Level::INFO) {
         return;
     }
     // What was deferred is counted; it is decided again by the next run.
-    let ended: Vec<&ActionLine> = report
-        .actions
-        .iter()
-        .filter(|line| line.outcome != ActionOutcome::Deferred)
-        .collect();
+    let mut actions = run.lines();
+    let all = run.report.summary.planned;
     let mut fields = keys.clone();
-    for (n, lines) in ended.chunks(ACTIONS_PER_LINE).enumerate() {
-        let first = n * ACTIONS_PER_LINE + 1;
+    for first in (1..=all).step_by(ACTIONS_PER_LINE) {
+        let lines: Vec<ActionLine> = actions.by_ref().take(ACTIONS_PER_LINE).collect();
         let last = first + lines.len() - 1;
-        let message = format!("actions {first} to {last} of {}", ended.len());
+        let message = format!("actions {first} to {last} of {all}");
         fields.insert("message".to_owned(), message.into());
-        logs::write_actions(&fields, lines);
+        logs::write_actions(&fields, &lines);
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn write_line(fields: &Map<String, Value>) {
 }
 
 /// The same with actions of a report, written as they stand there.
-pub(crate) fn write_actions(fields: &Map<String, Value>, actions: &[&ActionLine]) {
+pub(crate) fn write_actions(fields: &Map<String, Value>, actions: &[ActionLine]) {
     let line = Line {
         level: Level::INFO.as_str(),
         timestamp: now(),
@@ -85,8 +85,8 @@ struct Line<'a> {
     timestamp: String,
     #[serde(flatten)]
     fields: &'a Map<String, Value>,
-    #[serde(skip_serializing_if = "<[&ActionLine]>::is_empty")]
-    actions: &'a [&'a ActionLine],
+    #[serde(skip_serializing_if = "<[ActionLine]>::is_empty")]
+    actions: &'a [ActionLine],
 }
 
 /// With milliseconds, which is what Lambda's own lines have.

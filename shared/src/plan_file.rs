@@ -110,7 +110,7 @@ impl<F: Function> PlanFile<F> {
             &file.account,
             &file.region,
             &file.scope,
-            &file.actions,
+            &file.actions.iter().collect::<Vec<_>>(),
         );
         if computed != file.plan_digest {
             return Err(PlanFileError::Edited {
@@ -152,7 +152,7 @@ pub(crate) fn digest<F: Function>(
     account: &str,
     region: &str,
     scope: &F::Scope,
-    actions: &[F::Action],
+    actions: &[&F::Action],
 ) -> String {
     sha256_of(&(F::NAME, operation, account, region, scope, actions))
 }

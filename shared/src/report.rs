@@ -11,13 +11,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::engine::{Function, Gap, Mode, Outcome, Reason, Trigger, Wait};
-use crate::entry::{Entries, Held, Standing};
+use crate::engine::{Function, Gap, Mode, Outcome, Trigger, Wait};
+use crate::entry::{Entries, EntryOf, Held, Standing};
 
 /// The largest report that leaves a function, in bytes of JSON. Lambda takes
 /// 6 MB as an answer, but Step Functions and EventBridge take 256 KB
 /// (Step Functions service quotas, "maximum input or output size").
 pub const MAX_BYTES: usize = 200_000;
+
+/// More actions than a report of [`MAX_BYTES`] has room for: the JSON of one
+/// takes more than 100 bytes.
+pub const MOST_LINES: usize = MAX_BYTES / 100;
 
 /// How many examples stand for a reason to keep.
 const EXAMPLES: usize = 3;
@@ -262,73 +266,86 @@ pub fn schema() -> schemars::Schema {
 }
 
 impl Report {
-    /// Writes down what became of every entry, and what that adds up to.
-    pub(crate) fn tell<F: Function>(&mut self, entries: &Entries<F>) -> Status {
+    /// Writes down what became of every entry, and what that adds up to; of
+    /// more than `most_lines` actions only the first of [`rank`].
+    pub(crate) fn tell<F: Function>(&mut self, entries: &Entries<F>, most_lines: usize) -> Status {
         let mut kept: BTreeMap<&'static str, KeptLine> = BTreeMap::new();
         self.summary = Summary::default();
+        let mut told: Vec<&EntryOf<F>> = vec![];
         for entry in entries {
             self.summary.count(&entry.standing);
-            let code = entry
-                .reason
-                .as_ref()
-                .map_or("not_in_todays_plan", Reason::code);
-            let because = entry.reason.as_ref().map(ToString::to_string);
-            let (outcome, error, change) = match &entry.standing {
-                Standing::Kept => {
-                    let line = kept.entry(code).or_insert_with(|| KeptLine {
-                        reason: code.to_owned(),
-                        count: 0,
-                        examples: vec![],
-                    });
-                    line.count += 1;
-                    if line.examples.len() < EXAMPLES {
-                        line.examples.push(match because {
-                            Some(because) => format!("{}: {because}", entry.target),
-                            None => entry.target.clone(),
-                        });
-                    }
-                    continue;
-                }
-                Standing::Deferred => (ActionOutcome::Deferred, because.clone(), None),
-                Standing::Held(change, held) => {
-                    (ActionOutcome::Deferred, Some(held.sentence()), Some(change))
-                }
-                Standing::Wanted(change) => (ActionOutcome::Planned, None, Some(change)),
-                Standing::Ended(change, outcome) => {
-                    let (outcome, error) = match outcome {
-                        Outcome::Done => (ActionOutcome::Done, None),
-                        Outcome::AlreadyDone => (ActionOutcome::AlreadyDone, None),
-                        Outcome::Skipped(why) => (ActionOutcome::Skipped, Some(why.clone())),
-                        Outcome::Failed(error) => (ActionOutcome::Failed, Some(error.clone())),
-                    };
-                    (outcome, error, Some(change))
-                }
-            };
-            let view = change.map(|change| F::view(&change.action));
-            let (kind, resource, mut detail) = match view {
-                Some(view) => (view.kind, view.resource, view.detail),
-                None => ("none", entry.target.clone(), Map::new()),
-            };
-            if let Some(because) = because {
-                detail.insert("because".to_owned(), Value::String(because));
+            if !matches!(entry.standing, Standing::Kept) {
+                told.push(entry);
+                continue;
             }
-            self.actions.push(ActionLine {
-                kind: kind.to_owned(),
-                resource,
-                account: self.account.clone(),
-                region: self.region.clone(),
+            let code = entry.code();
+            let line = kept.entry(code).or_insert_with(|| KeptLine {
                 reason: code.to_owned(),
-                detail,
-                outcome,
-                error,
+                count: 0,
+                examples: vec![],
             });
+            line.count += 1;
+            if line.examples.len() < EXAMPLES {
+                line.examples.push(match &entry.reason {
+                    Some(because) => format!("{}: {because}", entry.target),
+                    None => entry.target.clone(),
+                });
+            }
         }
-        self.actions_total = self.actions.len();
         self.kept = kept.into_values().collect();
+        self.actions_total = told.len();
+        if told.len() > most_lines {
+            told.sort_by_key(|entry| rank(&entry.standing));
+            told.truncate(most_lines);
+            self.truncated = true;
+        }
+        self.actions = told
+            .into_iter()
+            .filter_map(|entry| self.line::<F>(entry))
+            .collect();
         let unreached = entries
             .iter()
             .any(|e| matches!(e.standing, Standing::Held(_, Held::NotReached(_))));
         self.status(unreached)
+    }
+
+    /// The line of an entry; `None` for one that is kept.
+    pub(crate) fn line<F: Function>(&self, entry: &EntryOf<F>) -> Option<ActionLine> {
+        let because = entry.reason.as_ref().map(ToString::to_string);
+        let (outcome, error) = match &entry.standing {
+            Standing::Kept => return None,
+            Standing::Deferred => (ActionOutcome::Deferred, because.clone()),
+            Standing::Held(_, held) => (ActionOutcome::Deferred, Some(held.sentence())),
+            Standing::Wanted(_) => (ActionOutcome::Planned, None),
+            Standing::Ended(_, Outcome::Done) => (ActionOutcome::Done, None),
+            Standing::Ended(_, Outcome::AlreadyDone) => (ActionOutcome::AlreadyDone, None),
+            Standing::Ended(_, Outcome::Skipped(why)) => {
+                (ActionOutcome::Skipped, Some(why.clone()))
+            }
+            Standing::Ended(_, Outcome::Failed(error)) => {
+                (ActionOutcome::Failed, Some(error.clone()))
+            }
+        };
+        let (kind, resource, mut detail) = match entry.action() {
+            Some(action) => {
+                let view = F::view(action);
+                (F::kind(action), view.resource, view.detail)
+            }
+            None => ("none", entry.target.clone(), Map::new()),
+        };
+        if let Some(because) = because {
+            detail.insert("because".to_owned(), Value::String(because));
+        }
+        Some(ActionLine {
+            kind: kind.to_owned(),
+            resource,
+            account: self.account.clone(),
+            region: self.region.clone(),
+            reason: entry.code().to_owned(),
+            detail,
+            outcome,
+            error,
+        })
     }
 
     /// The status that the sums, refusals and the wait add up to.
@@ -472,6 +489,18 @@ impl Report {
         let ended = sums.done + sums.already_done + sums.skipped + sums.failed;
         sums.observed == sums.kept + sums.deferred + sums.planned
             && (self.mode == Mode::Plan || sums.planned == ended)
+    }
+}
+
+/// What is told first where there is no room for all: failures, and of what
+/// waits for a later run what was not reached in this one.
+fn rank<A>(standing: &Standing<A>) -> u8 {
+    match standing {
+        Standing::Ended(_, Outcome::Failed(_)) => 0,
+        Standing::Ended(_, Outcome::Skipped(_)) => 1,
+        Standing::Ended(_, Outcome::Done | Outcome::AlreadyDone) | Standing::Wanted(_) => 2,
+        Standing::Held(_, Held::NotReached(_)) => 3,
+        Standing::Held(..) | Standing::Deferred | Standing::Kept => 4,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::entry::{Entries, Entry, Held, Standing};
 use crate::guard;
 use crate::plan_file::{self, PlanFile};
 use crate::policy::PolicyDocument;
-use crate::report::{Refusal, Report, Status, Summary};
+use crate::report::{ActionLine, Refusal, Report, Status, Summary};
 use crate::switches::{Position, Switches};
 use crate::tally::{self, UnitTally};
 
@@ -40,6 +40,8 @@ pub struct Context<'a> {
     pub deadline: Option<Deadline>,
     /// The kill switches, read before every batch of writes.
     pub switches: &'a Switches,
+    /// How many actions the report lists at most, failures first.
+    pub most_lines: usize,
 }
 
 /// What a run is asked to do.
@@ -61,23 +63,38 @@ pub struct Request<F: Function> {
 
 /// What a run leaves behind.
 pub struct Run<F: Function> {
-    /// The whole report; [`Report::bounded`] is for the outside.
+    /// The whole report, but for [`Context::most_lines`]; [`Report::bounded`] is
+    /// for the outside.
     pub report: Report,
     /// What it comes to in each unit, by name.
     pub units: Vec<UnitTally>,
-    /// The actions that stand after the guards.
-    pub planned: Vec<F::Action>,
-    /// The actions for a plan file: these, and those that only a limit holds
-    /// back which a reviewed plan may exceed.
-    pub for_review: Vec<F::Action>,
-    /// The scope they were planned for.
+    /// The scope it was for.
     pub scope: F::Scope,
+    entries: Entries<F>,
+    /// The numbers of the entries whose changes stand after the guards.
+    planned: Vec<usize>,
+    /// These, and those that only a limit holds back which a reviewed plan may
+    /// exceed.
+    for_review: Vec<usize>,
 }
 
 impl<F: Function> Run<F> {
+    /// The actions that stand after the guards.
+    pub fn planned(&self) -> Vec<&F::Action> {
+        actions(&self.entries, &self.planned)
+    }
+
+    /// A line for every action that is planned or has ended, also where the
+    /// report lists only some.
+    pub fn lines(&self) -> impl Iterator<Item = ActionLine> {
+        let told = self.entries.iter().filter(|entry| !entry.is_left());
+        told.filter_map(|entry| self.report.line::<F>(entry))
+    }
+
     /// Its plan as a file, with what only a limit holds back that a
     /// reviewed plan may exceed.
     pub fn plan_file(&self) -> PlanFile<F> {
+        let actions = actions(&self.entries, &self.for_review);
         PlanFile {
             schema_version: 1,
             function: F::NAME.to_owned(),
@@ -91,10 +108,10 @@ impl<F: Function> Run<F> {
                 &self.report.account,
                 &self.report.region,
                 &self.scope,
-                &self.for_review,
+                &actions,
             ),
             scope: self.scope.clone(),
-            actions: self.for_review.clone(),
+            actions: actions.into_iter().cloned().collect(),
         }
     }
 }
@@ -114,9 +131,10 @@ pub async fn run<F: Function>(
     let ended = |report: Report| Run {
         report,
         units: vec![],
+        scope: request.scope.clone(),
+        entries: vec![],
         planned: vec![],
         for_review: vec![],
-        scope: request.scope.clone(),
     };
 
     if let Some(refusal) = gate::<F>(context, policy, &request, mode).await {
@@ -161,10 +179,8 @@ pub async fn run<F: Function>(
         .extend(guard::limit(&mut entries, &limits, of_unit, &exceeding));
     hold_dependants(&mut entries);
 
-    let planned: Vec<F::Action> = entries
-        .iter()
-        .filter_map(Entry::wanted)
-        .map(|change| change.action.clone())
+    let planned: Vec<usize> = (0..entries.len())
+        .filter(|n| entries[*n].wanted().is_some())
         .collect();
     let for_review = for_review(&entries, &limits.reviewed_plan_may_exceed);
     report.plan_digest = plan_file::digest::<F>(
@@ -172,21 +188,28 @@ pub async fn run<F: Function>(
         &context.account,
         &context.region,
         &request.scope,
-        &planned,
+        &actions(&entries, &planned),
     );
 
     if mode == Mode::Apply {
         let stopped = execute::<F>(hands, context, policy.policy(), &mut entries).await;
         report.refusals.extend(stopped);
     }
-    let status = report.tell::<F>(&entries);
+    let status = report.tell::<F>(&entries, context.most_lines);
     Run {
         units: tally::by_unit::<F>(&entries, &report.refusals, &seen.gaps),
         report: report.finish(context.clock.now(), status),
+        scope: request.scope,
+        entries,
         planned,
         for_review,
-        scope: request.scope,
     }
+}
+
+/// The actions of the entries with these numbers.
+fn actions<'a, A, R>(entries: &'a [Entry<A, R>], numbers: &[usize]) -> Vec<&'a A> {
+    let numbered = numbers.iter().map(|n| &entries[*n]);
+    numbered.filter_map(Entry::action).collect()
 }
 
 /// The report of a run that has not done anything yet.
@@ -240,7 +263,7 @@ fn begin<F: Function>(
 fn for_review<A: Clone, R: Reason>(
     entries: &[Entry<A, R>],
     may_exceed: &BTreeSet<String>,
-) -> Vec<A> {
+) -> Vec<usize> {
     let mut order: Vec<(u8, usize)> = entries
         .iter()
         .enumerate()
@@ -264,10 +287,6 @@ fn for_review<A: Clone, R: Reason>(
     }
     numbers.sort_unstable();
     numbers
-        .into_iter()
-        .filter_map(|n| entries[n].change())
-        .map(|change| change.action.clone())
-        .collect()
 }
 
 /// The one gate for the plan file, the mode, the explicit policy and the kill
@@ -576,7 +595,7 @@ fn log_change<F: Function>(entries: &Entries<F>, n: usize, outcome: &Outcome) {
     let Some(change) = entry.wanted() else { return };
     let view = F::view(&change.action);
     let reason = entry.reason.as_ref().map(Reason::code).unwrap_or_default();
-    let (kind, resource) = (view.kind, view.resource);
+    let (kind, resource) = (F::kind(&change.action), view.resource);
     match outcome {
         Outcome::Done => {
             tracing::info!(action.kind = kind, action.resource = %resource, action.reason = reason, "{kind} {resource}: done");

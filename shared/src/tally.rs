@@ -45,14 +45,11 @@ pub(crate) fn by_unit<F: Function>(
             Standing::Wanted(change) => {
                 *tally
                     .planned_kinds
-                    .entry(F::view(&change.action).kind)
+                    .entry(F::kind(&change.action))
                     .or_default() += 1;
             }
             Standing::Ended(change, Outcome::Done) => {
-                *tally
-                    .done_kinds
-                    .entry(F::view(&change.action).kind)
-                    .or_default() += 1;
+                *tally.done_kinds.entry(F::kind(&change.action)).or_default() += 1;
             }
             Standing::Ended(change, Outcome::Failed(error))
                 if tally.failures.len() < FAILURES_TOLD =>

@@ -97,9 +97,12 @@ impl Function for Sleeper {
         true
     }
 
+    fn kind((): &()) -> &'static str {
+        "none"
+    }
+
     fn view((): &()) -> ActionView {
         ActionView {
-            kind: "none",
             target: String::new(),
             unit: String::new(),
             resource: String::new(),

@@ -50,7 +50,7 @@ impl Action {
         }
     }
 
-    fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::DeleteImage(_) => "delete_image",
             Self::ArchiveImage(_) => "archive_image",
@@ -91,7 +91,6 @@ pub(crate) fn view(action: &Action) -> ActionView {
         detail.insert("archived_at".to_owned(), json!(archived_at));
     }
     ActionView {
-        kind: action.kind(),
         resource: target.clone(),
         target,
         unit: removal.repository.clone(),

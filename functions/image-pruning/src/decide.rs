@@ -479,7 +479,7 @@ impl<'a> Court<'a> {
         {
             return Some(Reason::PulledFromElsewhere {
                 outsider: outsider.words.clone(),
-                keep_pulled_within: self.keep_pulled_within.to_string(),
+                keep_pulled_within: self.keep_pulled_within,
             });
         }
         None
@@ -503,7 +503,7 @@ impl<'a> Court<'a> {
             (Storage::Standard, _) => None,
             (_, Some(after)) if self.is_due_from_archive(digest, after) => {
                 Some(Reason::ArchivedLongEnough {
-                    delete_archived_after: after.to_string(),
+                    delete_archived_after: after,
                 })
             }
             _ => return Verdict::Keep(Reason::Archived),
@@ -527,8 +527,7 @@ impl<'a> Court<'a> {
             };
         }
         if !image.named() {
-            let after = retention.remove_untagged_after;
-            let remove_untagged_after = after.to_string();
+            let remove_untagged_after = retention.remove_untagged_after;
             // To archive a part of what nobody wants from the archive is
             // harmless, and finishes what a run began that was cut short. To
             // delete it waits until the index is gone, not only on its way.
@@ -542,7 +541,7 @@ impl<'a> Court<'a> {
                     index: index.clone(),
                 });
             }
-            return if !is_over(arrived_at, after) {
+            return if !is_over(arrived_at, remove_untagged_after) {
                 Verdict::Keep(Reason::UntaggedYoung {
                     remove_untagged_after,
                 })
@@ -560,23 +559,22 @@ impl<'a> Court<'a> {
         }
         // That no pull is recorded does not mean that there was none; then only
         // the age counts.
-        if let Some(after) = retention.remove_unpulled_after
+        if let Some(remove_unpulled_after) = retention.remove_unpulled_after
             && let Some(pulled_at) = pulled_at()
         {
-            let remove_unpulled_after = after.to_string();
-            if !is_over(pulled_at, after) {
+            if !is_over(pulled_at, remove_unpulled_after) {
                 return Verdict::Keep(Reason::PulledRecently {
                     remove_unpulled_after,
                 });
             }
-            if is_over(arrived_at, after) {
+            if is_over(arrived_at, remove_unpulled_after) {
                 return go(Reason::Unpulled {
                     remove_unpulled_after,
                 });
             }
         }
-        let keep_younger_than = retention.keep_younger_than.to_string();
-        if !is_over(arrived_at, retention.keep_younger_than) {
+        let keep_younger_than = retention.keep_younger_than;
+        if !is_over(arrived_at, keep_younger_than) {
             return Verdict::Keep(Reason::Young { keep_younger_than });
         }
         go(Reason::Superseded {

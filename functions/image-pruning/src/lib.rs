@@ -95,6 +95,10 @@ impl Function for ImagePruning {
         action::achieved(action, world)
     }
 
+    fn kind(action: &Action) -> &'static str {
+        action.kind()
+    }
+
     fn view(action: &Action) -> ActionView {
         action::view(action)
     }

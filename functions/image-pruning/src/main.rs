@@ -2,7 +2,9 @@
 
 use image_pruning::{ImagePruning, Registry};
 
-#[tokio::main]
+// One thread: below 1,769 MB Lambda gives less than one CPU, and a run waits more
+// than it computes.
+#[tokio::main(flavor = "current_thread")]
 #[expect(
     clippy::disallowed_methods,
     reason = "the environment is read once, here"

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use steward::hold::Hold;
+use steward::policy::Period;
 
 use crate::policy::NEVER_SOONER_THAN;
 use crate::world::{Digest, User};
@@ -66,8 +67,8 @@ pub enum Reason {
     PulledFromElsewhere {
         /// What tells of them.
         outsider: String,
-        /// How long ago that may have been, as the policy writes it.
-        keep_pulled_within: String,
+        /// How long ago that may have been.
+        keep_pulled_within: Period,
     },
     /// Stays: among the newest tagged images.
     Newest {
@@ -79,18 +80,18 @@ pub enum Reason {
     LastImage,
     /// Stays: pushed within the time that the policy keeps.
     Young {
-        /// How long, as the policy writes it.
-        keep_younger_than: String,
+        /// How long.
+        keep_younger_than: Period,
     },
     /// Stays: tagged, and pulled not long ago.
     PulledRecently {
-        /// How long ago that may have been, as the policy writes it.
-        remove_unpulled_after: String,
+        /// How long ago that may have been.
+        remove_unpulled_after: Period,
     },
     /// Stays: untagged, and not for long enough.
     UntaggedYoung {
-        /// How long, as the policy writes it.
-        remove_untagged_after: String,
+        /// How long.
+        remove_untagged_after: Period,
     },
     /// Waits: a read failed that could have shown that it is in use.
     Unseen {
@@ -102,17 +103,17 @@ pub enum Reason {
         /// How many newer ones are kept.
         keep_newest: u32,
         /// The time after which tagged images go.
-        keep_younger_than: String,
+        keep_younger_than: Period,
     },
     /// Goes: tagged, and pulled before, but not for long enough.
     Unpulled {
         /// The time after which images go that nobody pulls.
-        remove_unpulled_after: String,
+        remove_unpulled_after: Period,
     },
     /// Goes: untagged for long enough.
     Untagged {
         /// The time after which untagged images go.
-        remove_untagged_after: String,
+        remove_untagged_after: Period,
     },
     /// Goes: with the index that lists it.
     ChildOfDeleted {
@@ -132,7 +133,7 @@ pub enum Reason {
     /// Goes: in the archive for long enough.
     ArchivedLongEnough {
         /// The time after which archived images go.
-        delete_archived_after: String,
+        delete_archived_after: Period,
     },
 }
 

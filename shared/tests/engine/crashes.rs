@@ -172,7 +172,7 @@ fn nothing_left<S: Story>() {
     );
     let (again, _) = around.start(&story).finish();
     assert_eq!(again.report.status, Status::NothingToDo);
-    assert!(again.planned.is_empty());
+    assert!(again.planned().is_empty());
     assert_eq!(again.report.summary.kept, again.report.summary.observed);
     assert_eq!(story.changes().len(), changes);
 }

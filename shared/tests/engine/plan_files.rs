@@ -42,7 +42,7 @@ async fn a_plan_survives_its_file() {
     let stage = Stage::of(three());
     let run = plan(&stage, "").await;
     let file: PlanFile<Scripted> = PlanFile::parse(&saved(&stage).await).unwrap();
-    assert_eq!(file.actions, run.planned);
+    assert_eq!(file.actions.iter().collect::<Vec<_>>(), run.planned());
     assert_eq!(file.plan_digest, run.report.plan_digest);
     assert_eq!(file.scope, "everything");
 

@@ -229,7 +229,8 @@ proptest! {
         let applied = run(&stage, &limits, Mode::Apply);
         prop_assert_eq!(&planned.report.plan_digest, &applied.report.plan_digest);
         prop_assert_eq!(planned.report.summary.planned, applied.report.summary.done);
-        let targets: BTreeSet<String> = planned.planned.into_iter().map(|d| d.target).collect();
+        let targets: BTreeSet<String> =
+            planned.planned().into_iter().map(|d| d.target.clone()).collect();
         prop_assert_eq!(targets, stage.touched().into_iter().collect());
     }
 
@@ -366,7 +367,7 @@ proptest! {
         let policy = policy("");
         let (run, _) = ByHand::new(setting.run(&ecr, &policy, woken::<Pruning>(()))).finish();
         let left = ecr.registry.borrow();
-        prop_assert!(run.planned.iter().all(|action| Pruning::achieved(action, &left)));
+        prop_assert!(run.planned().iter().all(|action| Pruning::achieved(action, &left)));
         prop_assert!(decide(&left).is_empty());
     }
 }

@@ -108,10 +108,13 @@ impl Function for Pruning {
             .is_some_and(|images| images.contains_key(&action.digest))
     }
 
+    fn kind(_: &DeleteImage) -> &'static str {
+        "delete_image"
+    }
+
     fn view(action: &DeleteImage) -> ActionView {
         let target = target(&action.repository, &action.digest);
         ActionView {
-            kind: "delete_image",
             target: target.clone(),
             unit: action.repository.clone(),
             resource: target,

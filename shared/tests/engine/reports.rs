@@ -5,6 +5,7 @@ use steward::policy::PolicyDocument;
 use steward::report::{
     ActionLine, ActionOutcome, GapLine, KeptLine, MAX_BYTES, Refusal, Report, Status, Summary,
 };
+use steward::run::{Context, run};
 
 use crate::scripted::{Scripted, Stage, Thing, apply, thing};
 use crate::support::{Limits, Setting, day, policy, woken};
@@ -317,4 +318,26 @@ async fn a_run_over_fifty_thousand_things_has_a_bounded_report() {
         "what was done before what was not"
     );
     assert!(shown(ActionOutcome::Deferred) > 100);
+}
+
+#[tokio::test]
+async fn of_more_actions_than_are_asked_for_failures_are_told_first_and_all_are_counted() {
+    let things = (0..6).map(|n| thing("a", format!("a{n}")).destroyed());
+    let stage = Stage::of(things.chain([thing("a", "later").deferred(), thing("a", "stays")]));
+    stage.ending("a4", Outcome::Failed("no".to_owned()));
+    stage.ending("a5", Outcome::Skipped("in use".to_owned()));
+    let setting = Setting::of(Mode::Apply);
+    let context = Context {
+        most_lines: 3,
+        ..setting.context()
+    };
+    let request = woken::<Scripted>(String::new());
+    let run = run::<Scripted>(&stage, &context, &policy(""), request).await;
+
+    let told: Vec<&str> = run.report.actions.iter().map(|l| &*l.resource).collect();
+    assert_eq!(told, ["a/a4", "a/a5", "a/a0"]);
+    assert_eq!(run.report.actions_total, 7);
+    assert!(run.report.truncated && run.report.bounded().truncated);
+    let all: Vec<String> = run.lines().map(|line| line.resource).collect();
+    assert_eq!(all, ["a/a0", "a/a1", "a/a2", "a/a3", "a/a4", "a/a5"]);
 }

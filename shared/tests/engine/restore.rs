@@ -177,14 +177,16 @@ impl Function for Restore {
         }
     }
 
-    fn view(step: &Step) -> ActionView {
-        let kind = match step {
+    fn kind(step: &Step) -> &'static str {
+        match step {
             Step::RestoreDatabase { .. } => "restore_database",
             Step::RegisterRevision { .. } => "register_revision",
             Step::DeployRevision { .. } => "deploy_revision",
-        };
+        }
+    }
+
+    fn view(step: &Step) -> ActionView {
         ActionView {
-            kind,
             target: step.target().to_owned(),
             unit: "recovery".to_owned(),
             resource: step.target().to_owned(),

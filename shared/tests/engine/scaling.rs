@@ -212,17 +212,19 @@ impl Function for Scaling {
         }
     }
 
-    fn view(action: &Scale) -> ActionView {
-        let target = format!("{}/{}", action.environment, action.part());
-        let kind = match action.step {
+    fn kind(action: &Scale) -> &'static str {
+        match action.step {
             Step::SaveSize(_) => "save_size",
             Step::SetSize(_) => "set_size",
             Step::StopDatabase => "stop_database",
             Step::StartDatabase => "start_database",
             Step::ForgetSize => "forget_size",
-        };
+        }
+    }
+
+    fn view(action: &Scale) -> ActionView {
+        let target = format!("{}/{}", action.environment, action.part());
         ActionView {
-            kind,
             target: target.clone(),
             unit: action.environment.clone(),
             resource: target,

@@ -190,9 +190,12 @@ impl<const B: usize> Function for Scripted<B> {
         world.done.contains(deed) || !world.things.iter().any(|t| t.target == deed.target)
     }
 
+    fn kind(_: &Deed) -> &'static str {
+        "deed"
+    }
+
     fn view(deed: &Deed) -> ActionView {
         ActionView {
-            kind: "deed",
             target: deed.target.clone(),
             unit: deed.unit.clone(),
             resource: format!("{}/{}", deed.unit, deed.target),

@@ -58,6 +58,7 @@ impl Setting {
             clock: Clock::Fixed(self.now),
             deadline: self.deadline,
             switches: &self.switches,
+            most_lines: usize::MAX,
         }
     }
 

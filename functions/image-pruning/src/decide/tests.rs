@@ -1123,35 +1123,35 @@ fn every_reason_has_a_documented_code_and_a_sentence() {
         Reason::Newest { keep_newest: 5 },
         Reason::LastImage,
         Reason::Young {
-            keep_younger_than: text(),
+            keep_younger_than: Period::days(1),
         },
         Reason::UntaggedYoung {
-            remove_untagged_after: text(),
+            remove_untagged_after: Period::days(1),
         },
         Reason::HoldsArchived { part: part.clone() },
         Reason::PulledFromElsewhere {
             outsider: text(),
-            keep_pulled_within: text(),
+            keep_pulled_within: Period::days(1),
         },
         Reason::PulledRecently {
-            remove_unpulled_after: text(),
+            remove_unpulled_after: Period::days(1),
         },
         Reason::Unpulled {
-            remove_unpulled_after: text(),
+            remove_unpulled_after: Period::days(1),
         },
         Reason::RefersToArchived {
             subject: part.clone(),
         },
         Reason::ArchivedLongEnough {
-            delete_archived_after: text(),
+            delete_archived_after: Period::days(1),
         },
         Reason::Unseen { read: text() },
         Reason::Superseded {
             keep_newest: 5,
-            keep_younger_than: text(),
+            keep_younger_than: Period::days(1),
         },
         Reason::Untagged {
-            remove_untagged_after: text(),
+            remove_untagged_after: Period::days(1),
         },
         Reason::ChildOfDeleted {
             index: part.clone(),

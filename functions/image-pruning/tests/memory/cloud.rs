@@ -192,6 +192,7 @@ impl Hands {
             clock: Clock::Fixed(now),
             deadline: None,
             switches: &switches,
+            most_lines: usize::MAX,
         };
         let request = lambda::request::<ImagePruning>(&json!({})).unwrap();
         let running = run::run(self, &context, policy, request);

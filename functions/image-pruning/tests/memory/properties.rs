@@ -710,7 +710,7 @@ proptest! {
             .iter()
             .map(|line| (line.resource.as_str(), line.outcome))
             .collect();
-        for action in &run.planned {
+        for action in run.planned() {
             let view = ImagePruning::view(action);
             let done = matches!(
                 outcomes[view.resource.as_str()],

@@ -134,6 +134,7 @@ impl Stage {
             clock: Clock::Fixed(self.now),
             deadline: None,
             switches,
+            most_lines: usize::MAX,
         };
         let policy = PolicyDocument::parse(policy, "test").unwrap();
         let mut request = lambda::request::<ImagePruning>(&event).unwrap();
