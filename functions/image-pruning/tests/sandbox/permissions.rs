@@ -130,6 +130,7 @@ async fn record(scene: Scene, policy_in: PolicyIn) -> Recorded {
         clock,
         deadline: None,
         switches: &switches,
+        most_lines: usize::MAX,
     };
     let request = lambda::request::<ImagePruning>(&json!({"operation": "prune"})).unwrap();
     let hands = Registry::at(&config, clock);
