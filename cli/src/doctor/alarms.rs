@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::types::{AlarmType, MetricAlarm, StateValue};
 use steward::aws::{self, ErrorKind};
 use steward::event::Arn;
 
-use super::deployment::{in_region, is_topic};
+use super::deployment::in_region;
 use super::{Finding, State};
 use crate::words::count;
 
@@ -78,16 +78,10 @@ pub(super) async fn look(
         if let Some(why) = incomplete {
             let what = "whether alarms are there and quiet";
             let kind = why.kind();
-            return vec![Finding::unread(
-                "cloudwatch:DescribeAlarms",
-                "alarms",
-                what,
-                why,
-                kind,
-            )]
-            .into_iter()
-            .chain(of_topics(config, &topics).await)
-            .collect();
+            let unread = Finding::unread("cloudwatch:DescribeAlarms", "alarms", what, why, kind);
+            findings.push(unread);
+            findings.extend(of_topics(config, &topics).await);
+            return findings;
         }
     }
     let mut fine = 0;
@@ -123,6 +117,11 @@ pub(super) async fn look(
     }
     findings.extend(of_topics(config, &topics).await);
     findings
+}
+
+/// Whether an ARN is that of an SNS topic.
+fn is_topic(arn: &str) -> bool {
+    Arn::parse(arn).is_some_and(|arn| arn.service == "sns")
 }
 
 /// What is wrong with an alarm.

@@ -11,7 +11,6 @@ use aws_sdk_lambda::types::LastUpdateStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
 use steward::aws::{self, ErrorKind, Identity};
 use steward::engine::{Clock, Leash, Mode};
-use steward::event::Arn;
 use steward::lambda::{Environment, NOTIFY_TOPIC};
 
 use super::{Finding, Place, Principal, State, alarms, last_run, recovery};
@@ -373,9 +372,4 @@ async fn dead_letters(config: &SdkConfig) -> Finding {
 pub(super) fn in_region(config: &SdkConfig, region: &str) -> SdkConfig {
     let region = aws_config::Region::new(region.to_owned());
     config.to_builder().region(region).build()
-}
-
-/// Whether an ARN is that of an SNS topic.
-pub(super) fn is_topic(arn: &str) -> bool {
-    Arn::parse(arn).is_some_and(|arn| arn.service == "sns")
 }
