@@ -1,51 +1,27 @@
 """The templates deploy, as far as the sandbox's CloudFormation goes, in both roles and with their switches on.
 
-ministack reads the template as CloudFormation does (limits, Rules, parameters, conditions, references, dynamic
-references) and makes what it knows. What it doesn't know is taken out by a list that has to be exact, and is held by
-test_architecture.py and test_automation.py from the templates instead.
+What it doesn't know is taken out by deploy.py's list, which has to be exact, and is held by test_architecture.py and
+test_automation.py from the templates instead.
 """
 
-import io
 import json
+import pathlib
 import re
 import sys
 import tempfile
-import time
 import unittest
-import zipfile
 
-from template import INFRA, Stack, load, references
+from deploy import UNSUPPORTED_TYPES, Target, package_of, packaged, without_unsupported
+from template import INFRA, Stack, load
 from test_automation import MATCHED, near_misses, recorded_events
 
 sys.path.insert(0, str(INFRA.parent / "tests" / "sandbox" / "aws" / "tests"))
 
-import boto3
 from botocore.exceptions import ClientError
 from support import Server
 
 ACCOUNT = "123456789012"
 HOME, RECOVERY = "eu-central-1", "eu-west-1"
-
-# Types that ministack refuses.
-UNSUPPORTED_TYPES = {
-    "AWS::ApplicationAutoScaling::ScalableTarget",
-    "AWS::ApplicationAutoScaling::ScalingPolicy",
-    "AWS::CloudWatch::CompositeAlarm",
-    "AWS::EC2::EIP",
-    "AWS::EC2::NatGateway",
-    "AWS::EC2::NetworkAcl",
-    "AWS::EC2::NetworkAclEntry",
-    "AWS::EC2::SecurityGroupEgress",
-    "AWS::EC2::SecurityGroupIngress",
-    "AWS::EC2::SubnetNetworkAclAssociation",
-    "AWS::ECR::PullTimeUpdateExclusion",
-    "AWS::ECR::ReplicationConfiguration",
-    "AWS::ECS::CapacityProvider",
-    "AWS::ECS::ClusterCapacityProviderAssociations",
-    "AWS::Route53::HealthCheck",
-}
-# Resources that it refuses although it knows their type.
-UNSUPPORTED_RESOURCES = {"TasksMissingAlarm": "metric math", "ImagePruningOverdueAlarm": "metric math"}
 
 EVERY_SWITCH = {
     "ImageTag": "v1",
@@ -65,48 +41,26 @@ class Deploys(unittest.TestCase):
         cls.addClassCleanup(state.cleanup)
         cls.server = Server("ministack", "--state-dir", state.name)
         cls.addClassCleanup(cls.server.end)
+        # It never runs here; the demonstration deploys the real one.
+        executable = pathlib.Path(state.name) / "bootstrap"
+        executable.write_text("#!/bin/sh\nexit 1\n")
         for region in (HOME, RECOVERY):
-            cls.aws("s3", region).create_bucket(
-                Bucket=f"templates-{region}", CreateBucketConfiguration={"LocationConstraint": region}
-            )
             # The emulator has none of AWS's public parameters.
             cls.aws("ssm", region).put_parameter(Name="/test/ecs-ami", Type="String", Value="ami-0ec5000000000a123")
+            cls.target(region).store("bootstrap.zip", package_of(executable))
+
+    @classmethod
+    def target(cls, region=HOME):
+        return Target(cls.server.url, ACCOUNT, region)
 
     @classmethod
     def aws(cls, service, region=HOME):
-        return boto3.client(
-            service,
-            endpoint_url=cls.server.url,
-            region_name=region,
-            aws_access_key_id=ACCOUNT,
-            aws_secret_access_key="-",
-        )
+        return cls.target(region).aws(service)
 
     def deploy(self, stack, template, region=HOME, **given):
         """Deploys the template and answers the stack's outputs."""
-        # Too long to be sent inline, as for real; `aws cloudformation deploy --s3-bucket` does the same.
-        self.aws("s3", region).put_object(Bucket=f"templates-{region}", Key=stack, Body=json.dumps(template).encode())
         defaults = {"EcsAmi": "/test/ecs-ami"} if "EcsAmi" in template["Parameters"] else {}
-        cloudformation = self.aws("cloudformation", region)
-        cloudformation.create_stack(
-            StackName=stack,
-            TemplateURL=f"{self.server.url}/templates-{region}/{stack}",
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (defaults | given).items()],
-        )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            (seen,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-            if not seen["StackStatus"].endswith("_IN_PROGRESS"):
-                break
-            time.sleep(0.1)
-        failed = [
-            f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
-            for event in cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-            if event["ResourceStatus"].endswith("_FAILED")
-        ]
-        self.assertEqual((seen["StackStatus"], failed), ("CREATE_COMPLETE", []))
-        return {output["OutputKey"]: output["OutputValue"] for output in seen["Outputs"]}
+        return self.target(region).deploy(stack, template, defaults | given)
 
     def refusal(self, template, **given):
         with self.assertRaises(ClientError) as refused:
@@ -152,13 +106,11 @@ class Deploys(unittest.TestCase):
         self.assertEqual(rule["Actions"][0]["FixedResponseConfig"]["MessageBody"], "failed-over=no")
 
     def test_the_automation_deploys_where_it_plans_and_where_it_applies(self):
-        for region in (HOME, RECOVERY):
-            self.aws("s3", region).put_object(Bucket=f"templates-{region}", Key="bootstrap.zip", Body=empty_package())
         template = without_unsupported(load("automation.yaml"))
-        recovery = self.deploy("steward-recovery", packaged(template, RECOVERY), RECOVERY, Role="recovery")
+        recovery = self.deploy("steward-recovery", with_package(template, RECOVERY), RECOVERY, Role="recovery")
         primary = self.deploy(
             "steward",
-            packaged(template, HOME),
+            with_package(template, HOME),
             RecoveryBucket=recovery["RestorePointBucketName"],
             ImagePruningMode="apply",
             ImagePruningPolicy="{version: 1, repositories: {include: ['shop/*']}}",
@@ -221,7 +173,7 @@ class Deploys(unittest.TestCase):
             "RecoveryLoadBalancer": "shop-1.eu-west-1.elb.amazonaws.com",
         }
         refused = set()
-        for template, given in ((load("architecture.yaml"), switched), (packaged(load("automation.yaml"), HOME), {})):
+        for template, given in ((load("architecture.yaml"), switched), (with_package(load("automation.yaml"), HOME), {})):
             said = self.refusal(template, **given)
             types = re.search(r"Unrecognized resource types: \[(.*)\]", said)
             self.assertIsNotNone(types, said)
@@ -235,53 +187,8 @@ class Deploys(unittest.TestCase):
         self.assertIn("PostgreSQL 15", self.refusal(template, DatabaseEngineVersion="16.4"))
 
 
-def packaged(template, region):
-    """The template with the package in a bucket, as `aws cloudformation package` and `sam deploy` leave it."""
-    function = template["Resources"]["ImagePruning"]
-    package = {"CodeUri": {"Bucket": f"templates-{region}", "Key": "bootstrap.zip"}}
-    function = function | {"Properties": function["Properties"] | package}
-    return template | {"Resources": template["Resources"] | {"ImagePruning": function}}
-
-
-def empty_package():
-    """A package as cargo-lambda makes it, without the function."""
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("bootstrap", "#!/bin/sh\nexit 1\n")
-    return package.getvalue()
-
-
-def without_unsupported(template):
-    """The template without what ministack lacks; references to that become its name."""
-    gone = {
-        name
-        for name, resource in template["Resources"].items()
-        if resource["Type"] in UNSUPPORTED_TYPES or name in UNSUPPORTED_RESOURCES
-    }
-
-    def stand_in(node):
-        if isinstance(node, list):
-            return [stand_in(each) for each in node]
-        if not isinstance(node, dict):
-            return node
-        if set(node) <= {"Ref", "Fn::GetAtt"} and gone & set(references(node)):
-            return next(references(node))
-        if set(node) == {"Fn::Sub"} and isinstance(node["Fn::Sub"], str):
-            return {
-                "Fn::Sub": re.sub(
-                    r"\$\{(\w+)[\w.]*\}", lambda match: match[1] if match[1] in gone else match[0], node["Fn::Sub"]
-                )
-            }
-        return {key: stand_in(value) for key, value in node.items()}
-
-    kept = {name: resource for name, resource in template["Resources"].items() if name not in gone}
-    for resource in kept.values():
-        if "DependsOn" in resource:
-            needs = resource["DependsOn"]
-            resource["DependsOn"] = [
-                name for name in ([needs] if isinstance(needs, str) else needs) if name not in gone
-            ]
-    return template | {"Resources": stand_in(kept), "Outputs": stand_in(template["Outputs"])}
+def with_package(template, region):
+    return packaged(template, Deploys.target(region).bucket, "bootstrap.zip")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ use steward::event::{EcrImageAction, EcrResult, Event};
 
 pub use crate::action::{ACTION_KINDS, Action, Removal};
 pub use crate::observe::Registry;
-pub use crate::permissions::{PERMISSIONS, asked_for};
+pub use crate::permissions::{BEHIND_CALLS, PERMISSIONS, asked_for};
 pub use crate::policy::{
     ARCHIVED_AT_LEAST, Elsewhere, InUse, Limits, NEVER_SOONER_THAN, Override, PULLS_TELL_AFTER,
     PruningPolicy, RemoveBy, Retention, Tags,

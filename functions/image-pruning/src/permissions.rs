@@ -200,6 +200,33 @@ pub const PERMISSIONS: &[Permission] = &[
     ),
 ];
 
+/// The IAM actions that no code calls and AWS asks for behind a call, or in the
+/// function's name, each with its reason.
+pub const BEHIND_CALLS: &[(&str, &str)] = &[
+    (
+        "logs:CreateLogStream",
+        "Lambda writes the function's output with its role",
+    ),
+    ("logs:PutLogEvents", "the same"),
+    (
+        "xray:PutTraceSegments",
+        "Lambda sends traces with its role, where tracing is on",
+    ),
+    ("xray:PutTelemetryRecords", "the same"),
+    (
+        "sqs:SendMessage",
+        "Lambda leaves failed runs in a queue with its role, where there is one",
+    ),
+    (
+        "kms:GenerateDataKey*",
+        "SNS encrypts for the publisher, where the topic has a key of yours",
+    ),
+    (
+        "kms:Decrypt",
+        "the same; and S3 and Parameter Store decrypt for the reader",
+    ),
+];
+
 /// The permissions that a policy asks for beyond those that are always needed.
 /// `partition`, `region` and `account` are those of the registry; what is given
 /// for one repository after another is asked for on these.

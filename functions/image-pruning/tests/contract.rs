@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use image_pruning::{ACTION_KINDS, ImagePruning, PERMISSIONS, PruningPolicy, REASON_CODES, Scope};
+use image_pruning::{
+    ACTION_KINDS, BEHIND_CALLS, ImagePruning, PERMISSIONS, PruningPolicy, REASON_CODES, Scope,
+};
 use serde_json::{Value, json};
 use steward::engine::Function;
 use steward::policy::{Policy, PolicyDocument};
@@ -21,7 +23,7 @@ const TEMPLATE: &str = include_str!("../../../infra/automation.yaml");
 fn table(heading: &str) -> Vec<Vec<String>> {
     let section = README
         .split("\n### ")
-        .find(|section| section.starts_with(heading))
+        .find(|section| section.lines().next() == Some(heading))
         .unwrap_or_else(|| panic!("no section {heading}"));
     let rows: Vec<Vec<String>> = section
         .lines()
@@ -66,7 +68,17 @@ fn names_every_permission_and_what_it_is_for() {
         .map(|permission| (permission.action.to_owned(), permission.why.to_owned()))
         .collect();
     assert_eq!(told, needed);
+    let told: Vec<(String, String)> = table("Permissions behind a call")
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let behind: Vec<(String, String)> = BEHIND_CALLS
+        .iter()
+        .map(|(action, why)| ((*action).to_owned(), (*why).to_owned()))
+        .collect();
+    assert_eq!(told, behind);
     first_column("Permissions");
+    first_column("Permissions behind a call");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 - The answer of an asynchronous run is sent to the function's destinations ("Capturing records of Lambda asynchronous
   invocations", AWS Lambda Developer Guide). ministack sends failures only, and nothing at all of what EventBridge
   invoked; it also does not try again what EventBridge invoked.
+- Scheduler fills in the keywords of a target's input ("Adding context attributes", EventBridge Scheduler User Guide).
 - A schedule fires within its minute. ministack looks every ten seconds, which tests would wait for.
 - The credentials of an assumed role act in the account of the role, whichever account assumed it ("IAM tutorial:
   Delegate access across AWS accounts using IAM roles"). ministack knows that of its own sessions, but moto, which does
@@ -23,10 +24,25 @@ SECONDS_BETWEEN_LOOKS = 0.5
 RETRIES_IF_NOT_SAID = 2
 SECONDS_BEFORE_A_RETRY = 0.2
 
+_invoke_target = eventbridge._invoke_target
 _assumed_role_arn = sts._assumed_role_arn
 _session_access_key = sts._gen_session_access_key
 
 _account_of_role = contextvars.ContextVar("account of the role that is being assumed")
+
+
+def invoke_target(target, event, rule, view=None):
+    """Scheduler's targets are invoked as those of rules are, once their input is filled in."""
+    if event.get("Source") == "aws.scheduler" and target.get("Input"):
+        context = {
+            "schedule-arn": rule["Arn"],
+            "scheduled-time": datetime.fromtimestamp(event["Time"], timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "execution-id": uuid.uuid4().hex[:16],
+            "attempt-number": "1",
+        }
+        for keyword, value in context.items():
+            target = target | {"Input": target["Input"].replace(f"<aws.scheduler.{keyword}>", value)}
+    _invoke_target(target, event, rule, view)
 
 
 def dispatch_to_lambda(arn, payload):
@@ -100,6 +116,7 @@ def session_access_key():
 
 def install():
     """Put these in place of ministack's."""
+    eventbridge._invoke_target = invoke_target
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
     lambda_svc.invoke_async_with_retry = invoke_asynchronously
     scheduler._SCHEDULE_TICK_INTERVAL = SECONDS_BETWEEN_LOOKS

@@ -14,6 +14,8 @@ import time
 import urllib.error
 import urllib.request
 
+import ministack_enforcement
+
 HOST = "127.0.0.1"
 SECONDS_TO_START = 60
 
@@ -33,7 +35,7 @@ SERVICES_OF_MOTO = (
 )
 
 
-def serve(port, state_dir, moto_url):
+def serve(port, state_dir, moto_url, enforce):
     """Be the keeper: start ministack, announce it, and end it when standard input ends."""
     from serve import announce, when_input_ends
 
@@ -41,7 +43,7 @@ def serve(port, state_dir, moto_url):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
         port = listener.getsockname()[1]
-        ministack = _start(listener, port, state_dir, moto_url)
+        ministack = _start(listener, port, state_dir, moto_url, enforce)
     when_input_ends(lambda: _end(ministack, 0))
     signal.signal(signal.SIGTERM, lambda *_: _end(ministack, 0))
     _wait_until_it_answers(ministack, port)
@@ -65,6 +67,8 @@ def run(listener_descriptor):
     import ministack_gaps
 
     ministack_gaps.install()
+    if ministack_enforcement.MOTO_URL in os.environ:
+        ministack_enforcement.install()
     config = Config()
     config.bind = [f"fd://{listener_descriptor}"]
     config.keep_alive_timeout = 75
@@ -72,10 +76,10 @@ def run(listener_descriptor):
     asyncio.run(serve_with_hypercorn(app, config))
 
 
-def _start(listener, port, state_dir, moto_url):
+def _start(listener, port, state_dir, moto_url, enforce):
     return subprocess.Popen(
         [sys.executable, os.path.abspath(__file__), str(listener.fileno())],
-        env=_environment(port, os.path.abspath(state_dir), moto_url),
+        env=_environment(port, os.path.abspath(state_dir), moto_url, enforce),
         stdin=subprocess.PIPE,
         stdout=sys.stderr,
         pass_fds=[listener.fileno()],
@@ -83,7 +87,7 @@ def _start(listener, port, state_dir, moto_url):
     )
 
 
-def _environment(port, state_dir, moto_url):
+def _environment(port, state_dir, moto_url, enforce):
     temporary, state, objects = (os.path.join(state_dir, name) for name in ("tmp", "state", "s3"))
     for directory in (temporary, state, objects):
         os.makedirs(directory, exist_ok=True)
@@ -103,7 +107,10 @@ def _environment(port, state_dir, moto_url):
         # Every function process inherits these, and its own variables come on top.
         AWS_ENDPOINT_URL=f"http://{HOST}:{port}",
     )
-    if moto_url:
+    if enforce:
+        # Its functions send everything to it, and it goes on to moto from there.
+        environment.update({"AUTH": "true", ministack_enforcement.MOTO_URL: moto_url})
+    elif moto_url:
         environment.update({f"AWS_ENDPOINT_URL_{service}": moto_url for service in SERVICES_OF_MOTO})
     return environment
 

@@ -1,7 +1,7 @@
 """Runs one of the two emulators of the sandbox on 127.0.0.1, for as long as whoever started it lives.
 
     python serve.py moto --port N
-    python serve.py ministack --port N --state-dir DIR [--moto-url URL]
+    python serve.py ministack --port N --state-dir DIR [--moto-url URL] [--enforce]
 
 Prints one line, `ready <port>`, once it answers; port 0 takes a free one. It ends, with every process it started, when
 its standard input ends, which the operating system sees to however its parent dies; and on SIGTERM. SIGINT is ignored:
@@ -29,7 +29,7 @@ def main():
     else:
         import ministack_process
 
-        ministack_process.serve(arguments.port, arguments.state_dir, arguments.moto_url)
+        ministack_process.serve(arguments.port, arguments.state_dir, arguments.moto_url, arguments.enforce)
 
 
 def serve_moto(port):
@@ -72,7 +72,11 @@ def _arguments():
     ministack.add_argument("--port", type=int, required=True)
     ministack.add_argument("--state-dir", required=True)
     ministack.add_argument("--moto-url")
-    return parser.parse_args()
+    ministack.add_argument("--enforce", action="store_true", help="judge what roles ask for; needs --moto-url")
+    arguments = parser.parse_args()
+    if arguments.emulator == "ministack" and arguments.enforce and not arguments.moto_url:
+        parser.error("--enforce needs --moto-url")
+    return arguments
 
 
 def _forget_surroundings():
@@ -81,7 +85,7 @@ def _forget_surroundings():
     An emulator must neither use real credentials nor hand them to functions, and must behave alike for everybody.
     """
     for name in list(os.environ):
-        if name.startswith(("AWS_", "MOTO_", "MINISTACK_")):
+        if name == "AUTH" or name.startswith(("AWS_", "MOTO_", "MINISTACK_", "SANDBOX_")):
             del os.environ[name]
     os.environ.update(
         AWS_ACCESS_KEY_ID="test",

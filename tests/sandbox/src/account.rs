@@ -44,6 +44,10 @@ impl Account {
         }
     }
 
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
     /// The account number, twelve digits.
     pub fn id(&self) -> &str {
         &self.id

@@ -18,6 +18,9 @@ const FIRST_POLICY: &str = include_str!("demo/first-policy.yaml");
 /// What it allows after having seen the refusal.
 const SECOND_POLICY: &str = include_str!("demo/second-policy.yaml");
 
+/// What the role may change; the policy chooses among them.
+const EVERY_REPOSITORY: (&str, &str) = ("ImagePruningRepositories", "*");
+
 /// Plays the whole demonstration.
 pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> {
     let mut binaries = up::build_binaries().await?;
@@ -30,21 +33,21 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
     stage.title("An AWS on this machine")?;
     up::describe(stage, &account, &reference).await?;
 
-    let mailbox = Mailbox::new(&account, "steward").await?;
-    let topic = ("STEWARD_NOTIFY_TOPIC", mailbox.topic());
-    let function = up::deploy_image_pruning(
+    let function = up::deploy_automation(
         &account,
         &binaries,
         &[
-            ("STEWARD_MODE", "plan"),
-            ("STEWARD_POLICY", FIRST_POLICY),
-            topic,
+            ("ImagePruningMode", "plan"),
+            ("ImagePruningPolicy", FIRST_POLICY),
+            EVERY_REPOSITORY,
         ],
     )
     .await?;
+    let mailbox = Mailbox::of(&account, function.output("TopicArn")?, "steward-people").await?;
     stage.title("1. The schedule fires, in plan mode")?;
     stage.say(format!(
-        "The function is the real Lambda binary, run by its EventBridge schedule. Its policy:\n\n{}",
+        "infra/automation.yaml is deployed as for real, with the real Lambda binary. Its\n\
+         EventBridge schedule fires. Its policy:\n\n{}",
         indented(FIRST_POLICY)
     ))?;
     let run = fire(&function).await?;
@@ -69,17 +72,22 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
 
     stage.title("3. The team agrees, and raises the leash")?;
     stage.say(format!(
-        "STEWARD_MODE=apply, and a policy that leaves the base images alone, and archives what a \
+        "The stack is updated with {}, which gives its role the right to\n\
+         delete, and with a policy that leaves the base images alone, and archives what a\n\
          person might still want of the admin tool:\n\n{}",
+        stage.strong("ImagePruningMode=apply"),
         indented(SECOND_POLICY)
     ))?;
-    function
-        .configure(&[
-            ("STEWARD_MODE", "apply"),
-            ("STEWARD_POLICY", SECOND_POLICY),
-            topic,
-        ])
-        .await?;
+    let function = up::deploy_automation(
+        &account,
+        &binaries,
+        &[
+            ("ImagePruningMode", "apply"),
+            ("ImagePruningPolicy", SECOND_POLICY),
+            EVERY_REPOSITORY,
+        ],
+    )
+    .await?;
     // What the plans refused was told as well.
     mailbox.read(0).await?;
     let before = counts(&account, &reference).await?;
@@ -89,7 +97,7 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
 
     stage.title("4. What people hear of it")?;
     stage.say(format!(
-        "Its topic ({}) tells subscribers by e-mail and in chat. As an e-mail:\n",
+        "The stack's topic ({}) tells subscribers by e-mail and in chat. As an e-mail:\n",
         stage.strong("STEWARD_NOTIFY_TOPIC")
     ))?;
     let letters = mailbox.read(1).await?;
@@ -151,7 +159,13 @@ async fn fire(function: &Deployment) -> Result<Value> {
     let progress = Progress::start("Waiting for EventBridge to fire the schedule");
     let run = function.fire_schedule(up::now()).await;
     progress.clear();
-    run
+    let run = run?;
+    ensure!(
+        run["trigger"] == "schedule",
+        "a run that a schedule started says {}",
+        run["trigger"]
+    );
+    Ok(run)
 }
 
 /// The guards that said no, from the report.

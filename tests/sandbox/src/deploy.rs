@@ -1,111 +1,76 @@
-//! Puts a function's binary into the sandbox as a deployment would: role, log
-//! group, function, destinations of its asynchronous runs, schedule, kill
-//! switches. And makes the schedule fire.
+//! Deploys the automation stack of `infra/` with a function's binary in it, as
+//! for real: function, role, log group, topic, schedule, kill switches. And makes
+//! the schedule fire.
 //!
 //! Functions run with the credentials of their role, so they act in the default
 //! account whoever deploys them; elsewhere deploying is refused.
 
-use std::io::{Cursor, Write};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{
-    Architecture, DestinationConfig, Environment, FunctionCode, OnFailure, OnSuccess, Runtime,
-};
-use aws_sdk_scheduler::types::{
-    ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, Target,
-};
+use aws_sdk_lambda::types::{DestinationConfig, OnFailure, OnSuccess};
+use aws_sdk_scheduler::types::{ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode};
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use zip::write::SimpleFileOptions;
+use serde_json::Value;
 
 use crate::DEFAULT_ACCOUNT;
 use crate::account::Account;
+use crate::stack::Stack;
 
-/// The kill switch of every function; `off` means: not killed.
-pub const KILL_SWITCH_ALL: &str = "/steward/kill-switch/all";
+const STACK: &str = "steward";
 
-/// How long a fired schedule may take to be answered: ministack looks every ten
-/// seconds for schedules that are due, and then the function has its own time.
+/// The group of the stack's schedules.
+const SCHEDULES: &str = "steward";
+
+/// How long a fired schedule may take to be answered: ministack looks twice a
+/// second for schedules that are due, and then the function has its own time.
 const RUN_TIMEOUT: Duration = Duration::from_secs(120);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A function as it is deployed.
+/// The automation as it is deployed, and image-pruning in it.
 #[derive(Clone, Debug)]
 pub struct Deployment {
     account: Account,
+    outputs: BTreeMap<String, String>,
     name: String,
-    function_arn: String,
-    role_arn: String,
     log_group: String,
     answers_url: String,
-    schedule: String,
 }
 
-/// A function's executable, and what it is to be told.
-#[derive(Clone, Debug)]
-pub struct Function<'a> {
-    /// Its name, as in `image-pruning`.
-    pub name: &'a str,
-    /// The executable of this machine's architecture.
-    pub binary: &'a Path,
-    /// Its own environment variables, as in `STEWARD_MODE`.
-    pub environment: &'a [(&'a str, &'a str)],
-    /// When its schedule fires, as in `cron(0 3 * * ? *)`.
-    pub schedule: &'a str,
-}
-
-/// Deploys a function.
+/// Deploys `infra/automation.yaml` with a package (the executable, or its zip)
+/// and parameters that are not left at their defaults, or updates the stack.
 ///
 /// # Errors
-/// Outside the default account, or when an emulator refuses.
-pub async fn deploy(account: &Account, function: &Function<'_>) -> Result<Deployment> {
+/// Outside the default account, or when the stack or an emulator refuses.
+pub async fn automation(
+    account: &Account,
+    package: &Path,
+    parameters: &[(&str, &str)],
+) -> Result<Deployment> {
     ensure!(
         account.id() == DEFAULT_ACCOUNT,
         "functions act in account {DEFAULT_ACCOUNT}, so they cannot be deployed into {}",
         account.id()
     );
-    let name = function.name;
-    let role_arn = role(account, &format!("steward-{name}"), "lambda.amazonaws.com").await?;
-    let log_group = format!("/aws/lambda/steward-{name}");
+    let stack = Stack {
+        name: STACK,
+        template: "automation.yaml",
+        package,
+        parameters,
+    };
+    let outputs = account.deploy_stack(&stack).await?;
+    let name = outputs.get("ImagePruningFunctionName");
+    let name = name.context("a stack without its function")?.clone();
+    let (answers_url, answers_arn) = queue(account, &format!("{name}-answers")).await?;
+    // In AWS nobody hears the answer of a scheduled run; here the stage does.
     account
-        .logs()
-        .create_log_group()
-        .log_group_name(&log_group)
-        .send()
-        .await
-        .context("cannot create the log group")?;
-    let (answers_url, answers_arn) = queue(account, &format!("steward-{name}-answers")).await?;
-
-    let bundle = bundle(function.binary)
-        .with_context(|| format!("cannot bundle {}", function.binary.display()))?;
-    let lambda = account.lambda_runtime();
-    let made = lambda
-        .create_function()
-        .function_name(format!("steward-{name}"))
-        .runtime(Runtime::Providedal2023)
-        .handler("bootstrap")
-        .architectures(if cfg!(target_arch = "aarch64") {
-            Architecture::Arm64
-        } else {
-            Architecture::X8664
-        })
-        .role(&role_arn)
-        .code(FunctionCode::builder().zip_file(Blob::new(bundle)).build())
-        .memory_size(256)
-        .timeout(900)
-        .environment(environment(account, function.environment))
-        .send()
-        .await
-        .with_context(|| format!("cannot create function steward-{name}"))?;
-    let function_arn = made.function_arn.context("a function without an ARN")?;
-    lambda
+        .lambda_runtime()
         .put_function_event_invoke_config()
-        .function_name(format!("steward-{name}"))
-        // A run that failed has said so; the next tick runs again.
+        .function_name(&name)
         .maximum_retry_attempts(0)
         .destination_config(
             DestinationConfig::builder()
@@ -116,52 +81,13 @@ pub async fn deploy(account: &Account, function: &Function<'_>) -> Result<Deploy
         .send()
         .await
         .context("cannot set the destinations of asynchronous runs")?;
-    for switch in [
-        KILL_SWITCH_ALL.to_owned(),
-        format!("/steward/kill-switch/{name}"),
-    ] {
-        set_parameter(account, &switch, "off").await?;
-    }
-    let deployment = Deployment {
+    Ok(Deployment {
         account: account.clone(),
-        name: format!("steward-{name}"),
-        function_arn,
-        role_arn: role(
-            account,
-            &format!("steward-{name}-schedule"),
-            "scheduler.amazonaws.com",
-        )
-        .await?,
-        log_group,
+        outputs,
+        log_group: format!("/aws/lambda/{name}"),
+        name,
         answers_url,
-        schedule: format!("steward-{name}"),
-    };
-    deployment
-        .create_schedule(
-            &deployment.schedule,
-            function.schedule,
-            ActionAfterCompletion::None,
-        )
-        .await?;
-    Ok(deployment)
-}
-
-/// Writes a parameter, new or not.
-///
-/// # Errors
-/// When the emulator refuses.
-pub async fn set_parameter(account: &Account, name: &str, value: &str) -> Result<()> {
-    account
-        .ssm()
-        .put_parameter()
-        .name(name)
-        .value(value)
-        .r#type(aws_sdk_ssm::types::ParameterType::String)
-        .overwrite(true)
-        .send()
-        .await
-        .with_context(|| format!("cannot write parameter {name}"))?;
-    Ok(())
+    })
 }
 
 impl Deployment {
@@ -170,31 +96,13 @@ impl Deployment {
         &self.name
     }
 
-    /// The function's ARN.
-    pub fn function_arn(&self) -> &str {
-        &self.function_arn
-    }
-
-    /// The schedule's name.
-    pub fn schedule(&self) -> &str {
-        &self.schedule
-    }
-
-    /// Replaces the function's own environment variables, as a new deployment
-    /// of its stack would.
+    /// An output of the stack.
     ///
     /// # Errors
-    /// When the emulator refuses.
-    pub async fn configure(&self, variables: &[(&str, &str)]) -> Result<()> {
-        self.account
-            .lambda_runtime()
-            .update_function_configuration()
-            .function_name(&self.name)
-            .environment(environment(&self.account, variables))
-            .send()
-            .await
-            .with_context(|| format!("cannot configure {}", self.name))?;
-        Ok(())
+    /// When it has none of this name.
+    pub fn output(&self, name: &str) -> Result<&str> {
+        let value = self.outputs.get(name).map(String::as_str);
+        value.with_context(|| format!("the stack has no output {name}"))
     }
 
     /// Invokes the function with an event and waits for its answer.
@@ -225,8 +133,8 @@ impl Deployment {
     /// Makes the schedule fire now, and waits for what the run answers.
     ///
     /// EventBridge Scheduler itself invokes the function, with the payload and
-    /// the target of the function's schedule: what is added is a schedule like
-    /// it that is due once, at this moment.
+    /// the target of the stack's schedule: what is added is a schedule like it
+    /// that is due once, at this moment.
     ///
     /// # Errors
     /// When the run fails or does not end in time, with what it logged.
@@ -239,10 +147,30 @@ impl Deployment {
             .send()
             .await
             .context("cannot empty the queue of answers")?;
-        let at = format!("at({})", now.strftime("%Y-%m-%dT%H:%M:%S"));
-        let once = format!("{}-{}", self.schedule, now.as_millisecond());
-        self.create_schedule(&once, &at, ActionAfterCompletion::Delete)
-            .await?;
+        let scheduler = self.account.scheduler();
+        let nightly = scheduler
+            .get_schedule()
+            .group_name(SCHEDULES)
+            .name(&self.name)
+            .send()
+            .await
+            .context("the stack has no schedule for the function")?;
+        let once = format!("{}-{}", self.name, now.as_millisecond());
+        scheduler
+            .create_schedule()
+            .group_name(SCHEDULES)
+            .name(&once)
+            .schedule_expression(format!("at({})", now.strftime("%Y-%m-%dT%H:%M:%S")))
+            .flexible_time_window(
+                FlexibleTimeWindow::builder()
+                    .mode(FlexibleTimeWindowMode::Off)
+                    .build()?,
+            )
+            .set_target(nightly.target)
+            .action_after_completion(ActionAfterCompletion::Delete)
+            .send()
+            .await
+            .with_context(|| format!("cannot create schedule {once}"))?;
 
         let deadline = Instant::now() + RUN_TIMEOUT;
         let mut poll = tokio::time::interval(POLL_INTERVAL);
@@ -317,85 +245,6 @@ impl Deployment {
         let lines = events.events.unwrap_or_default().into_iter();
         Ok(lines.filter_map(|event| event.message).collect())
     }
-
-    async fn create_schedule(
-        &self,
-        name: &str,
-        expression: &str,
-        after: ActionAfterCompletion,
-    ) -> Result<()> {
-        self.account
-            .scheduler()
-            .create_schedule()
-            .name(name)
-            .schedule_expression(expression)
-            .flexible_time_window(
-                FlexibleTimeWindow::builder()
-                    .mode(FlexibleTimeWindowMode::Off)
-                    .build()?,
-            )
-            .target(
-                Target::builder()
-                    .arn(&self.function_arn)
-                    .role_arn(&self.role_arn)
-                    .build()?,
-            )
-            .action_after_completion(after)
-            .send()
-            .await
-            .with_context(|| format!("cannot create schedule {name}"))?;
-        Ok(())
-    }
-}
-
-/// A zip as it is, or the one that Lambda wants: the executable, named `bootstrap` ("Deploy
-/// Lambda functions as .zip file archives", "OS-only runtimes").
-fn bundle(binary: &Path) -> Result<Vec<u8>> {
-    if binary
-        .extension()
-        .is_some_and(|extension| extension == "zip")
-    {
-        return Ok(std::fs::read(binary)?);
-    }
-    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    // Not compressed: it goes no further than this machine.
-    let options = SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Stored)
-        .unix_permissions(0o755);
-    zip.start_file("bootstrap", options)?;
-    zip.write_all(&std::fs::read(binary)?)?;
-    Ok(zip.finish()?.into_inner())
-}
-
-/// A function's own variables, and where the sandbox is. (Lambda sets Region
-/// and credentials.)
-fn environment(account: &Account, variables: &[(&str, &str)]) -> Environment {
-    let own = variables
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let sandbox = account
-        .env()
-        .into_iter()
-        .filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL"));
-    Environment::builder()
-        .set_variables(Some(sandbox.chain(own).collect()))
-        .build()
-}
-
-async fn role(account: &Account, name: &str, service: &str) -> Result<String> {
-    let trust = json!({
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
-    });
-    let made = account
-        .iam()
-        .create_role()
-        .role_name(name)
-        .assume_role_policy_document(trust.to_string())
-        .send()
-        .await
-        .with_context(|| format!("cannot create role {name}"))?;
-    Ok(made.role.context("a role that was not answered")?.arn)
 }
 
 async fn queue(account: &Account, name: &str) -> Result<(String, String)> {

@@ -31,6 +31,7 @@
 //! retry policy with a small initial back-off. This must never be linked into a
 //! function.
 
+mod asked;
 mod scripted;
 mod wire;
 
@@ -54,6 +55,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use tokio::sync::watch;
 
 pub use scripted::{Answer, Scripted};
+pub(crate) use wire::percent_decoded;
 use wire::{Recognised, respond_with_error};
 
 /// What happens to a call.
@@ -149,13 +151,23 @@ pub struct Call {
     pub operation: String,
     /// The Region it was signed for.
     pub region: Option<String>,
+    /// The account that its credentials act in, where they are the sandbox's.
+    pub account: Option<String>,
     /// What it names first of what it concerns: a repository, a database, a
     /// function, a key. `None` where it names nothing, as most listings do.
     pub resource: Option<String>,
+    /// The ARNs that IAM judges it on; `*` where there are none.
+    pub judged_on: Vec<String>,
 }
 
 impl Call {
-    /// `ecr:BatchDeleteImage`, as in IAM policies.
+    /// The IAM action that it takes; `None` where it takes none.
+    #[must_use]
+    pub fn permission(&self) -> Option<String> {
+        asked::permission(&self.service, &self.operation)
+    }
+
+    /// `ecr:BatchDeleteImage`, as the API has it.
     #[must_use]
     pub fn action(&self) -> String {
         format!("{}:{}", self.service, self.operation)
@@ -216,7 +228,9 @@ impl Shared {
             service: recognised.service.clone(),
             operation: recognised.operation.clone(),
             region: recognised.region.clone(),
+            account: recognised.account.clone(),
             resource: recognised.resource.clone(),
+            judged_on: asked::judged_on(recognised),
         };
         state.calls.push(call.clone());
         let State { calls, plan } = &mut *state;

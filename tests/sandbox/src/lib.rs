@@ -21,8 +21,10 @@ mod manifest;
 mod paths;
 mod process;
 mod progress;
+mod role;
 mod router;
 pub mod seed;
+mod stack;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +39,8 @@ pub use mailbox::{Letter, Mailbox};
 pub use manifest::Manifest;
 pub use process::StartError;
 pub use progress::Progress;
+pub use role::{Decision, Role};
+pub use stack::Stack;
 
 use process::{RunDirectory, Server};
 
@@ -51,6 +55,9 @@ pub enum Parts {
     Moto,
     /// Also the plumbing.
     Both,
+    /// Both, and what functions ask for is judged by their roles
+    /// (`aws/ministack_enforcement.py`).
+    Enforcing,
 }
 
 /// Running emulators. Dropping it stops them and removes what they wrote.
@@ -79,10 +86,13 @@ impl Sandbox {
         let moto_url = moto.ready()?;
         let mut servers = vec![moto];
         let mut ministack_url = None;
-        if parts == Parts::Both {
+        if parts != Parts::Moto {
             let state = run.path().join("ministack");
             let state = state.to_string_lossy();
-            let arguments = ["--state-dir", &*state, "--moto-url", &moto_url];
+            let mut arguments = vec!["--state-dir", &*state, "--moto-url", &moto_url];
+            if parts == Parts::Enforcing {
+                arguments.push("--enforce");
+            }
             let mut ministack = Server::spawn("ministack", &venv, &root, &run, &arguments)?;
             ministack_url = Some(ministack.ready()?);
             servers.push(ministack);

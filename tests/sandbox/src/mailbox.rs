@@ -37,9 +37,17 @@ impl Mailbox {
     /// # Errors
     /// What the emulator answers.
     pub async fn new(account: &Account, name: &str) -> Result<Self> {
-        let (sns, sqs) = (account.sns(), account.sqs());
-        let topic = sns.create_topic().name(name).send().await?;
+        let topic = account.sns().create_topic().name(name).send().await?;
         let topic = topic.topic_arn.context("a topic without an ARN")?;
+        Self::of(account, &topic, name).await
+    }
+
+    /// Makes a queue of this name, and subscribes it to a topic.
+    ///
+    /// # Errors
+    /// What the emulator answers.
+    pub async fn of(account: &Account, topic: &str, name: &str) -> Result<Self> {
+        let (sns, sqs, topic) = (account.sns(), account.sqs(), topic.to_owned());
         let queue = sqs.create_queue().queue_name(name).send().await?;
         let queue = queue.queue_url.context("a queue without a URL")?;
         let arn = format!(

@@ -8,6 +8,11 @@ pub(crate) fn python_package() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("aws")
 }
 
+/// The CloudFormation templates, and the scripts that read them.
+pub(crate) fn templates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra")
+}
+
 /// `target/sandbox` of this workspace, honouring `CARGO_TARGET_DIR`.
 #[expect(
     clippy::disallowed_methods,

@@ -5,6 +5,7 @@
 //! Everything is dated from a given moment, and digests depend on names only,
 //! so that two seeds of the same moment are equal.
 
+mod alarms;
 mod registry;
 mod system;
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use steward_sandbox::deploy::{self, Function};
+use steward_sandbox::deploy;
 use steward_sandbox::seed::{self, Reference};
 use steward_sandbox::{Account, Parts, Progress, Sandbox};
 
@@ -21,12 +21,13 @@ pub(crate) async fn up(stage: &Stage, bare: bool) -> Result<()> {
         describe(stage, &account, &reference).await?;
         match build_binaries().await {
             Ok(binaries) => {
-                deploy_image_pruning(&account, &binaries, &[]).await?;
+                deploy_automation(&account, &binaries, &[]).await?;
                 stage.say(
-                    "Function steward-image-pruning is deployed, with its schedule, in plan mode.",
+                    "infra/automation.yaml is deployed: function steward-image-pruning with its\n\
+                     role, schedule, topic and alarms, in plan mode.",
                 )?;
             }
-            Err(error) => stage.say(format!("image-pruning is not deployed: {error:#}."))?,
+            Err(error) => stage.say(format!("The automation is not deployed: {error:#}."))?,
         }
     }
     stage.title("To talk to it, in another terminal:")?;
@@ -78,20 +79,15 @@ pub(crate) async fn build_binaries() -> Result<Binaries> {
         .context("the build was interrupted")?
 }
 
-/// Deploys image-pruning, in plan mode unless its environment says otherwise.
-pub(crate) async fn deploy_image_pruning(
+/// Deploys the automation stack, in plan mode unless its parameters say
+/// otherwise, or updates it.
+pub(crate) async fn deploy_automation(
     account: &Account,
     binaries: &Binaries,
-    environment: &[(&str, &str)],
+    parameters: &[(&str, &str)],
 ) -> Result<deploy::Deployment> {
-    let function = Function {
-        name: "image-pruning",
-        binary: &binaries.image_pruning,
-        environment,
-        schedule: "cron(0 3 * * ? *)",
-    };
-    let progress = Progress::start("Deploying the function");
-    let deployed = deploy::deploy(account, &function).await;
+    let progress = Progress::start("Deploying infra/automation.yaml");
+    let deployed = deploy::automation(account, &binaries.image_pruning, parameters).await;
     progress.clear();
     deployed
 }

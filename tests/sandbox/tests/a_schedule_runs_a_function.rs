@@ -1,5 +1,5 @@
-//! The deployment and the schedule, with a stand-in for a function: a script
-//! that speaks Lambda's runtime API as the real binaries do.
+//! The automation stack and its schedule, with a stand-in for the function: a
+//! script that speaks Lambda's runtime API as the real binaries do.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::json;
-use steward_sandbox::deploy::{self, Function};
-use steward_sandbox::{Parts, Sandbox, install};
+use steward_sandbox::{Parts, Sandbox, deploy, install};
 
 /// Answers with the event that woke it and its environment, and logs the answer.
 const STAND_IN: &str = r#"
@@ -55,31 +54,31 @@ async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<
     // Its own sandbox: the default account is everybody's.
     let sandbox = Sandbox::start(Parts::Both)?;
     let account = sandbox.default_account();
-    let deployed = deploy::deploy(
-        &account,
-        &Function {
-            name: "stand-in",
-            binary: &stand_in()?,
-            environment: &[("STEWARD_MODE", "plan")],
-            schedule: "cron(0 3 * * ? *)",
-        },
-    )
-    .await?;
+    let stand_in = stand_in()?;
+    let deployed = deploy::automation(&account, &stand_in, &[]).await?;
 
     let run = deployed.fire_schedule(now()).await?;
 
     let (event, environment) = (&run["event"], &run["environment"]);
-    assert_eq!(event["source"], "aws.scheduler", "{event}");
-    assert_eq!(event["detail-type"], "Scheduled Event", "{event}");
+    // As the stack's schedule says, with what Scheduler fills in.
+    assert_eq!(event["operation"], "prune", "{event}");
+    let schedule = event["scheduleArn"].as_str().unwrap_or_default();
+    let group = "arn:aws:scheduler:us-east-1:123456789012:schedule/steward/";
+    assert!(schedule.starts_with(group), "{event}");
+    assert_eq!(event["attemptNumber"], "1", "{event}");
+    assert!(!event.to_string().contains("<aws."), "{event}");
     assert_eq!(environment["STEWARD_MODE"], "plan");
+    let topic = deployed.output("TopicArn")?;
+    assert_eq!(environment["STEWARD_NOTIFY_TOPIC"], topic);
     let endpoints = sandbox.endpoints();
     assert_eq!(environment["AWS_ENDPOINT_URL_ECR"], endpoints.moto());
     assert_eq!(
         environment["AWS_ENDPOINT_URL"].as_str(),
         endpoints.ministack()
     );
-    for switch in [deploy::KILL_SWITCH_ALL, "/steward/kill-switch/stand-in"] {
-        let parameter = account.ssm().get_parameter().name(switch).send().await?;
+    for switch in ["all", "image-pruning"] {
+        let switch = format!("/steward/kill-switch/{switch}");
+        let parameter = account.ssm().get_parameter().name(&switch).send().await?;
         assert_eq!(
             parameter.parameter().and_then(|found| found.value()),
             Some("off"),
@@ -87,11 +86,18 @@ async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<
         );
     }
 
-    // A new configuration counts from the next run on.
-    deployed.configure(&[("STEWARD_MODE", "apply")]).await?;
-    let run = deployed.invoke(&json!({"operation": "prune"})).await?;
+    // An update of the stack counts from the next run on.
+    let apply = [
+        ("ImagePruningMode", "apply"),
+        (
+            "ImagePruningPolicy",
+            "{version: 1, repositories: {include: ['*']}}",
+        ),
+    ];
+    let deployed = deploy::automation(&account, &stand_in, &apply).await?;
+    let run = deployed.invoke(&json!({"operation": "else"})).await?;
     assert_eq!(run["environment"]["STEWARD_MODE"], "apply");
-    assert_eq!(run["event"], json!({"operation": "prune"}));
+    assert_eq!(run["event"], json!({"operation": "else"}));
     let run = deployed.fire_schedule(now()).await?;
     assert_eq!(run["environment"]["STEWARD_MODE"], "apply");
 
@@ -103,13 +109,10 @@ async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<
 #[tokio::test]
 async fn deploying_into_another_account_is_refused() -> Result<()> {
     let account = Sandbox::shared()?.account();
-    let nothing = Function {
-        name: "x",
-        binary: Path::new("/dev/null"),
-        environment: &[],
-        schedule: "rate(1 day)",
-    };
-    let error = deploy::deploy(&account, &nothing).await.unwrap_err();
+    let nothing = Path::new("/dev/null");
+    let error = deploy::automation(&account, nothing, &[])
+        .await
+        .unwrap_err();
     assert!(
         error.to_string().contains("cannot be deployed into"),
         "{error:#}"

@@ -465,7 +465,7 @@ async fn alarms_watch_the_service_the_load_balancer_and_the_database() -> Result
         let alarm = named.next().with_context(|| format!("no alarm {name}"))?;
         assert!(!alarm.dimensions().is_empty(), "{alarm:?}");
     }
-    assert_eq!(reference.system.alarms.len(), 5);
+    assert_eq!(reference.system.alarms.len(), 13);
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 
 mod lambda;
 mod telling;
+mod under_its_role;
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use crate::starts_tasks::{daemon, older_revision, rule, schedule, task_target};
 
 /// What a run goes over.
 #[derive(Clone, Copy, Debug)]
-enum Scene {
+pub(crate) enum Scene {
     /// Images that go for good, and services and a function that use others.
     Deleting,
     /// The same with every other kind of user, each with an image that nothing
@@ -29,9 +29,9 @@ enum Scene {
 }
 
 /// A scene in an account of its own.
-struct Arranged {
-    stage: Stage,
-    policy: String,
+pub(crate) struct Arranged {
+    pub(crate) stage: Stage,
+    pub(crate) policy: String,
     /// What must be left of its images.
     left: Vec<Found>,
 }
@@ -50,7 +50,7 @@ limits: {max_delete_share_percent: 100}
 "#;
 
 impl Scene {
-    async fn arrange(self) -> Arranged {
+    pub(crate) async fn arrange(self) -> Arranged {
         let mut arranged = match self {
             Self::Deleting => Box::pin(deleting()).await,
             Self::EveryUser => Box::pin(every_user()).await,
@@ -341,35 +341,6 @@ async fn an_archiving_run_whose_calls_fail_harms_nothing() {
         Fault::error(500, "InternalFailure"),
     ];
     survives(Scene::Archiving, &faults).await;
-}
-
-#[tokio::test]
-async fn the_readme_names_every_permission_and_none_that_is_not_needed() {
-    let mut calls = Scene::EveryUser.calls_of_a_clean_run().await;
-    calls.extend(Scene::Archiving.calls_of_a_clean_run().await);
-    // The one permission that is named otherwise than its operation ("Actions,
-    // resources, and condition keys for Amazon S3", Service Authorization
-    // Reference).
-    let action_of = |call: &Call| call.action().replace("s3:ListObjectsV2", "s3:ListBucket");
-    let mut needed: std::collections::BTreeSet<String> = calls.iter().map(action_of).collect();
-    // It needs no permission (AWS STS API Reference, `GetCallerIdentity`).
-    assert!(needed.remove("sts:GetCallerIdentity"));
-    // What the engine calls for every function: kill switches, policies, and a
-    // topic after the run.
-    let of_the_engine = [
-        "ssm:GetParameters",
-        "ssm:GetParameter",
-        "s3:GetObject",
-        "sns:Publish",
-    ];
-    needed.extend(of_the_engine.map(str::to_owned));
-    let readme = include_str!("../../README.md");
-    let section = readme.split("### Permissions").nth(1).unwrap();
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
-    let told = rows
-        .filter_map(|line| line.split('`').nth(1).map(str::to_owned))
-        .collect();
-    assert_eq!(needed, told);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod fails_closed;
 mod graph;
 mod in_use;
 mod incidents;
+mod permissions;
 mod plan_files;
 mod restore_points;
 mod retention;

@@ -32,7 +32,10 @@ pub(super) struct Recognised {
     pub(super) service: String,
     pub(super) operation: String,
     pub(super) region: Option<String>,
+    /// The account that its credentials act in.
+    pub(super) account: Option<String>,
     pub(super) resource: Option<String>,
+    pub(super) query: String,
     /// The body as text; empty when it is a stream or binary.
     pub(super) body: String,
     content_type: String,
@@ -78,7 +81,9 @@ impl Recognised {
             service,
             operation,
             region,
+            account: account(&header("authorization")),
             resource,
+            query: query.to_owned(),
             body,
             content_type,
             query_compatible: header("x-amzn-query-mode") == "true",
@@ -106,6 +111,16 @@ fn scope(authorization: &str, uri: &str) -> (String, Option<String>) {
     let host = uri.split("//").nth(1).unwrap_or_default();
     let service = host.split(['.', ':', '/']).next().unwrap_or_default();
     (iam_prefix(service).to_owned(), None)
+}
+
+/// The account in the access key id: the sandbox's are account numbers, and
+/// those of its sessions hold one.
+fn account(authorization: &str) -> Option<String> {
+    let (_, key) = authorization.split_once("Credential=")?;
+    let key = key.split('/').next()?;
+    let number = key.strip_prefix("ASIAX").unwrap_or(key).get(..12)?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| number.to_owned())
 }
 
 /// Where a signing name differs from the service's prefix in IAM policies.
@@ -183,7 +198,7 @@ fn form(body: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {

@@ -6,15 +6,16 @@ use aws_sdk_applicationautoscaling::types::{
     MetricType, PredefinedMetricSpecification, ScalableDimension, ServiceNamespace,
     TargetTrackingScalingPolicyConfiguration,
 };
-use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, Statistic};
 use aws_sdk_ecs::types::{
     AutoScalingGroupProvider, CapacityProviderStrategyItem, ManagedScaling, ManagedScalingStatus,
 };
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, LoadBalancerTypeEnum, Matcher, ProtocolEnum, TargetTypeEnum,
+    Action, ActionTypeEnum, LoadBalancerSchemeEnum, LoadBalancerTypeEnum, Matcher, ProtocolEnum,
+    TargetTypeEnum,
 };
 use aws_sdk_eventbridge::types::{EcsParameters, LaunchType, Target};
 
+use super::alarms;
 use crate::account::Account;
 use crate::arrange::Place;
 use crate::control::Network;
@@ -137,14 +138,14 @@ pub(super) async fn build(account: &Account) -> Result<System> {
         database: "shop".to_owned(),
         secrets,
         log_group: LOG_GROUP.to_owned(),
-        alarms: ALARMS.iter().map(|alarm| alarm.name.to_owned()).collect(),
+        alarms: alarms::names(),
     })
 }
 
 /// Makes what looks at services once they are there.
 pub(super) async fn finish(account: &Account, system: &System) -> Result<()> {
     scaling(account).await?;
-    alarms(account, system).await
+    alarms::build(account, system).await
 }
 
 async fn load_balancer(account: &Account, network: &Network) -> Result<(String, String, String)> {
@@ -153,6 +154,7 @@ async fn load_balancer(account: &Account, network: &Network) -> Result<(String, 
         .create_load_balancer()
         .name("shop")
         .r#type(LoadBalancerTypeEnum::Application)
+        .scheme(LoadBalancerSchemeEnum::InternetFacing)
         .set_subnets(Some(network.public_subnets.clone()))
         .security_groups(&network.security_groups.alb)
         .send()
@@ -297,6 +299,7 @@ async fn database(account: &Account, network: &Network) -> Result<()> {
         .engine_version("15.4")
         .db_instance_class("db.t3.micro")
         .allocated_storage(20)
+        .max_allocated_storage(100)
         .storage_type("gp2")
         .storage_encrypted(true)
         .port(5432)
@@ -318,7 +321,7 @@ async fn secrets(account: &Account) -> Result<Vec<String>> {
     let mut arns = Vec::new();
     for (name, description) in [
         ("shop/database", "How services reach the database."),
-        ("shop/api-urls", "Partners' addresses."),
+        ("shop/settings", "API URLs and other settings."),
     ] {
         let made = account
             .secretsmanager()
@@ -347,123 +350,30 @@ async fn scaling(account: &Account) -> Result<()> {
         .send()
         .await
         .context("cannot register the scalable target")?;
-    let metric = PredefinedMetricSpecification::builder()
-        .predefined_metric_type(MetricType::EcsServiceAverageCpuUtilization)
-        .build()?;
-    let tracking = TargetTrackingScalingPolicyConfiguration::builder()
-        .target_value(60.0)
-        .predefined_metric_specification(metric)
-        .build()?;
-    scaling
-        .put_scaling_policy()
-        .policy_name("web-cpu")
-        .service_namespace(ServiceNamespace::Ecs)
-        .resource_id(RESOURCE)
-        .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
-        .policy_type(aws_sdk_applicationautoscaling::types::PolicyType::TargetTrackingScaling)
-        .target_tracking_scaling_policy_configuration(tracking)
-        .send()
-        .await
-        .context("cannot set the scaling policy")?;
-    Ok(())
-}
-
-/// One of the reference system's alarms.
-struct Alarm {
-    name: &'static str,
-    namespace: &'static str,
-    metric: &'static str,
-    statistic: Statistic,
-    when: ComparisonOperator,
-    threshold: f64,
-    of: Of,
-}
-
-/// Which resource an alarm watches.
-enum Of {
-    WebService,
-    LoadBalancer,
-    Database,
-}
-
-const ALARMS: [Alarm; 5] = [
-    Alarm {
-        name: "shop-web-cpu",
-        namespace: "AWS/ECS",
-        metric: "CPUUtilization",
-        statistic: Statistic::Average,
-        when: ComparisonOperator::GreaterThanThreshold,
-        threshold: 85.0,
-        of: Of::WebService,
-    },
-    Alarm {
-        name: "shop-web-memory",
-        namespace: "AWS/ECS",
-        metric: "MemoryUtilization",
-        statistic: Statistic::Average,
-        when: ComparisonOperator::GreaterThanThreshold,
-        threshold: 90.0,
-        of: Of::WebService,
-    },
-    Alarm {
-        name: "shop-errors",
-        namespace: "AWS/ApplicationELB",
-        metric: "HTTPCode_Target_5XX_Count",
-        statistic: Statistic::Sum,
-        when: ComparisonOperator::GreaterThanThreshold,
-        threshold: 10.0,
-        of: Of::LoadBalancer,
-    },
-    Alarm {
-        name: "shop-database-cpu",
-        namespace: "AWS/RDS",
-        metric: "CPUUtilization",
-        statistic: Statistic::Average,
-        when: ComparisonOperator::GreaterThanThreshold,
-        threshold: 80.0,
-        of: Of::Database,
-    },
-    Alarm {
-        name: "shop-database-storage",
-        namespace: "AWS/RDS",
-        metric: "FreeStorageSpace",
-        statistic: Statistic::Minimum,
-        when: ComparisonOperator::LessThanThreshold,
-        threshold: 2_000_000_000.0,
-        of: Of::Database,
-    },
-];
-
-async fn alarms(account: &Account, system: &System) -> Result<()> {
-    // CloudWatch knows a load balancer by the end of its ARN.
-    let balancer = system
-        .load_balancer
-        .split_once("loadbalancer/")
-        .map_or("", |(_, name)| name);
-    for alarm in &ALARMS {
-        let dimensions = match alarm.of {
-            Of::WebService => vec![("ClusterName", CLUSTER), ("ServiceName", "web")],
-            Of::LoadBalancer => vec![("LoadBalancer", balancer)],
-            Of::Database => vec![("DBInstanceIdentifier", system.database.as_str())],
-        };
-        let dimensions = dimensions
-            .into_iter()
-            .map(|(name, value)| Dimension::builder().name(name).value(value).build());
-        account
-            .cloudwatch()
-            .put_metric_alarm()
-            .alarm_name(alarm.name)
-            .namespace(alarm.namespace)
-            .metric_name(alarm.metric)
-            .statistic(alarm.statistic.clone())
-            .comparison_operator(alarm.when.clone())
-            .threshold(alarm.threshold)
-            .period(60)
-            .evaluation_periods(3)
-            .set_dimensions(Some(dimensions.collect()))
+    for (name, metric, target) in [
+        ("web-cpu", MetricType::EcsServiceAverageCpuUtilization, 60.0),
+        (
+            "web-memory",
+            MetricType::EcsServiceAverageMemoryUtilization,
+            75.0,
+        ),
+    ] {
+        let metric = PredefinedMetricSpecification::builder().predefined_metric_type(metric);
+        let tracking = TargetTrackingScalingPolicyConfiguration::builder()
+            .target_value(target)
+            .predefined_metric_specification(metric.build()?)
+            .build()?;
+        scaling
+            .put_scaling_policy()
+            .policy_name(name)
+            .service_namespace(ServiceNamespace::Ecs)
+            .resource_id(RESOURCE)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .policy_type(aws_sdk_applicationautoscaling::types::PolicyType::TargetTrackingScaling)
+            .target_tracking_scaling_policy_configuration(tracking)
             .send()
             .await
-            .with_context(|| format!("cannot create alarm {}", alarm.name))?;
+            .with_context(|| format!("cannot set scaling policy {name}"))?;
     }
     Ok(())
 }

@@ -1,0 +1,139 @@
+"""IAM for the whole sandbox: ministack judges what a role asks for, and moto answers what is its own.
+
+ministack knows the roles, and the sessions of the functions that run under them. With AUTH=true it checks their
+signatures and judges their requests by the role's policies, conditions included; moto knows policies by action only.
+So functions send everything to ministack, and what is allowed and belongs to the account looked after goes on to moto as
+it came. Whoever signs with an account number is that account's root, as everywhere in the sandbox, and is not judged.
+
+What ministack judges otherwise than AWS is put right here:
+
+- ecr:DescribeRepositories is judged on the repositories that it names, or on `repository/*`; every call that names its
+  repository by ARN on that ("Actions, resources, and condition keys for Amazon Elastic Container Registry", Service
+  Authorization Reference). ministack takes `*`, which no statement about repositories allows.
+- ssm:GetParameters is judged on each parameter that it names ("… for AWS Systems Manager"). ministack takes `*`.
+- PublishBatch needs sns:Publish ("… for Amazon SNS"). ministack asks for an action that there is not.
+- aws:ResourceTag of a repository is what moto has; ministack looks at repositories of its own.
+- aws:SecureTransport is true, as for every client of AWS: the sandbox has no TLS, and its policies deny connections
+  without.
+"""
+
+import asyncio
+import json
+import os
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+
+MOTO_URL = "SANDBOX_MOTO_URL"
+
+# Services of moto, as ministack routes them. It has no Application Auto Scaling.
+SERVICES = ("autoscaling", "ec2", "ecr", "ecs", "elasticloadbalancing", "lambda", "monitoring", "rds", "secretsmanager")
+
+ROLE_SESSION = re.compile(r"Credential=ASIA")
+SEVERAL = " "
+
+
+def install():
+    """Put these in place of ministack's."""
+    from ministack import app
+    from ministack.core import iam_actions, iam_evaluator
+    from ministack.services import tagging
+
+    moto = os.environ[MOTO_URL]
+    for service in SERVICES:
+        app.SERVICE_HANDLERS[service] = _of_moto_for_roles(moto, app.SERVICE_HANDLERS[service])
+    iam_actions.extract_iam_action = _as_iam_names_it(iam_actions.extract_iam_action)
+    iam_actions.extract_resource_arn = _as_iam_judges_it(iam_actions.extract_resource_arn)
+    iam_evaluator.enforce = _on_each(iam_evaluator.enforce)
+    iam_evaluator.authenticate = _but_for_root(iam_evaluator.authenticate, iam_evaluator.is_root_access_key)
+    app.pin_request_origin = _as_if_encrypted(app.pin_request_origin)
+    tagging.resource_tags = _with_those_of_moto(moto, tagging.resource_tags)
+
+
+def _of_moto_for_roles(moto, own):
+    async def handle(method, path, headers, body, query_params):
+        if not ROLE_SESSION.search(headers.get("authorization", "")):
+            return await own(method, path, headers, body, query_params)
+        query = urllib.parse.urlencode(query_params, doseq=True) if method == "GET" else ""
+        url = f"{moto}{urllib.parse.quote(path)}{'?' if query else ''}{query}"
+        return await asyncio.to_thread(_send, method, url, headers, body)
+
+    return handle
+
+
+def _send(method, url, headers, body):
+    headers = {name: value for name, value in headers.items() if name not in ("host", "content-length")}
+    request = urllib.request.Request(url, data=body or None, headers=headers, method=method)
+    try:
+        answer = urllib.request.urlopen(request)
+    except urllib.error.HTTPError as refusal:
+        answer = refusal
+    with answer:
+        return answer.status, {name: value for name, value in answer.headers.items()}, answer.read()
+
+
+def _as_iam_names_it(extract):
+    def action(*request):
+        found = extract(*request)
+        return "sns:Publish" if found == "sns:PublishBatch" else found
+
+    return action
+
+
+def _as_iam_judges_it(extract):
+    def resource(service, method, path, headers, body, query_params, region, account):
+        if service == "ecr":
+            asked = json.loads(body or b"{}")
+            names = asked.get("repositoryNames") or []
+            if headers.get("x-amz-target", "").endswith(".DescribeRepositories"):
+                names = names or ["*"]
+            if names:
+                return SEVERAL.join(f"arn:aws:ecr:{region}:{account}:repository/{name}" for name in names)
+            if asked.get("resourceArn"):
+                return asked["resourceArn"]
+        if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParameters"):
+            names = (name.lstrip("/") for name in json.loads(body)["Names"])
+            return SEVERAL.join(f"arn:aws:ssm:{region}:{account}:parameter/{name}" for name in names)
+        return extract(service, method, path, headers, body, query_params, region, account)
+
+    return resource
+
+
+def _on_each(enforce):
+    def on_each(access_key_id, action, service, region, resource_arn="*", service_context=None):
+        for arn in resource_arn.split(SEVERAL):
+            denied = enforce(access_key_id, action, service, region, resource_arn=arn, service_context=service_context)
+            if denied:
+                return denied
+        return None
+
+    return on_each
+
+
+def _but_for_root(authenticate, is_root):
+    def checked(access_key_id, account):
+        # The sandbox's own client signs for one emulator and sends to either.
+        return None if is_root(access_key_id) else authenticate(access_key_id, account)
+
+    return checked
+
+
+def _as_if_encrypted(pin):
+    return lambda source_ip, _: pin(source_ip, True)
+
+
+def _with_those_of_moto(moto, own):
+    def tags(arn):
+        _, _, service, region, account, _ = arn.split(":", 5) if arn.count(":") >= 5 else [""] * 6
+        if service != "ecr" or arn.endswith("*"):
+            return own(arn)
+        headers = {
+            "authorization": f"AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/ecr/aws4_request",
+            "content-type": "application/x-amz-json-1.1",
+            "x-amz-target": "AmazonEC2ContainerRegistry_V20150921.ListTagsForResource",
+        }
+        status, _, body = _send("POST", moto, headers, json.dumps({"resourceArn": arn}).encode())
+        return {tag["Key"]: tag["Value"] for tag in json.loads(body)["tags"]} if status == 200 else None
+
+    return tags

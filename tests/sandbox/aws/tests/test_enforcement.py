@@ -1,0 +1,137 @@
+"""IAM over both emulators: a role may do what its policies say, on what they say, and root everything."""
+
+import json
+import tempfile
+import unittest
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from support import Server
+
+ACCOUNT = "123456789012"
+REPOSITORY = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository"
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": "ecr:DescribeRepositories", "Resource": f"{REPOSITORY}/*"},
+        {
+            "Effect": "Allow",
+            "Action": ["ecr:BatchDeleteImage", "ecr:ListTagsForResource"],
+            "Resource": f"{REPOSITORY}/shop/*",
+        },
+        {
+            "Effect": "Deny",
+            "Action": "ecr:BatchDeleteImage",
+            "Resource": "*",
+            "Condition": {"Null": {"aws:ResourceTag/steward:hold": "false"}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": "ssm:GetParameters",
+            "Resource": f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/switches/*",
+        },
+        {"Effect": "Allow", "Action": "sns:Publish", "Resource": f"arn:aws:sns:us-east-1:{ACCOUNT}:told"},
+        {"Effect": "Allow", "Action": "lambda:GetFunction", "Resource": f"arn:aws:lambda:*:{ACCOUNT}:function:*"},
+    ],
+}
+
+
+class Enforcement(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        state = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        cls.addClassCleanup(state.cleanup)
+        cls.moto = Server("moto")
+        cls.addClassCleanup(cls.moto.end)
+        cls.ministack = Server("ministack", "--state-dir", state.name, "--moto-url", cls.moto.url, "--enforce")
+        cls.addClassCleanup(cls.ministack.end)
+        ecr = cls.root("ecr", cls.moto.url)
+        for name, tags in (("shop/web", {}), ("shop/held", {"steward:hold": "audit"}), ("tools/base", {})):
+            ecr.create_repository(repositoryName=name, tags=[{"Key": key, "Value": tags[key]} for key in tags])
+        iam = cls.root("iam", cls.ministack.url)
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+            ],
+        }
+        role = iam.create_role(RoleName="function", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        iam.put_role_policy(RoleName="function", PolicyName="may", PolicyDocument=json.dumps(POLICY))
+        cls.session = cls.root("sts", cls.ministack.url).assume_role(RoleArn=role, RoleSessionName="run")["Credentials"]
+
+    @classmethod
+    def root(cls, service, url):
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=url,
+            aws_access_key_id=ACCOUNT,
+            aws_secret_access_key="whatever",
+        )
+
+    def role(self, service, secret=None):
+        """A client of the role, which sends everything to ministack, as functions do."""
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=self.ministack.url,
+            aws_access_key_id=self.session["AccessKeyId"],
+            aws_secret_access_key=secret or self.session["SecretAccessKey"],
+            aws_session_token=self.session["SessionToken"],
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    def assert_denied(self, said, operation, **parameters):
+        with self.assertRaises(ClientError) as refused:
+            operation(**parameters)
+        self.assertIn("is not authorized to perform", str(refused.exception))
+        self.assertIn(said, str(refused.exception))
+
+    def test_what_a_role_asks_of_the_account_looked_after_is_judged_and_then_answered_by_moto(self):
+        ecr = self.role("ecr")
+        found = {repository["repositoryName"] for repository in ecr.describe_repositories()["repositories"]}
+        self.assertEqual(found, {"shop/web", "shop/held", "tools/base"})
+        self.assertEqual(ecr.list_tags_for_resource(resourceArn=f"{REPOSITORY}/shop/held")["tags"][0]["Value"], "audit")
+        self.assert_denied("ecr:ListTagsForResource", ecr.list_tags_for_resource, resourceArn=f"{REPOSITORY}/tools/base")
+        self.assert_denied("ecr:DescribeImages", ecr.describe_images, repositoryName="shop/web")
+        with self.assertRaises(ClientError) as missing:
+            self.role("lambda").get_function(FunctionName="no-such-function")
+        self.assertEqual(missing.exception.response["Error"]["Code"], "ResourceNotFoundException")
+        self.assert_denied("lambda:ListFunctions", self.role("lambda").list_functions)
+
+    def test_writes_are_judged_by_repository_and_by_its_tags(self):
+        ecr = self.role("ecr")
+        nothing = {"imageIds": [{"imageDigest": f"sha256:{0:064x}"}]}
+        answer = ecr.batch_delete_image(repositoryName="shop/web", **nothing)
+        self.assertEqual(answer["failures"][0]["failureCode"], "ImageNotFound")
+        self.assert_denied("ecr:BatchDeleteImage", ecr.batch_delete_image, repositoryName="tools/base", **nothing)
+        self.assert_denied("explicit deny", ecr.batch_delete_image, repositoryName="shop/held", **nothing)
+
+    def test_every_parameter_of_a_call_is_judged(self):
+        ssm = self.role("ssm")
+        self.assertEqual(ssm.get_parameters(Names=["/switches/all"])["InvalidParameters"], ["/switches/all"])
+        self.assert_denied("parameter/shop/password", ssm.get_parameters, Names=["/switches/all", "/shop/password"])
+
+    def test_publishing_in_one_batch_is_publishing(self):
+        topic = self.root("sns", self.ministack.url).create_topic(Name="told")["TopicArn"]
+        letters = [{"Id": "1", "Message": "hello"}]
+        sent = self.role("sns").publish_batch(TopicArn=topic, PublishBatchRequestEntries=letters)
+        self.assertEqual(len(sent["Successful"]), 1)
+        other = self.root("sns", self.ministack.url).create_topic(Name="other")["TopicArn"]
+        with self.assertRaises(ClientError) as refused:
+            self.role("sns").publish_batch(TopicArn=other, PublishBatchRequestEntries=letters)
+        self.assertEqual(refused.exception.response["Error"]["Code"], "AuthorizationError")
+
+    def test_a_wrong_signature_is_nobody(self):
+        with self.assertRaises(ClientError) as refused:
+            self.role("ecr", secret="guessed").describe_repositories()
+        self.assertIn("signature", str(refused.exception).lower())
+
+    def test_root_is_not_judged(self):
+        self.root("ssm", self.ministack.url).put_parameter(Name="/any", Type="String", Value="x")
+        self.root("ecr", self.moto.url).describe_images(repositoryName="tools/base")
+
+
+if __name__ == "__main__":
+    unittest.main()

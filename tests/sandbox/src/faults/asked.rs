@@ -1,0 +1,216 @@
+//! What IAM judges a call by: its action, and the ARNs of what it names.
+//!
+//! Actions and resource types are those of the Service Authorization Reference.
+//! A call that names nothing that its action has a resource type for is judged
+//! on `*`, which only a statement about everything allows.
+
+use serde_json::Value;
+
+use super::wire::Recognised;
+
+/// The IAM action of an operation; `None` where IAM is not asked.
+pub(super) fn permission(service: &str, operation: &str) -> Option<String> {
+    let action = match (service, operation) {
+        // "No permissions are required to perform this operation" (AWS STS API
+        // Reference).
+        ("sts", "GetCallerIdentity") => return None,
+        // "Actions, resources, and condition keys for Amazon S3", "… for Amazon
+        // SNS", "… for AWS Lambda".
+        ("s3", "ListObjectsV2" | "HeadBucket") => "ListBucket",
+        ("s3", "HeadObject") => "GetObject",
+        ("sns", "PublishBatch") => "Publish",
+        ("lambda", "Invoke") => "InvokeFunction",
+        (_, operation) => operation,
+    };
+    Some(format!("{service}:{action}"))
+}
+
+/// The ARNs that a call is judged on, in the account and Region that it is for.
+pub(super) fn judged_on(call: &Recognised) -> Vec<String> {
+    let body: Value = serde_json::from_str(&call.body).unwrap_or(Value::Null);
+    let account = call.account.as_deref().unwrap_or_default();
+    let region = call.region.as_deref().unwrap_or_default();
+    let of = |rest: String| format!("arn:aws:{}:{region}:{account}:{rest}", call.service);
+    let arns = match (call.service.as_str(), call.operation.as_str()) {
+        ("ecr", "DescribeRepositories") => match texts(&body["repositoryNames"]) {
+            // All of them: "… is not authorized to perform:
+            // ecr:DescribeRepositories on resource: arn:…:repository/*".
+            names if names.is_empty() => vec![of("repository/*".to_owned())],
+            names => each(names, |name| of(format!("repository/{name}"))),
+        },
+        ("ecr", _) => match texts(&body["resourceArn"]) {
+            arns if arns.is_empty() => each(texts(&body["repositoryName"]), |name| {
+                of(format!("repository/{name}"))
+            }),
+            arns => arns,
+        },
+        ("ecs", _) => [
+            "services",
+            "service",
+            "serviceRevisionArns",
+            "tasks",
+            "daemonArn",
+            "daemonRevisionArns",
+        ]
+        .iter()
+        .flat_map(|key| texts(&body[key]))
+        .filter(|text| text.starts_with("arn:"))
+        .collect(),
+        ("ssm", _) => each(
+            [texts(&body["Names"]), texts(&body["Name"])].concat(),
+            |name| of(format!("parameter/{}", name.trim_start_matches('/'))),
+        ),
+        ("lambda", _) => each(call.resource.iter().cloned().collect(), |name| {
+            match name.starts_with("arn:") {
+                true => name,
+                false => of(format!("function:{name}")),
+            }
+        }),
+        ("scheduler", "GetSchedule") => {
+            let group = call.query.split('&').find_map(|part| {
+                let (key, value) = part.split_once('=')?;
+                (key == "groupName").then_some(value)
+            });
+            let group = group.unwrap_or("default").to_owned();
+            each(call.resource.iter().cloned().collect(), |name| {
+                of(format!("schedule/{group}/{name}"))
+            })
+        }
+        ("events", "ListTargetsByRule") => {
+            // A rule of another bus than the default one stands below it.
+            let bus = texts(&body["EventBusName"]).into_iter().next();
+            let bus = bus.map_or_else(String::new, |bus| {
+                let name = bus.rsplit('/').next().unwrap_or_default();
+                match name {
+                    "default" => String::new(),
+                    name => format!("{name}/"),
+                }
+            });
+            each(texts(&body["Rule"]), |rule| of(format!("rule/{bus}{rule}")))
+        }
+        ("s3", _) => each(call.resource.iter().cloned().collect(), |path| {
+            format!("arn:aws:s3:::{path}")
+        }),
+        // Both name one ARN, of the topic and of the role.
+        ("sns" | "sts", _) => call.resource.iter().cloned().collect(),
+        _ => Vec::new(),
+    };
+    if arns.is_empty() {
+        vec!["*".to_owned()]
+    } else {
+        arns
+    }
+}
+
+/// A text, or the texts of a list.
+fn texts(value: &Value) -> Vec<String> {
+    let list = value
+        .as_array()
+        .map_or_else(|| std::slice::from_ref(value), |list| list.as_slice());
+    let texts = list.iter().filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
+}
+
+fn each(names: Vec<String>, arn: impl Fn(String) -> String) -> Vec<String> {
+    names.into_iter().map(arn).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    /// A call of account 123456789012, signed for a service in us-east-1.
+    fn asked(service: &str, uri: &str, target: &str, body: &str) -> (Option<String>, Vec<String>) {
+        let mut request = HttpRequest::get(uri).unwrap();
+        *request.body_mut() = SdkBody::from(body);
+        let scope = format!(
+            "Credential=ASIAX1234567890120123456789ABCDEF/20261122/us-east-1/{service}/aws4_request"
+        );
+        let authorization = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host");
+        let headers = request.headers_mut();
+        headers.insert("authorization", authorization);
+        if !target.is_empty() {
+            headers.insert("x-amz-target", target.to_owned());
+        }
+        let call = Recognised::of(&request);
+        (permission(&call.service, &call.operation), judged_on(&call))
+    }
+
+    #[test]
+    fn a_call_is_judged_on_what_it_names_and_else_on_everything() {
+        const HERE: &str = "http://127.0.0.1:1";
+        let json =
+            |service, operation: &str, body| asked(service, HERE, &format!("X.{operation}"), body);
+        let get = |service, path: &str| asked(service, &format!("{HERE}{path}"), "", "");
+        for ((action, judged_on), expected) in [
+            (
+                json("ecr", "DescribeImages", r#"{"repositoryName":"shop/web"}"#),
+                (
+                    "ecr:DescribeImages",
+                    vec!["arn:aws:ecr:us-east-1:123456789012:repository/shop/web"],
+                ),
+            ),
+            (
+                json("ecr", "DescribeRepositories", "{}"),
+                (
+                    "ecr:DescribeRepositories",
+                    vec!["arn:aws:ecr:us-east-1:123456789012:repository/*"],
+                ),
+            ),
+            (
+                json("ecr", "DescribeRegistry", "{}"),
+                ("ecr:DescribeRegistry", vec!["*"]),
+            ),
+            (
+                json("ssm", "GetParameters", r#"{"Names":["/a/b","c"]}"#),
+                (
+                    "ssm:GetParameters",
+                    vec![
+                        "arn:aws:ssm:us-east-1:123456789012:parameter/a/b",
+                        "arn:aws:ssm:us-east-1:123456789012:parameter/c",
+                    ],
+                ),
+            ),
+            (
+                json(
+                    "events",
+                    "ListTargetsByRule",
+                    r#"{"Rule":"r","EventBusName":"b"}"#,
+                ),
+                (
+                    "events:ListTargetsByRule",
+                    vec!["arn:aws:events:us-east-1:123456789012:rule/b/r"],
+                ),
+            ),
+            (
+                get("lambda", "/2015-03-31/functions/f:1"),
+                (
+                    "lambda:GetFunction",
+                    vec!["arn:aws:lambda:us-east-1:123456789012:function:f:1"],
+                ),
+            ),
+            (
+                get("scheduler", "/schedules/s?groupName=g"),
+                (
+                    "scheduler:GetSchedule",
+                    vec!["arn:aws:scheduler:us-east-1:123456789012:schedule/g/s"],
+                ),
+            ),
+            (
+                get("s3", "/bucket?list-type=2"),
+                ("s3:ListBucket", vec!["arn:aws:s3:::bucket"]),
+            ),
+            (
+                get("s3", "/bucket/a/b.json?x-id=GetObject"),
+                ("s3:GetObject", vec!["arn:aws:s3:::bucket/a/b.json"]),
+            ),
+        ] {
+            assert_eq!(action.as_deref(), Some(expected.0));
+            assert_eq!(judged_on, expected.1);
+        }
+        assert_eq!(permission("sts", "GetCallerIdentity"), None);
+    }
+}
