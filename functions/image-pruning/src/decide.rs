@@ -131,7 +131,7 @@ fn judge<'a>(
         let verdict = match (&repository.hold, verdicts.remove(digest)) {
             (Some(hold), _) => Verdict::Keep(Reason::Held(hold.clone())),
             (None, Some(verdict)) => verdict,
-            (None, None) => Verdict::Keep(court.stays_unjudged(digest)),
+            (None, None) => court.find(digest, image, &Verdicts::new()),
         };
         let (reason, decision, since) = match (verdict, gap) {
             (Verdict::Keep(reason), _) => (reason, Decision::Keep, image.pushed_at),
@@ -267,39 +267,47 @@ impl<'a> Court<'a> {
         image.can_be_pulled() && self.retention.remove_by == RemoveBy::Archive
     }
 
-    /// The verdict on every image: what it hangs on comes before it.
+    /// The verdict on every image that hangs on another, or on which another
+    /// hangs: what it hangs on comes before it. Most hang on nothing, and are
+    /// judged alone.
     fn verdicts(&self) -> Verdicts<'a> {
         let images = &self.repository.images;
+        let hangs = |(digest, image): &(&'a Digest, &'a Image)| {
+            self.above(digest).next().is_some()
+                || !image.children.is_empty()
+                || self.graph.referrers.contains_key(digest)
+        };
         let mut unjudged: HashMap<&'a Digest, usize> = images
-            .keys()
-            .map(|digest| (digest, self.above(digest).count()))
+            .iter()
+            .filter(hangs)
+            .map(|(digest, _)| (digest, self.above(digest).count()))
             .collect();
-        let mut ready: VecDeque<&'a Digest> = images
-            .keys()
-            .filter(|digest| unjudged.get(digest) == Some(&0))
+        let mut ready: VecDeque<(&'a Digest, &'a Image)> = images
+            .iter()
+            .filter(|(digest, _)| unjudged.get(digest) == Some(&0))
             .collect();
         let mut found = Verdicts::new();
-        while let Some(digest) = ready.pop_front() {
-            let verdict = self.find(digest, &found);
+        while let Some((digest, image)) = ready.pop_front() {
+            let verdict = self.find(digest, image, &found);
             found.insert(digest, verdict);
-            let children = images.get(digest).into_iter().flat_map(|i| &i.children);
+            let children = &image.children;
             let referrers = self.graph.referrers.get(digest).into_iter().flatten();
-            for below in children.chain(referrers.copied()) {
-                let Some((below, _)) = images.get_key_value(below) else {
+            for below in children.iter().chain(referrers.copied()) {
+                let Some((below, image)) = images.get_key_value(below) else {
                     continue;
                 };
                 let open = unjudged.get_mut(below).filter(|count| **count > 0);
                 if let Some(count) = open {
                     *count -= 1;
                     if *count == 0 {
-                        ready.push_back(below);
+                        ready.push_back((below, image));
                     }
                 }
             }
         }
         // Digests are hashes, so that nothing can hang on itself; what claims
         // to do so all the same is kept.
-        for digest in images.keys() {
+        for digest in unjudged.into_keys() {
             found
                 .entry(digest)
                 .or_insert_with(|| Verdict::Keep(self.stays_unjudged(digest)));
@@ -324,15 +332,10 @@ impl<'a> Court<'a> {
     }
 
     /// The verdict on an image, those on what it hangs on being found.
-    fn find(&self, digest: &'a Digest, found: &Verdicts<'a>) -> Verdict {
-        let image = match (
-            self.protected.get(digest),
-            self.repository.images.get(digest),
-        ) {
-            (Some(reason), _) => return Verdict::Keep(reason.clone()),
-            (None, Some(image)) => image,
-            (None, None) => return Verdict::Keep(self.stays_unjudged(digest)),
-        };
+    fn find(&self, digest: &'a Digest, image: &'a Image, found: &Verdicts<'a>) -> Verdict {
+        if let Some(reason) = self.protected.get(digest) {
+            return Verdict::Keep(reason.clone());
+        }
 
         // What hangs on something else is never judged alone.
         let subjects = self.graph.subjects.get(digest);

@@ -118,10 +118,19 @@ pub(crate) fn protected<'a>(
     uses: &[&Use],
 ) -> BTreeMap<&'a Digest, Reason> {
     let mut reasons: BTreeMap<&'a Digest, Reason> = BTreeMap::new();
+    let used_tags: HashSet<&str> = uses
+        .iter()
+        .filter_map(|used| match &used.pin {
+            Pin::Tag(tag) | Pin::WasTag(tag) => Some(tag.as_str()),
+            Pin::Digest(_) => None,
+        })
+        .collect();
     let mut by_tag: HashMap<&str, &'a Digest> = HashMap::new();
     for (digest, image) in &repository.images {
         for tag in &image.tags {
-            by_tag.insert(tag, digest);
+            if used_tags.contains(tag.as_str()) {
+                by_tag.insert(tag, digest);
+            }
         }
     }
     let mut uses: Vec<&Use> = uses.to_vec();

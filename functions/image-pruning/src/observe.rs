@@ -270,15 +270,15 @@ impl Registry {
             repository.complete = false;
             gap(why, "ecr:DescribeImages");
         }
-        let mut unread = Vec::new();
-        for (digest, (image, manifest)) in images {
-            // An archived image cannot be got (Amazon ECR User Guide,
-            // "Archiving an image"); what it lists stays unknown.
-            if manifest != Manifest::Single && image.can_be_pulled() {
-                unread.push((digest.clone(), manifest));
-            }
-            repository.images.insert(digest, image);
-        }
+        // An archived image cannot be got (Amazon ECR User Guide, "Archiving an
+        // image"); what it lists stays unknown.
+        let unread: Vec<(Digest, Manifest)> = images
+            .iter()
+            .filter(|(_, (image, manifest))| *manifest != Manifest::Single && image.can_be_pulled())
+            .map(|(digest, (_, manifest))| (digest.clone(), *manifest))
+            .collect();
+        let images = images.into_iter();
+        repository.images = images.map(|(digest, (image, _))| (digest, image)).collect();
         let chunks: Vec<Vec<(Digest, Manifest)>> = unread.chunks(100).map(<[_]>::to_vec).collect();
         let answers: Vec<Vec<(Digest, Children)>> = stream::iter(chunks)
             .map(|chunk| self.children(&listed.name, chunk))

@@ -20,12 +20,15 @@ pub(super) fn newest_named<'a>(
             image.named() && image.can_be_pulled() && !graph.parents.contains_key(digest)
         })
         .collect();
-    named.sort_by(|(a, x), (b, y)| y.arrived_at().cmp(&x.arrived_at()).then(a.cmp(b)));
-    named
-        .into_iter()
-        .take(keep as usize)
-        .map(|(digest, _)| digest)
-        .collect()
+    let keep = keep as usize;
+    if keep < named.len() {
+        // Which they are, not their order.
+        named.select_nth_unstable_by(keep, |(a, x), (b, y)| {
+            y.arrived_at().cmp(&x.arrived_at()).then(a.cmp(b))
+        });
+    }
+    let newest = named.into_iter().take(keep);
+    newest.map(|(digest, _)| digest).collect()
 }
 
 /// The one image that stays where nothing else would for certain: one that can
