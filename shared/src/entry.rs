@@ -75,9 +75,9 @@ impl<A, R> Entry<A, R> {
         }
     }
 
-    /// Whether it stays as it is in this run.
-    pub(crate) fn is_left(&self) -> bool {
-        !matches!(self.standing, Standing::Wanted(_) | Standing::Ended(..))
+    /// Whether the sums of the report count it as planned.
+    pub(crate) fn is_planned(&self) -> bool {
+        matches!(self.standing, Standing::Wanted(_) | Standing::Ended(..))
     }
 }
 

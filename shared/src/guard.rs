@@ -179,7 +179,17 @@ fn is_limited<A, R: Reason>(entry: &Entry<A, R>) -> bool {
     wanted.is_some_and(|change| change.effect != Effect::Restore)
 }
 
-/// How many things of a unit there are, however many changes of one are wanted.
+/// What is known of one thing, however many changes of it are wanted.
+#[derive(Default)]
+struct Thing {
+    there: bool,
+    serves: bool,
+    wanted: bool,
+    serving_wanted: bool,
+    ends: bool,
+}
+
+/// How many things of a unit are so.
 #[derive(Clone, Copy, Default)]
 struct Things {
     there: usize,
@@ -191,43 +201,32 @@ struct Things {
 }
 
 fn count_things<A, R: Reason>(entries: &[Entry<A, R>]) -> HashMap<String, Things> {
-    const THERE: u8 = 1;
-    const SERVES: u8 = 2;
-    const WANTED: u8 = 4;
-    const SERVING_WANTED: u8 = 8;
-    const ENDS: u8 = 16;
-    let mut units: HashMap<&str, HashMap<&str, u8>> = HashMap::new();
+    let mut units: HashMap<&str, HashMap<&str, Thing>> = HashMap::new();
     for entry in entries {
         let of_unit = units.entry(&entry.unit).or_default();
         let thing = of_unit.entry(&entry.target).or_default();
         // A line of a plan file whose thing is gone is no thing.
         if entry.reason.is_some() {
-            *thing |= THERE;
-            if entry.serves {
-                *thing |= SERVES;
-            }
+            thing.there = true;
+            thing.serves |= entry.serves;
         }
         if is_limited(entry) {
-            *thing |= WANTED;
-            if entry.serves {
-                *thing |= SERVING_WANTED;
-                let effect = entry.wanted().map(|change| change.effect);
-                if effect == Some(Effect::Destroy) {
-                    *thing |= ENDS;
-                }
-            }
+            let destroyed = entry.wanted().map(|change| change.effect) == Some(Effect::Destroy);
+            thing.wanted = true;
+            thing.serving_wanted |= entry.serves;
+            thing.ends |= entry.serves && destroyed;
         }
     }
     units
         .into_iter()
         .map(|(unit, things)| {
-            let count = |what| things.values().filter(|is| **is & what != 0).count();
+            let count = |is: fn(&Thing) -> bool| things.values().filter(|thing| is(thing)).count();
             let counted = Things {
-                there: count(THERE),
-                serving: count(SERVES),
-                wanted: count(WANTED),
-                serving_wanted: count(SERVING_WANTED),
-                ending: count(ENDS),
+                there: count(|thing| thing.there),
+                serving: count(|thing| thing.serves),
+                wanted: count(|thing| thing.wanted),
+                serving_wanted: count(|thing| thing.serving_wanted),
+                ending: count(|thing| thing.ends),
             };
             (unit.to_owned(), counted)
         })
@@ -235,10 +234,9 @@ fn count_things<A, R: Reason>(entries: &[Entry<A, R>]) -> HashMap<String, Things
 }
 
 /// Lets the `most` oldest of the units, in turn, through and holds the others
-/// back. A change counts as
-/// no older than what it must come after, and among changes of one age earlier
-/// passes go first, so that what must come first is never crowded out by what
-/// follows it.
+/// back. A change counts as no older than what it must come after, and among
+/// changes of one age earlier passes go first, so that what must come first is
+/// never crowded out by what follows it.
 fn hold_excess<A, R: Reason>(
     entries: &mut [Entry<A, R>],
     members: &[usize],
@@ -283,13 +281,13 @@ type Age = (bool, Option<Timestamp>);
 
 /// The age of each of these changes, which are in the order of their passes.
 fn ages<A, R: Reason>(entries: &[Entry<A, R>], in_order: &[usize]) -> Vec<Age> {
-    let before = |n: &usize| match entries[*n].wanted().map(|change| &change.after) {
+    let targets_before = |n: &usize| match entries[*n].wanted().map(|change| &change.after) {
         Some(After::Targets(targets)) => targets.as_slice(),
         Some(After::EarlierPasses) | None => &[],
     };
     let asked_for: HashSet<&str> = in_order
         .iter()
-        .flat_map(|n| before(n).iter().map(String::as_str))
+        .flat_map(|n| targets_before(n).iter().map(String::as_str))
         .collect();
     let mut of_target: HashMap<&str, Age> = HashMap::new();
     // In each lane, the youngest of the passes before the current one, the

@@ -87,7 +87,7 @@ impl<F: Function> Run<F> {
     /// A line for every action that is planned or has ended, also where the
     /// report lists only some.
     pub fn lines(&self) -> impl Iterator<Item = ActionLine> {
-        let told = self.entries.iter().filter(|entry| !entry.is_left());
+        let told = self.entries.iter().filter(|entry| entry.is_planned());
         told.filter_map(|entry| self.report.line::<F>(entry))
     }
 
@@ -260,10 +260,7 @@ fn begin<F: Function>(
 
 /// What a person may decide on: what the guards let through, what only a limit
 /// holds back that a reviewed plan may exceed, and what waits for these.
-fn for_review<A: Clone, R: Reason>(
-    entries: &[Entry<A, R>],
-    may_exceed: &BTreeSet<String>,
-) -> Vec<usize> {
+fn for_review<A, R: Reason>(entries: &[Entry<A, R>], may_exceed: &BTreeSet<String>) -> Vec<usize> {
     let mut order: Vec<(u8, usize)> = entries
         .iter()
         .enumerate()
