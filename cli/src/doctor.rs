@@ -15,15 +15,16 @@ mod recovery;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Display;
+use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 
 use aws_config::SdkConfig;
+use aws_sdk_iam::error::ProvideErrorMetadata;
 use clap::{Args, FromArgMatches as _};
 use serde::Serialize;
 use serde_json::json;
-use steward::aws::{self, ErrorKind, Identity};
+use steward::aws::{self, ErrorKind, Identity, Incomplete};
 use steward::engine::Leash;
 use steward::event::Arn;
 use steward::notify::Topic;
@@ -116,19 +117,18 @@ impl Finding {
     }
 
     /// Something that could not be read, and the IAM action that reads it.
-    fn unread(
+    fn unread<E: Error + ProvideErrorMetadata + 'static>(
         action: &'static str,
         check: &'static str,
         what: &str,
-        why: impl Display,
-        kind: ErrorKind,
+        why: &Incomplete<E>,
     ) -> Self {
         let finding = Self::new(
             check,
             State::Unknown,
             format!("{what} is not read: {action}: {why}"),
         );
-        match kind {
+        match why.kind() {
             ErrorKind::Denied => finding.todo(format!("allow yourself {action}")),
             _ => finding,
         }

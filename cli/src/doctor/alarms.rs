@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{AlarmType, MetricAlarm, StateValue};
-use steward::aws::{self, ErrorKind};
+use steward::aws::{self, ErrorKind, Incomplete};
 use steward::event::Arn;
 
 use super::deployment::in_region;
@@ -77,8 +77,7 @@ pub(super) async fn look(
         alarms.extend(of_names);
         if let Some(why) = incomplete {
             let what = "whether alarms are there and quiet";
-            let kind = why.kind();
-            let unread = Finding::unread("cloudwatch:DescribeAlarms", "alarms", what, why, kind);
+            let unread = Finding::unread("cloudwatch:DescribeAlarms", "alarms", what, &why);
             findings.push(unread);
             findings.extend(of_topics(config, &topics).await);
             return findings;
@@ -182,8 +181,7 @@ async fn of_topic(config: &SdkConfig, arn: &str) -> Finding {
                 "sns:GetTopicAttributes",
                 check,
                 &format!("whether somebody hears of {arn}"),
-                aws::explain(&error),
-                aws::kind(&error),
+                &Incomplete::Failed(error),
             );
         }
     };

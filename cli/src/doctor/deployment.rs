@@ -9,7 +9,7 @@ use aws_config::SdkConfig;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::types::LastUpdateStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
-use steward::aws::{self, ErrorKind, Identity};
+use steward::aws::{self, ErrorKind, Identity, Incomplete};
 use steward::engine::{Clock, Leash, Mode};
 use steward::lambda::{Environment, NOTIFY_TOPIC};
 
@@ -162,8 +162,7 @@ async fn configuration(client: &aws_sdk_lambda::Client, function: &str) -> Deplo
             "lambda:GetFunctionConfiguration",
             "function",
             &name,
-            aws::explain(&error),
-            aws::kind(&error),
+            &Incomplete::Failed(error),
         )),
     }
 }
@@ -237,8 +236,7 @@ async fn concurrency(client: &aws_sdk_lambda::Client) -> Finding {
                 "lambda:GetAccountSettings",
                 check,
                 "the account's quota",
-                aws::explain(&error),
-                aws::kind(&error),
+                &Incomplete::Failed(error),
             );
         }
     };
@@ -288,8 +286,7 @@ async fn concurrency_of(client: &aws_sdk_lambda::Client, function: &str) -> Find
             "lambda:GetFunctionConcurrency",
             check,
             "what is reserved for it",
-            aws::explain(&error),
-            aws::kind(&error),
+            &Incomplete::Failed(error),
         ),
     }
 }
@@ -313,8 +310,7 @@ async fn dead_letters(config: &SdkConfig) -> Finding {
                 "sqs:GetQueueUrl",
                 check,
                 DEAD_LETTERS,
-                aws::explain(&error),
-                aws::kind(&error),
+                &Incomplete::Failed(error),
             );
         }
     };
@@ -337,8 +333,7 @@ async fn dead_letters(config: &SdkConfig) -> Finding {
                 "sqs:GetQueueAttributes",
                 check,
                 DEAD_LETTERS,
-                aws::explain(&error),
-                aws::kind(&error),
+                &Incomplete::Failed(error),
             );
         }
     };

@@ -62,8 +62,7 @@ pub(super) async fn look(config: &SdkConfig, function: &str, now: Timestamp) -> 
         .send();
     let (results, incomplete) = aws::read_pages(pages, |page| page.metric_data_results).await;
     if let Some(why) = incomplete {
-        let kind = why.kind();
-        return Finding::unread("cloudwatch:GetMetricData", CHECK, "its last run", why, kind);
+        return Finding::unread("cloudwatch:GetMetricData", CHECK, "its last run", &why);
     }
     match hours(&results) {
         Ok(hours) => told(&hours, now),

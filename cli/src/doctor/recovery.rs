@@ -5,7 +5,7 @@
 use aws_config::SdkConfig;
 use aws_sdk_kms::types::KeyState;
 use aws_sdk_s3::types::{BucketVersioningStatus, ServerSideEncryption};
-use steward::aws::{self, ErrorKind};
+use steward::aws::{self, ErrorKind, Incomplete};
 
 use super::deployment::in_region;
 use super::{Finding, State};
@@ -26,14 +26,7 @@ pub(super) async fn look(config: &SdkConfig, account: &str, region: &str) -> Vec
     let (buckets, incomplete) = aws::read_pages(pages, |page| page.buckets).await;
     if let Some(why) = incomplete {
         let what = "which buckets of restore points there are";
-        let kind = why.kind();
-        return vec![Finding::unread(
-            "s3:ListAllMyBuckets",
-            CHECK,
-            what,
-            why,
-            kind,
-        )];
+        return vec![Finding::unread("s3:ListAllMyBuckets", CHECK, what, &why)];
     }
     let regions: Vec<&str> = buckets
         .iter()
@@ -82,8 +75,12 @@ async fn of_bucket(config: &SdkConfig, bucket: &str) -> Finding {
         }
         Err(error) => {
             let what = format!("whether {bucket} keeps versions");
-            let (why, kind) = (aws::explain(&error), aws::kind(&error));
-            return Finding::unread("s3:GetBucketVersioning", CHECK, &what, why, kind);
+            return Finding::unread(
+                "s3:GetBucketVersioning",
+                CHECK,
+                &what,
+                &Incomplete::Failed(error),
+            );
         }
     }
     let key = match client.get_bucket_encryption().bucket(bucket).send().await {
@@ -96,8 +93,12 @@ async fn of_bucket(config: &SdkConfig, bucket: &str) -> Finding {
             .find_map(|default| default.kms_master_key_id),
         Err(error) => {
             let what = format!("with which key {bucket} is encrypted");
-            let (why, kind) = (aws::explain(&error), aws::kind(&error));
-            return Finding::unread("s3:GetEncryptionConfiguration", CHECK, &what, why, kind);
+            return Finding::unread(
+                "s3:GetEncryptionConfiguration",
+                CHECK,
+                &what,
+                &Incomplete::Failed(error),
+            );
         }
     };
     let Some(key) = key else {
@@ -114,8 +115,7 @@ async fn of_bucket(config: &SdkConfig, bucket: &str) -> Finding {
         }
         Err(error) => {
             let what = format!("whether the key of {bucket} can be used");
-            let (why, kind) = (aws::explain(&error), aws::kind(&error));
-            return Finding::unread("kms:DescribeKey", CHECK, &what, why, kind);
+            return Finding::unread("kms:DescribeKey", CHECK, &what, &Incomplete::Failed(error));
         }
     };
     match state {
