@@ -12,7 +12,6 @@ mod doctor;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use aws_sdk_ecr::types::ImageIdentifier;
 use jiff::{SignedDuration, Timestamp};
 use steward_sandbox::{Account, Fault, Image, Parts, Repository, Sandbox};
 
@@ -125,14 +124,7 @@ async fn an_operator_looks_saves_reviews_and_applies() {
     // One image goes by other hands before the plan is applied, and one is
     // pushed that the plan does not know.
     let gone = repo.digest_of("v0").await.unwrap();
-    let id = ImageIdentifier::builder().image_digest(&gone).build();
-    let ecr = desk.account.ecr();
-    ecr.batch_delete_image()
-        .repository_name("shop/web")
-        .image_ids(id)
-        .send()
-        .await
-        .unwrap();
+    repo.delete(&gone).await.unwrap();
     let unknown = Image {
         pushed_at: Some(now() - SignedDuration::from_hours(24 * 200)),
         ..Image::default()

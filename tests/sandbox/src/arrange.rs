@@ -1,9 +1,10 @@
 //! Small builders that arrange one thing in an account, for tests and the
 //! seed. Each uses the SDK as a person or a pipeline would.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use aws_sdk_ecr::types::{
-    DescribeImagesFilter, ImageScanningConfiguration, ImageStatusFilter, ImageTagMutability,
+    DescribeImagesFilter, ImageIdentifier, ImageScanningConfiguration, ImageStatusFilter,
+    ImageTagMutability,
 };
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility,
@@ -341,6 +342,24 @@ impl Repository {
             .any(|present| present == digest))
     }
 
+    /// Deletes an image, with all its tags, as a person would.
+    ///
+    /// # Errors
+    /// When ECR refuses it.
+    pub async fn delete(&self, digest: &str) -> Result<()> {
+        let id = ImageIdentifier::builder().image_digest(digest).build();
+        let ecr = self.account.ecr();
+        let delete = ecr.batch_delete_image().repository_name(&self.name);
+        let answer = delete.image_ids(id).send().await?;
+        ensure!(
+            answer.failures().is_empty(),
+            "{digest} of {} is not deleted: {:?}",
+            self.name,
+            answer.failures()
+        );
+        Ok(())
+    }
+
     /// The digests of all images that can be pulled, each once.
     ///
     /// # Errors
@@ -380,9 +399,7 @@ impl Repository {
     /// # Errors
     /// When there is no such tag.
     pub async fn digest_of(&self, tag: &str) -> Result<String> {
-        let id = aws_sdk_ecr::types::ImageIdentifier::builder()
-            .image_tag(tag)
-            .build();
+        let id = ImageIdentifier::builder().image_tag(tag).build();
         let found = self
             .account
             .ecr()

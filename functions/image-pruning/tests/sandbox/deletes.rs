@@ -70,16 +70,7 @@ async fn keeps_an_image_that_got_another_tag_and_knows_one_that_is_gone() {
     let (hands, policy, actions) = decided(&stage).await;
 
     stage.image(&repo, "retagged", 60, &["promoted"]).await;
-    let id = aws_sdk_ecr::types::ImageIdentifier::builder()
-        .image_digest(&gone)
-        .build();
-    let ecr = stage.account.ecr();
-    ecr.batch_delete_image()
-        .repository_name("shop/web")
-        .image_ids(id)
-        .send()
-        .await
-        .unwrap();
+    repo.delete(&gone).await.unwrap();
     let outcomes = hands.act(&policy, &actions).await;
 
     for (action, outcome) in actions.iter().zip(&outcomes) {

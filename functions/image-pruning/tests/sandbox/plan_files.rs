@@ -38,19 +38,7 @@ async fn a_saved_plan_skips_what_drifted_and_adds_nothing() {
         .service("shop", "web", &task, 1)
         .await
         .unwrap();
-    stage
-        .account
-        .ecr()
-        .batch_delete_image()
-        .repository_name("shop/web")
-        .image_ids(
-            aws_sdk_ecr::types::ImageIdentifier::builder()
-                .image_digest(&gone)
-                .build(),
-        )
-        .send()
-        .await
-        .unwrap();
+    repo.delete(&gone).await.unwrap();
 
     let report = stage.run(STRICT, Mode::Apply, Some(plan)).await.report;
 
