@@ -46,6 +46,11 @@ fn first_column(heading: &str) -> BTreeSet<String> {
     names
 }
 
+fn first_two_columns(heading: &str) -> Vec<(String, String)> {
+    let rows = table(heading).into_iter();
+    rows.map(|row| (row[0].clone(), row[1].clone())).collect()
+}
+
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
@@ -59,19 +64,13 @@ fn names_every_operation_action_and_reason() {
 
 #[test]
 fn names_every_permission_and_what_it_is_for() {
-    let told: Vec<(String, String)> = table("Permissions")
-        .into_iter()
-        .map(|row| (row[0].clone(), row[1].clone()))
-        .collect();
+    let told = first_two_columns("Permissions");
     let needed: Vec<(String, String)> = PERMISSIONS
         .iter()
         .map(|permission| (permission.action.to_owned(), permission.why.to_owned()))
         .collect();
     assert_eq!(told, needed);
-    let told: Vec<(String, String)> = table("Permissions behind a call")
-        .into_iter()
-        .map(|row| (row[0].clone(), row[1].clone()))
-        .collect();
+    let told = first_two_columns("Permissions behind a call");
     let behind: Vec<(String, String)> = BEHIND_CALLS
         .iter()
         .map(|(action, why)| ((*action).to_owned(), (*why).to_owned()))
@@ -115,10 +114,7 @@ fn names_every_policy_key_with_its_default() {
         &serde_json::to_value(PruningPolicy::default()).unwrap(),
         &mut defaults,
     );
-    let told: BTreeMap<String, String> = table("Policy")
-        .into_iter()
-        .map(|row| (row[0].clone(), row[1].clone()))
-        .collect();
+    let told: BTreeMap<String, String> = first_two_columns("Policy").into_iter().collect();
     assert_eq!(told, defaults);
 }
 

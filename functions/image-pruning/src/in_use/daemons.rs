@@ -243,8 +243,9 @@ impl Place {
     }
 
     /// The images of a revision, as it tells them, or else its definition; `None`
-    /// where neither does, because the definition is gone. A revision never changes once all its digests are there (Amazon ECS API
-    /// Reference, `DescribeDaemonRevisions`).
+    /// where neither does, because the definition is gone. A revision never
+    /// changes once all its digests are there (Amazon ECS API Reference,
+    /// `DescribeDaemonRevisions`).
     async fn daemon_revision(
         &self,
         revision: &DaemonRevision,
