@@ -6,6 +6,7 @@
 //! changes nothing.
 
 mod notify;
+mod places;
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -23,6 +24,7 @@ use crate::aws;
 use crate::digest::sha256_of;
 
 pub use self::notify::{MOST_MESSAGES, News, Notify};
+pub use self::places::{S3Prefix, account_of_role, is_external_id, is_region};
 
 /// The largest policy that is read, in bytes. A Parameter Store value holds
 /// 8 KB at most; S3 has room for more.

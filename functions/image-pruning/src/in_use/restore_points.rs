@@ -15,9 +15,10 @@ use futures::{StreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use steward::aws;
+use steward::policy::S3Prefix;
 
 use super::{AT_ONCE, ByTag, Reading, Used, known, remember};
-use crate::policy::{InUse, S3Prefix};
+use crate::policy::InUse;
 use crate::reference;
 use crate::world::{User, UserKind};
 
