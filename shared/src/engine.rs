@@ -264,11 +264,11 @@ pub struct ActionView {
     pub elsewhere: Option<Elsewhere>,
 }
 
-/// An account and a Region.
+/// Another Region, or another account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// 12 digits.
-    pub account: String,
+    /// 12 digits; `None` is the account of the run.
+    pub account: Option<String>,
     /// Such as `eu-west-1`.
     pub region: String,
 }

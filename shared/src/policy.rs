@@ -450,6 +450,25 @@ impl Period {
         now.saturating_sub(SignedDuration::from_mins(self.minutes.into()))
             .unwrap_or(Timestamp::MIN)
     }
+
+    /// The instant this long after `then`.
+    pub fn after(self, then: Timestamp) -> Timestamp {
+        then.saturating_add(SignedDuration::from_mins(self.minutes.into()))
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    /// In seconds.
+    pub const fn seconds(self) -> i64 {
+        self.minutes as i64 * 60
+    }
+
+    /// A quarter longer, to the minute.
+    #[must_use]
+    pub const fn and_a_quarter(self) -> Self {
+        Self {
+            minutes: self.minutes + self.minutes / 4,
+        }
+    }
 }
 
 impl FromStr for Period {

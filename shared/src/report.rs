@@ -334,7 +334,10 @@ impl Report {
             None => ("none", entry.target.clone(), Map::new(), None),
         };
         let (account, region) = match elsewhere {
-            Some(place) => (place.account, place.region),
+            Some(place) => {
+                let account = place.account.unwrap_or_else(|| self.account.clone());
+                (account, place.region)
+            }
             None => (self.account.clone(), self.region.clone()),
         };
         if let Some(because) = because {
