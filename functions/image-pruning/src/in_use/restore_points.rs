@@ -15,15 +15,12 @@ use futures::{StreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use steward::aws;
+use steward::restore_point::MAX_BYTES;
 
 use super::{AT_ONCE, ByTag, Reading, Used, known, remember};
 use crate::policy::{InUse, S3Prefix};
 use crate::reference;
 use crate::world::{User, UserKind};
-
-/// The largest document that is read. The largest task definition is 64 KiB
-/// ("Amazon ECS service quotas"), and a document holds few.
-const MAX_BYTES: i64 = 4 * 1024 * 1024;
 
 /// Reads restore points, and remembers each until its object changes.
 #[derive(Debug)]
@@ -221,6 +218,8 @@ fn parse_document(text: &SecretString) -> Result<Document, String> {
 
 #[cfg(test)]
 mod tests {
+    use steward::restore_point::{Recipe, RecipeKind, SCHEMA_VERSION};
+
     use super::*;
 
     fn parsed(text: &str) -> Result<Document, String> {
@@ -251,6 +250,42 @@ mod tests {
         );
         let recipe = r#"{"schema_version":1,"kind":"recipe","images":[]}"#;
         assert_eq!(parsed(recipe).map(|d| d.kind), Ok(UserKind::Recipe));
+    }
+
+    /// The minimal shape above is part of what is written.
+    #[test]
+    fn reads_recipes_as_they_are_written() {
+        let registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/web";
+        let by_digest = format!("{registry}@sha256:{}", "0".repeat(64));
+        let image = |reference: &str| steward::restore_point::Image {
+            reference: reference.to_owned(),
+            image: format!("{registry}:stable"),
+            container: "web".to_owned(),
+            cluster: "shop".to_owned(),
+            service: "web".to_owned(),
+            task_definition_arn: "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7"
+                .to_owned(),
+        };
+        let recipe = Recipe {
+            schema_version: SCHEMA_VERSION,
+            kind: RecipeKind::Recipe,
+            recorded_at: "2026-11-22T12:00:00Z".parse().unwrap(),
+            environment: "production".to_owned(),
+            account: "123456789012".to_owned(),
+            region: "eu-west-1".to_owned(),
+            databases: vec![],
+            applications: vec![],
+            images: vec![image(&by_digest), image("public.ecr.aws/nginx/nginx:1")],
+            incomplete: vec![],
+        };
+        let written = steward::restore_point::Document::Recipe(Box::new(recipe));
+        assert_eq!(
+            parse_document(&written.text().unwrap()),
+            Ok(Document {
+                kind: UserKind::Recipe,
+                images: vec![by_digest]
+            })
+        );
     }
 
     #[test]
