@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 
 use aws_config::SdkConfig;
 use aws_sdk_s3 as s3;
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::Object;
 use futures::{StreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
@@ -71,7 +70,7 @@ impl RestorePoints {
         let objects = self.s3.list_objects_v2().bucket(&place.bucket);
         let objects = objects.prefix(&place.prefix).into_paginator();
         let pages = objects.page_size(1000).send();
-        let (mut objects, incomplete) = aws::read_pages(pages, objects_of).await;
+        let (mut objects, incomplete) = aws::read_pages(pages, aws::objects_of).await;
         let complete = incomplete.is_none();
         if let Some(why) = incomplete {
             let read = format!("s3:ListObjectsV2 of {place}: {why}");
@@ -152,19 +151,6 @@ impl RestorePoints {
             remember(&self.documents, version, Arc::clone(&document));
         }
         Ok(Some(document))
-    }
-}
-
-/// The objects of a page; `None` when it does not say whether there are any.
-/// The list is left out when it is empty, and the count is not (Amazon S3 API
-/// Reference, `ListObjectsV2`).
-fn objects_of(page: ListObjectsV2Output) -> Option<Vec<Object>> {
-    if page.is_truncated() == Some(true) && page.next_continuation_token().is_none() {
-        return None;
-    }
-    match page.contents {
-        None if page.key_count != Some(0) => None,
-        contents => Some(contents.unwrap_or_default()),
     }
 }
 
@@ -337,14 +323,5 @@ mod tests {
             assert!(error.contains(problem), "{text}: {error}");
             assert!(!error.contains("hunter2"), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn an_empty_page_is_told_from_one_that_says_nothing() {
-        let page = ListObjectsV2Output::builder;
-        assert_eq!(objects_of(page().key_count(0).build()), Some(vec![]));
-        assert_eq!(objects_of(page().build()), None);
-        let cut = page().key_count(0).is_truncated(true);
-        assert_eq!(objects_of(cut.build()), None);
     }
 }
