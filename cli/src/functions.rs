@@ -156,14 +156,28 @@ impl ByHand for SnapshotRotation {
 
 /// What `steward schema` knows.
 pub(crate) fn schema_names() -> Vec<&'static str> {
-    std::iter::once("report").chain(names()).collect()
+    let shared = SHARED_SCHEMAS.iter().map(|(name, _)| *name);
+    shared.chain(names()).collect()
 }
+
+/// The schemas that belong to no one function.
+const SHARED_SCHEMAS: &[(&str, fn() -> Value)] = &[
+    ("report", || steward::report::schema().to_value()),
+    ("restore-point", || {
+        steward::restore_point::restore_point_schema().to_value()
+    }),
+    ("recipe", || {
+        steward::restore_point::recipe_schema().to_value()
+    }),
+];
 
 /// The published JSON Schema of this name, as it is in its file.
 fn schema(name: &str) -> String {
-    let schema = match named(name) {
-        Some(function) => (function.policy_schema)(),
-        None => steward::report::schema().to_value(),
+    let shared = SHARED_SCHEMAS.iter().find(|(shared, _)| *shared == name);
+    let schema = match (named(name), shared) {
+        (Some(function), _) => (function.policy_schema)(),
+        (None, Some((_, schema))) => schema(),
+        (None, None) => steward::report::schema().to_value(),
     };
     format!("{schema:#}\n")
 }
@@ -189,7 +203,7 @@ mod tests {
         for name in schema_names() {
             let file = match named(name) {
                 Some(_) => format!("functions/{name}/policy.schema.json"),
-                None => "shared/schema/report.schema.json".to_owned(),
+                None => format!("shared/schema/{name}.schema.json"),
             };
             let published = std::fs::read_to_string(root.join(&file)).unwrap_or_default();
             assert!(

@@ -12,6 +12,8 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::Object;
 use aws_smithy_async::future::pagination_stream::PaginationStream;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -216,6 +218,19 @@ async fn read_all<P, T, E>(
     }
 }
 
+/// The objects of a page of a bucket, for [`read_pages`]; `None` when it does not say whether there are any.
+/// The list is left out when it is empty, and the count is not (Amazon S3 API
+/// Reference, `ListObjectsV2`).
+pub fn objects_of(page: ListObjectsV2Output) -> Option<Vec<Object>> {
+    if page.is_truncated() == Some(true) && page.next_continuation_token().is_none() {
+        return None;
+    }
+    match page.contents {
+        None if page.key_count != Some(0) => None,
+        contents => Some(contents.unwrap_or_default()),
+    }
+}
+
 /// [`read_pages`] for an operation without a paginator: `page` asks for the
 /// page of a token, and tells its list and the next token.
 pub async fn read_pages_by_token<T, E, P>(
@@ -286,4 +301,18 @@ pub fn region(config: &SdkConfig) -> Result<String, IdentityError> {
         .region()
         .map(ToString::to_string)
         .ok_or(IdentityError::NoRegion)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_page_is_told_from_one_that_says_nothing() {
+        let page = ListObjectsV2Output::builder;
+        assert_eq!(objects_of(page().key_count(0).build()), Some(vec![]));
+        assert_eq!(objects_of(page().build()), None);
+        let cut = page().key_count(0).is_truncated(true);
+        assert_eq!(objects_of(cut.build()), None);
+    }
 }

@@ -22,6 +22,7 @@ pub mod permission;
 pub mod plan_file;
 pub mod policy;
 pub mod report;
+pub mod restore_point;
 pub mod run;
 pub mod switches;
 pub mod tally;

@@ -13,6 +13,7 @@ mod observe;
 mod permissions;
 mod policy;
 mod reason;
+mod record;
 pub mod retention;
 mod world;
 

@@ -9,22 +9,18 @@ use std::sync::{Arc, Mutex};
 
 use aws_config::SdkConfig;
 use aws_sdk_s3 as s3;
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::Object;
 use futures::{StreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use steward::aws;
 use steward::policy::S3Prefix;
+use steward::restore_point::MAX_BYTES;
 
 use super::{AT_ONCE, ByTag, Reading, Used, known, remember};
 use crate::policy::InUse;
 use crate::reference;
 use crate::world::{User, UserKind};
-
-/// The largest document that is read. The largest task definition is 64 KiB
-/// ("Amazon ECS service quotas"), and a document holds few.
-const MAX_BYTES: i64 = 4 * 1024 * 1024;
 
 /// Reads restore points, and remembers each until its object changes.
 #[derive(Debug)]
@@ -75,7 +71,7 @@ impl RestorePoints {
         let objects = self.s3.list_objects_v2().bucket(&place.bucket);
         let objects = objects.prefix(&place.prefix).into_paginator();
         let pages = objects.page_size(1000).send();
-        let (mut objects, incomplete) = aws::read_pages(pages, objects_of).await;
+        let (mut objects, incomplete) = aws::read_pages(pages, aws::objects_of).await;
         let complete = incomplete.is_none();
         if let Some(why) = incomplete {
             let read = format!("s3:ListObjectsV2 of {place}: {why}");
@@ -159,19 +155,6 @@ impl RestorePoints {
     }
 }
 
-/// The objects of a page; `None` when it does not say whether there are any.
-/// The list is left out when it is empty, and the count is not (Amazon S3 API
-/// Reference, `ListObjectsV2`).
-fn objects_of(page: ListObjectsV2Output) -> Option<Vec<Object>> {
-    if page.is_truncated() == Some(true) && page.next_continuation_token().is_none() {
-        return None;
-    }
-    match page.contents {
-        None if page.key_count != Some(0) => None,
-        contents => Some(contents.unwrap_or_default()),
-    }
-}
-
 /// What of a document matters here. Other keys are ignored, whatever they are:
 /// restore points and recipes hold much more than this.
 #[derive(Deserialize)]
@@ -222,6 +205,8 @@ fn parse_document(text: &SecretString) -> Result<Document, String> {
 
 #[cfg(test)]
 mod tests {
+    use steward::restore_point::{Recipe, RecipeKind, SCHEMA_VERSION};
+
     use super::*;
 
     fn parsed(text: &str) -> Result<Document, String> {
@@ -252,6 +237,42 @@ mod tests {
         );
         let recipe = r#"{"schema_version":1,"kind":"recipe","images":[]}"#;
         assert_eq!(parsed(recipe).map(|d| d.kind), Ok(UserKind::Recipe));
+    }
+
+    /// The minimal shape above is part of what is written.
+    #[test]
+    fn reads_recipes_as_they_are_written() {
+        let registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/web";
+        let by_digest = format!("{registry}@sha256:{}", "0".repeat(64));
+        let image = |reference: &str| steward::restore_point::Image {
+            reference: reference.to_owned(),
+            image: format!("{registry}:stable"),
+            container: "web".to_owned(),
+            cluster: "shop".to_owned(),
+            service: "web".to_owned(),
+            task_definition_arn: "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7"
+                .to_owned(),
+        };
+        let recipe = Recipe {
+            schema_version: SCHEMA_VERSION,
+            kind: RecipeKind::Recipe,
+            recorded_at: "2026-11-22T12:00:00Z".parse().unwrap(),
+            environment: "production".to_owned(),
+            account: "123456789012".to_owned(),
+            region: "eu-west-1".to_owned(),
+            databases: vec![],
+            applications: vec![],
+            images: vec![image(&by_digest), image("public.ecr.aws/nginx/nginx:1")],
+            incomplete: vec![],
+        };
+        let written = steward::restore_point::Document::Recipe(Box::new(recipe));
+        assert_eq!(
+            parse_document(&written.text().unwrap()),
+            Ok(Document {
+                kind: UserKind::Recipe,
+                images: vec![by_digest]
+            })
+        );
     }
 
     #[test]
@@ -303,14 +324,5 @@ mod tests {
             assert!(error.contains(problem), "{text}: {error}");
             assert!(!error.contains("hunter2"), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn an_empty_page_is_told_from_one_that_says_nothing() {
-        let page = ListObjectsV2Output::builder;
-        assert_eq!(objects_of(page().key_count(0).build()), Some(vec![]));
-        assert_eq!(objects_of(page().build()), None);
-        let cut = page().key_count(0).is_truncated(true);
-        assert_eq!(objects_of(cut.build()), None);
     }
 }

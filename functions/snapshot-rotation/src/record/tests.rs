@@ -1,0 +1,3 @@
+//! What is read, against a scripted AWS and against the sandbox.
+
+mod reference_system;
