@@ -1,1 +1,123 @@
+//! What is watched, and when a person is told.
+
 use super::*;
+
+const AGE: &str = "NewestRestorableAge";
+const MISSED: &str = "ObjectivesMissed";
+const PENDING: &str = "CopiesPending";
+
+#[test]
+fn the_age_of_the_newest_is_measured_in_each_place() {
+    let case = Case::new()
+        .own("a", 2)
+        .own("b", 26)
+        .copies_to(&west())
+        .copied(&west(), "b", 26);
+    assert_eq!(case.measured("db", AGE), Some(7200.0));
+    // That of the data, whenever it was copied.
+    assert_eq!(case.measured("west db", AGE), Some(26.0 * 3600.0));
+    assert_eq!(case.measured("db", MISSED), Some(0.0));
+    assert_eq!(case.measured("west db", MISSED), Some(0.0));
+    assert_eq!(case.measured("west db", PENDING), Some(1.0));
+}
+
+#[test]
+fn an_objective_is_an_interval_and_a_quarter_where_the_policy_does_not_say() {
+    for (age, missed) in [(30, 0.0), (31, 1.0)] {
+        let case = Case::new().own("a", age);
+        assert_eq!(case.measured("db", MISSED), Some(missed), "{age}");
+        let own = case.rule(|rule| rule.objective = Some(Period::hours(48)));
+        assert_eq!(own.measured("db", MISSED), Some(0.0));
+    }
+}
+
+#[test]
+fn a_missed_objective_needs_nobody_while_it_is_put_right() {
+    let case = Case::new().own("a", 100);
+    assert_eq!(case.measured("db", MISSED), Some(1.0));
+    assert_eq!(case.needs(), Vec::<String>::new());
+}
+
+#[test]
+fn a_database_without_any_snapshot_is_as_old_as_itself() {
+    let made = |hours_ago: Option<i64>| {
+        Case::new().database(|database| {
+            database.created_at = hours_ago.map(ago);
+            database.status = "modifying".to_owned();
+        })
+    };
+    assert_eq!(made(Some(29)).measured("db", MISSED), Some(0.0));
+    assert_eq!(made(Some(31)).measured("db", MISSED), Some(1.0));
+    assert_eq!(made(Some(31)).measured("db", AGE), None);
+    assert_eq!(
+        made(Some(31)).needs(),
+        [
+            "db: no snapshot can be restored, and the objective is 30h: RDS makes no snapshot of a \
+          database that is modifying"
+        ]
+    );
+    // RDS does not tell before it is made.
+    assert_eq!(made(None).measured("db", MISSED), Some(0.0));
+}
+
+#[test]
+fn automated_backups_that_are_replicated_count_where_they_are() {
+    let case = Case::new()
+        .own("a", 40)
+        .copies_to(&west())
+        .copied(&west(), "a", 40);
+    assert_eq!(case.measured("west db", MISSED), Some(1.0));
+    let replicated = case.place(&west(), |holdings| {
+        let id = RESOURCE_ID.to_owned();
+        holdings.replicated_until.insert(id, ago(1));
+    });
+    assert_eq!(replicated.measured("west db", MISSED), Some(0.0));
+    assert_eq!(replicated.measured("west db", AGE), Some(3600.0));
+    assert_eq!(replicated.measured("db", MISSED), Some(1.0));
+}
+
+#[test]
+fn copies_may_have_an_objective_of_their_own() {
+    let case = Case::new()
+        .own("a", 40)
+        .copies_to(&west())
+        .copied(&west(), "a", 40);
+    let case = case.rule(|rule| rule.copies[0].objective = Some(Period::hours(48)));
+    assert_eq!(case.measured("west db", MISSED), Some(0.0));
+    assert_eq!(case.measured("db", MISSED), Some(1.0));
+}
+
+#[test]
+fn a_copy_that_never_comes_to_its_end_needs_a_person() {
+    let hangs = |age: i64| {
+        Case::new()
+            .own("a", age)
+            .copies_to(&west())
+            .copied(&west(), "a", age)
+            .snapshot(&west(), "a", |a| a.progress = under("copying"))
+            .database(|database| database.status = "storage-optimization".to_owned())
+    };
+    assert_eq!(hangs(10).needs(), Vec::<String>::new());
+    assert_eq!(
+        hangs(31).needs(),
+        ["west db: no snapshot can be restored, and the objective is 30h: copying, 40 %"]
+    );
+}
+
+#[test]
+fn copies_that_fail_again_and_again_need_a_person() {
+    let case = Case::new()
+        .own("a", 1)
+        .own("b", 40)
+        .copies_to(&west())
+        .copied(&west(), "a", 1)
+        .snapshot(&west(), "a", |a| a.progress = failed());
+    let id = case.world.at_home().unwrap().snapshots[0].id.clone();
+    assert_eq!(
+        case.needs(),
+        [format!(
+            "west db: no snapshot can be restored, and the objective is 30h: the newest attempt, \
+             {id}, has failed"
+        )]
+    );
+}
