@@ -8,6 +8,7 @@ use aws_config::SdkConfig;
 use clap::{Arg, ArgMatches, Command};
 use image_pruning::{ImagePruning, PruningPolicy, Registry};
 use serde_json::{Map, Value, json};
+use snapshot_rotation::{RotationPolicy, SnapshotRotation, Snapshots};
 use steward::permission::{Asked, Permission};
 
 use crate::arguments::scope_argument;
@@ -17,7 +18,8 @@ use crate::exit::{Exit, Failure};
 use crate::terminal::{Terminal, print};
 
 /// Every function, in the order of `--help`.
-pub(crate) const FUNCTIONS: &[Entry] = &[Entry::of::<ImagePruning>()];
+pub(crate) const FUNCTIONS: &[Entry] =
+    &[Entry::of::<ImagePruning>(), Entry::of::<SnapshotRotation>()];
 
 type Ending<'a> = Pin<Box<dyn Future<Output = Result<Exit, Failure>> + 'a>>;
 
@@ -97,6 +99,56 @@ impl ByHand for ImagePruning {
         let mut parameters = Map::new();
         if !names.is_empty() {
             parameters.insert("repositories".to_owned(), json!(names));
+        }
+        parameters
+    }
+}
+
+impl ByHand for SnapshotRotation {
+    type Hands = Snapshots;
+    const ABOUT: &'static str =
+        "Make, copy and thin snapshots of databases, and write down what a recovery needs";
+    const READING: &'static str = "reading databases and their snapshots";
+
+    fn hands(config: &SdkConfig) -> Snapshots {
+        Snapshots::new(config)
+    }
+
+    fn permissions() -> &'static [Permission] {
+        snapshot_rotation::PERMISSIONS
+    }
+
+    fn asked_for(
+        policy: &RotationPolicy,
+        partition: &str,
+        region: &str,
+        account: &str,
+        units: &[String],
+    ) -> Vec<Asked> {
+        snapshot_rotation::asked_for(policy, partition, region, account, units)
+    }
+
+    fn scope_arguments() -> Vec<Arg> {
+        vec![
+            scope_argument(
+                "database",
+                "Only this database, as far as a rule selects it; may be repeated",
+            ),
+            scope_argument(
+                "resource-id",
+                "For retire: the resource id of a database that is gone; may be repeated",
+            ),
+        ]
+    }
+
+    fn parameters(matches: &ArgMatches) -> Map<String, Value> {
+        let mut parameters = Map::new();
+        for (argument, key) in [("database", "databases"), ("resource-id", "resource_ids")] {
+            let values = matches.get_many::<String>(argument).into_iter().flatten();
+            let values: Vec<&String> = values.collect();
+            if !values.is_empty() {
+                parameters.insert(key.to_owned(), json!(values));
+            }
         }
         parameters
     }

@@ -3,6 +3,7 @@
 
 mod meter;
 mod pace;
+mod roles;
 
 use std::error::Error;
 use std::sync::LazyLock;
@@ -20,6 +21,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 pub use self::meter::Meter;
 pub use self::pace::Pace;
+pub use self::roles::{ActingAs, Roles, in_region};
 
 /// How often a call is tried in all. Throttles back off from one second,
 /// doubling, with jitter (AWS SDKs reference, "Retry behavior").

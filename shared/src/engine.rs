@@ -179,6 +179,65 @@ pub struct Plan<A, R> {
     pub items: Vec<Item<A, R>>,
     /// Set when the work goes on later.
     pub wait: Option<Wait>,
+    /// What only a person can put right, and no gap or guard tells.
+    pub needs: Vec<Need>,
+    /// What is watched of its units beside the sums.
+    pub measures: Vec<Measure>,
+}
+
+impl<A, R> Plan<A, R> {
+    /// A plan of these, and nothing beside.
+    pub fn of(items: Vec<Item<A, R>>) -> Self {
+        Self {
+            items,
+            wait: None,
+            needs: vec![],
+            measures: vec![],
+        }
+    }
+}
+
+/// Something about a unit that only a person can put right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The unit, as guards name it.
+    pub unit: String,
+    /// What is wrong and what helps, in a sentence. It stands among the warnings
+    /// of the report.
+    pub what: String,
+}
+
+/// A number that CloudWatch keeps of a unit; the sum over all units, or where
+/// that says nothing the greatest, is kept of the function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
+    /// The unit, as guards name it.
+    pub unit: String,
+    /// The metric.
+    pub metric: &'static MeasureKind,
+    /// Its value.
+    pub value: f64,
+}
+
+/// What is measured.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MeasureKind {
+    /// The name of the metric.
+    pub name: &'static str,
+    /// Its unit of measure, one of CloudWatch's (`StandardUnit`, Amazon
+    /// CloudWatch API Reference).
+    pub unit: &'static str,
+    /// How the values of all units make that of the function.
+    pub of_all: OfAll,
+}
+
+/// How values make one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfAll {
+    /// All together.
+    Sum,
+    /// The greatest.
+    Greatest,
 }
 
 /// The plan of a function.
@@ -201,6 +260,17 @@ pub struct ActionView {
     pub resource: String,
     /// Parameters worth showing; never a secret.
     pub detail: serde_json::Map<String, serde_json::Value>,
+    /// Where it is, when that is not where the run is.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Another Region, or another account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// 12 digits; `None` is the account of the run.
+    pub account: Option<String>,
+    /// Such as `eu-west-1`.
+    pub region: String,
 }
 
 /// The limits of one unit.

@@ -4,8 +4,11 @@
 //! `docs/logging.md` lists them. One line is for the function, one for each
 //! unit.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
+use crate::engine::{Measure, OfAll};
 use crate::report::{Report, Status, Summary};
 use crate::tally::UnitTally;
 
@@ -82,6 +85,7 @@ pub fn lines(
     let mut lines = Vec::with_capacity(told.len() + 1);
     let mut values = sums(&report.summary, report.refusals.len(), report.gaps.len());
     values.extend(of_function(report, measured));
+    values.extend(of_all_units(units));
     let mut line = line(report, &["Function"], values, also);
     line.insert("units_told".to_owned(), told.len().into());
     line.insert(
@@ -90,7 +94,8 @@ pub fn lines(
     );
     lines.push(line);
     for tally in told {
-        let values = sums(&tally.summary, tally.refused, tally.gaps);
+        let mut values = sums(&tally.summary, tally.refused, tally.gaps);
+        values.extend(tally.measures.iter().map(of_measure));
         let mut line = self::line(report, &["Function", "Unit"], values, also);
         line.insert("Unit".to_owned(), dimension(&tally.unit).into());
         lines.push(line);
@@ -118,6 +123,25 @@ fn sums(summary: &Summary, refused: usize, gaps: usize) -> Vec<Metric> {
         .copied()
         .zip(values.map(Value::from))
         .collect()
+}
+
+fn of_measure(measure: &Measure) -> Metric {
+    let metric = measure.metric;
+    ((metric.name, metric.unit), measure.value.into())
+}
+
+/// What is measured of units, put together for the function, by name.
+fn of_all_units(units: &[UnitTally]) -> Vec<Metric> {
+    let mut all: BTreeMap<&str, Measure> = BTreeMap::new();
+    for measure in units.iter().flat_map(|tally| &tally.measures) {
+        all.entry(measure.metric.name)
+            .and_modify(|total| match measure.metric.of_all {
+                OfAll::Sum => total.value += measure.value,
+                OfAll::Greatest => total.value = total.value.max(measure.value),
+            })
+            .or_insert_with(|| measure.clone());
+    }
+    all.values().map(of_measure).collect()
 }
 
 fn of_function(report: &Report, measured: &Measured) -> Vec<Metric> {

@@ -6,6 +6,7 @@
 //! changes nothing.
 
 mod notify;
+mod places;
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -23,6 +24,7 @@ use crate::aws;
 use crate::digest::sha256_of;
 
 pub use self::notify::{MOST_MESSAGES, News, Notify};
+pub use self::places::{S3Prefix, account_of_role, is_external_id, is_region};
 
 /// The largest policy that is read, in bytes. A Parameter Store value holds
 /// 8 KB at most; S3 has room for more.
@@ -447,6 +449,25 @@ impl Period {
     pub fn before(self, now: Timestamp) -> Timestamp {
         now.saturating_sub(SignedDuration::from_mins(self.minutes.into()))
             .unwrap_or(Timestamp::MIN)
+    }
+
+    /// The instant this long after `then`.
+    pub fn after(self, then: Timestamp) -> Timestamp {
+        then.saturating_add(SignedDuration::from_mins(self.minutes.into()))
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    /// In seconds.
+    pub const fn seconds(self) -> i64 {
+        self.minutes as i64 * 60
+    }
+
+    /// A quarter longer, to the minute.
+    #[must_use]
+    pub const fn and_a_quarter(self) -> Self {
+        Self {
+            minutes: self.minutes + self.minutes / 4,
+        }
     }
 }
 

@@ -326,12 +326,19 @@ impl Report {
                 (ActionOutcome::Failed, Some(error.clone()))
             }
         };
-        let (kind, resource, mut detail) = match entry.action() {
+        let (kind, resource, mut detail, elsewhere) = match entry.action() {
             Some(action) => {
                 let view = F::view(action);
-                (F::kind(action), view.resource, view.detail)
+                (F::kind(action), view.resource, view.detail, view.elsewhere)
             }
-            None => ("none", entry.target.clone(), Map::new()),
+            None => ("none", entry.target.clone(), Map::new(), None),
+        };
+        let (account, region) = match elsewhere {
+            Some(place) => {
+                let account = place.account.unwrap_or_else(|| self.account.clone());
+                (account, place.region)
+            }
+            None => (self.account.clone(), self.region.clone()),
         };
         if let Some(because) = because {
             detail.insert("because".to_owned(), Value::String(because));
@@ -339,8 +346,8 @@ impl Report {
         Some(ActionLine {
             kind: kind.to_owned(),
             resource,
-            account: self.account.clone(),
-            region: self.region.clone(),
+            account,
+            region,
             reason: entry.code().to_owned(),
             detail,
             outcome,

@@ -157,6 +157,11 @@ pub async fn run<F: Function>(
 
     let plan = F::decide(policy.policy(), &request.scope, &seen, now);
     report.wait = plan.wait;
+    let needs = plan.needs.iter();
+    report
+        .warnings
+        .extend(needs.map(|need| format!("{}: {}", need.unit, need.what)));
+    let watched = (plan.needs, plan.measures);
     let mut entries: Entries<F> = plan.items.into_iter().map(Entry::of).collect();
     let limits = F::run_limits(policy.policy());
     let of_unit = |unit: &str| F::unit_limits(policy.policy(), unit);
@@ -197,7 +202,7 @@ pub async fn run<F: Function>(
     }
     let status = report.tell::<F>(&entries, context.most_lines);
     Run {
-        units: tally::by_unit::<F>(&entries, &report.refusals, &seen.gaps),
+        units: tally::by_unit::<F>(&entries, &report.refusals, &seen.gaps, watched),
         report: report.finish(context.clock.now(), status),
         scope: request.scope,
         entries,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::{Function, Gap, Outcome};
+use crate::engine::{Function, Gap, Measure, Need, Outcome};
 use crate::entry::{Entries, Standing};
 use crate::report::{Refusal, Summary};
 
@@ -13,7 +13,7 @@ use crate::report::{Refusal, Summary};
 const FAILURES_TOLD: usize = 3;
 
 /// What a run comes to in one unit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnitTally {
     /// The unit, as guards name it.
     pub unit: String,
@@ -29,6 +29,10 @@ pub struct UnitTally {
     pub done_kinds: BTreeMap<&'static str, usize>,
     /// The first few failures: the resource and the error.
     pub failures: Vec<String>,
+    /// What only a person can put right.
+    pub needs: Vec<String>,
+    /// What is watched of it.
+    pub measures: Vec<Measure>,
 }
 
 /// The tally of every unit of which something was seen, by name.
@@ -36,8 +40,17 @@ pub(crate) fn by_unit<F: Function>(
     entries: &Entries<F>,
     refusals: &[Refusal],
     gaps: &[Gap],
+    (needs, measures): (Vec<Need>, Vec<Measure>),
 ) -> Vec<UnitTally> {
     let mut tallies: BTreeMap<&str, UnitTally> = BTreeMap::new();
+    for need in &needs {
+        let tally = tallies.entry(&need.unit).or_default();
+        tally.needs.push(need.what.clone());
+    }
+    for measure in &measures {
+        let tally = tallies.entry(&measure.unit).or_default();
+        tally.measures.push(measure.clone());
+    }
     for entry in entries {
         let tally = tallies.entry(&entry.unit).or_default();
         tally.summary.count(&entry.standing);

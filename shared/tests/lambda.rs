@@ -87,10 +87,7 @@ impl Function for Sleeper {
     }
 
     fn decide(_: &Nothing, _: &String, _: &Seen<()>, _: Timestamp) -> PlanOf<Self> {
-        Plan {
-            items: vec![],
-            wait: None,
-        }
+        Plan::of(vec![])
     }
 
     fn achieved((): &(), (): &()) -> bool {
@@ -107,6 +104,7 @@ impl Function for Sleeper {
             unit: String::new(),
             resource: String::new(),
             detail: serde_json::Map::new(),
+            elsewhere: None,
         }
     }
 

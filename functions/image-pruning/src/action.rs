@@ -95,5 +95,6 @@ pub(crate) fn view(action: &Action) -> ActionView {
         target,
         unit: removal.repository.clone(),
         detail,
+        elsewhere: None,
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn decide(
             policy, &registry, name, repository, uses, gap, now, &mut items,
         );
     }
-    Plan { items, wait: None }
+    Plan::of(items)
 }
 
 /// What becomes of one image.

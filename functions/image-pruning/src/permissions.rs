@@ -3,7 +3,9 @@
 use steward::permission::Needed::{Advice, Apply, Plan, Sometimes, SometimesToApply};
 use steward::permission::{Asked, Needed, Permission};
 
-use crate::policy::{PruningPolicy, RemoveBy, S3Prefix};
+use steward::policy::S3Prefix;
+
+use crate::policy::{PruningPolicy, RemoveBy};
 
 const REPOSITORY: &str = "arn:{partition}:ecr:{region}:{account}:repository/{unit}";
 const SWITCHES: &str = "arn:{partition}:ssm:{region}:{account}:parameter/steward/kill-switch/*";

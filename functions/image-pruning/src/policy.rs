@@ -12,7 +12,6 @@ use steward::guard;
 use steward::policy::{Notify, Period, Policy, Problems, Selection};
 
 pub use self::elsewhere::Elsewhere;
-pub(crate) use self::elsewhere::S3Prefix;
 use crate::reference;
 use crate::world::{Outsider, Repository};
 

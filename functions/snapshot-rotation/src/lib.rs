@@ -1,9 +1,179 @@
-//! Snapshots of RDS databases: made, copied, thinned, and written down with
-//! everything else that a restore needs.
+//! Snapshots of RDS databases: made when the newest is too old, copied to other
+//! Regions and accounts, thinned by restic's rules, and written down with
+//! everything else that a recovery needs.
+//!
+//! It never deletes the newest snapshot of a database in a place, nor any that it
+//! has not made or been told to adopt, nor any of a database whose snapshots fail.
 
+mod act;
+mod action;
+mod decide;
+mod names;
+mod observe;
+mod permissions;
+mod policy;
+mod reason;
 #[cfg_attr(
     not(test),
     expect(dead_code, unused_imports, reason = "nothing uses it yet")
 )]
 mod record;
 pub mod retention;
+mod world;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits};
+use steward::event::{Event, RdsSubject};
+
+pub use crate::action::{
+    ACTION_KINDS, Action, Copying, Creation, Deletion, Sharing, Subject, Tagging,
+};
+pub use crate::decide::METRICS;
+pub use crate::names::{ENVIRONMENT, MADE_FOR, MANAGED_BY, PARKED, TAKEN_AT};
+pub use crate::observe::Snapshots;
+pub use crate::permissions::{BEHIND_CALLS, PERMISSIONS, asked_for};
+pub use crate::policy::{
+    Application, CopyTo, Limits, MOST_COPIES_IN_FLIGHT, MOST_SHARES, RotationPolicy, Rule,
+    SHORTEST_INTERVAL,
+};
+pub use crate::reason::{REASON_CODES, Reason};
+pub use crate::world::{Database, Documents, Holdings, Place, Progress, Quota, Snapshot, World};
+
+/// The function's name in reports, policies, kill switches and tags.
+pub const NAME: &str = "snapshot-rotation";
+
+/// snapshot-rotation, for the engine.
+#[derive(Debug)]
+pub struct SnapshotRotation;
+
+/// What a run is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// All that the policy selects.
+    Everything,
+    /// Only the databases with these identifiers, as far as the policy selects
+    /// them.
+    Databases(Vec<String>),
+    /// The snapshots of databases that are gone, by resource id: they end.
+    Retire(Vec<String>),
+}
+
+impl Function for SnapshotRotation {
+    const NAME: &'static str = NAME;
+    const OPERATIONS: &'static [&'static str] = &["rotate", "retire"];
+    /// RDS takes one at a time. Several of one database go side by side, so that
+    /// one that fails does not hold up the others.
+    const BATCH: usize = 20;
+    type Policy = RotationPolicy;
+    type Scope = Scope;
+    type World = World;
+    type Action = Action;
+    type Reason = Reason;
+
+    fn scope(event: &Event) -> Result<Scope, ScopeError> {
+        match event {
+            Event::Schedule(_) => Ok(Scope::Everything),
+            Event::Rds(rds) => Ok(match rds.subject {
+                // Of one of Steward's snapshots the name tells the database; others
+                // are no work.
+                RdsSubject::Snapshot => Scope::Databases(
+                    names::parse(&rds.identifier)
+                        .map(|named| named.database.to_owned())
+                        .into_iter()
+                        .collect(),
+                ),
+                RdsSubject::Instance => Scope::Databases(vec![rds.identifier.clone()]),
+                RdsSubject::Cluster | RdsSubject::ClusterSnapshot => Scope::Databases(vec![]),
+            }),
+            Event::Manual(manual) => scope_of_parameters(
+                manual.operation.as_deref().unwrap_or("rotate"),
+                &manual.parameters,
+            ),
+            other => Err(ScopeError(format!(
+                "{NAME} does not take {} events; allowed: schedules, RDS DB Snapshot Event, RDS DB \
+                 Instance Event, and the manual form {{\"operation\":\"rotate\",\"mode\":\"plan\"}}",
+                other.kind()
+            ))),
+        }
+    }
+
+    fn decide(
+        policy: &RotationPolicy,
+        scope: &Scope,
+        seen: &Seen<World>,
+        now: Timestamp,
+    ) -> PlanOf<Self> {
+        decide::decide(policy, scope, seen, now)
+    }
+
+    fn achieved(action: &Action, world: &World) -> bool {
+        action::achieved(action, world)
+    }
+
+    fn kind(action: &Action) -> &'static str {
+        action.kind()
+    }
+
+    fn view(action: &Action) -> ActionView {
+        action::view(action)
+    }
+
+    fn unit_limits(policy: &RotationPolicy, _: &str) -> UnitLimits {
+        policy.unit_limits()
+    }
+
+    fn run_limits(policy: &RotationPolicy) -> RunLimits {
+        RunLimits {
+            max_actions: Some(policy.limits.max_deletes_per_run),
+            reviewed_plan_may_exceed: policy.limits.reviewed_plan_may_exceed.clone(),
+        }
+    }
+}
+
+/// The scope of the manual form: `databases` for `rotate`, `resource_ids` for
+/// `retire`, which cannot do without.
+fn scope_of_parameters(
+    operation: &str,
+    parameters: &Map<String, Value>,
+) -> Result<Scope, ScopeError> {
+    let retires = operation == "retire";
+    let wanted = if retires { "resource_ids" } else { "databases" };
+    if let Some(key) = parameters.keys().find(|key| *key != wanted) {
+        return Err(ScopeError(format!(
+            "{key}: not a key of this event; allowed: operation, mode, {wanted}"
+        )));
+    }
+    let Some(value) = parameters.get(wanted) else {
+        return if retires {
+            Err(ScopeError(
+                "resource_ids: missing; allowed: a list of one or more resource ids of databases \
+                 that are gone, such as db-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                    .to_owned(),
+            ))
+        } else {
+            Ok(Scope::Everything)
+        };
+    };
+    let texts: Option<Vec<String>> = value.as_array().and_then(|list| {
+        let texts = list.iter().map(|v| v.as_str().map(str::to_owned));
+        texts.collect()
+    });
+    let texts = texts.filter(|texts| !texts.is_empty()).ok_or_else(|| {
+        let what = if retires {
+            "resource ids"
+        } else {
+            "identifiers"
+        };
+        ScopeError(format!(
+            "{wanted}: {value} is not allowed; allowed: a list of one or more {what} of databases"
+        ))
+    })?;
+    Ok(if retires {
+        Scope::Retire(texts)
+    } else {
+        Scope::Databases(texts)
+    })
+}

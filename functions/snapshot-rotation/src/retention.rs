@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use steward::policy::Period;
+use steward::policy::{Period, Problems};
 
 /// How many are kept of each kind. The rules are alternatives: a snapshot that
 /// one of them keeps stays.
@@ -48,7 +48,35 @@ pub struct Keep {
     pub within: Option<Period>,
 }
 
+/// The most that a count can be.
+const MOST: u32 = 10_000;
+
 impl Keep {
+    /// What stays where a policy does not say.
+    pub(crate) fn by_default() -> Self {
+        Self {
+            last: 2,
+            daily: 7,
+            weekly: 5,
+            monthly: 12,
+            ..Self::default()
+        }
+    }
+
+    /// Finds bad values, at `path`.
+    pub(crate) fn check(&self, path: &str, problems: &mut Problems) {
+        for (key, count) in [
+            ("last", self.last),
+            ("hourly", self.hourly),
+            ("daily", self.daily),
+            ("weekly", self.weekly),
+            ("monthly", self.monthly),
+            ("yearly", self.yearly),
+        ] {
+            problems.within(&format!("{path}.{key}"), count, 0, MOST);
+        }
+    }
+
     /// Whether it has no rule at all. Then nothing is thinned: no rule is not the
     /// same as nothing worth keeping.
     pub fn is_empty(&self) -> bool {

@@ -56,6 +56,11 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
     for tally in units {
         let of_unit = facts.entry(Some(&tally.unit)).or_default();
         of_unit.extend(changes(report, tally));
+        of_unit.extend(tally.needs.iter().map(|what| Fact {
+            news: News::NeedsPerson,
+            text: what.clone(),
+            next: None,
+        }));
     }
     let known: BTreeSet<&str> = units.iter().map(|tally| tally.unit.as_str()).collect();
     for gap in &report.gaps {

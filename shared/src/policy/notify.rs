@@ -19,7 +19,8 @@ pub const MOST_MESSAGES: u8 = 10;
 pub enum News {
     /// A change was tried and failed, or a run could do nothing.
     Failed,
-    /// Only a person can put it right: something cannot be read.
+    /// Only a person can put it right: something cannot be read, or cannot be
+    /// done as it is.
     NeedsPerson,
     /// A guard, a kill switch or the mode said no.
     Refused,

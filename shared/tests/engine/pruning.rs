@@ -96,10 +96,7 @@ impl Function for Pruning {
                 .keys()
                 .map(move |digest| decide_image(repository, images, digest, gap, now))
         });
-        Plan {
-            items: items.collect(),
-            wait: None,
-        }
+        Plan::of(items.collect())
     }
 
     fn achieved(action: &DeleteImage, world: &Registry) -> bool {
@@ -119,6 +116,7 @@ impl Function for Pruning {
             unit: action.repository.clone(),
             resource: target,
             detail: serde_json::Map::new(),
+            elsewhere: None,
         }
     }
 

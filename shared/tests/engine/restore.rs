@@ -159,11 +159,11 @@ impl Function for Restore {
                 decision,
             });
         Plan {
-            items: items.collect(),
             wait: unfinished.then(|| Wait {
                 seconds: 30,
                 what: "the next step of the recovery".to_owned(),
             }),
+            ..Plan::of(items.collect())
         }
     }
 
@@ -191,6 +191,7 @@ impl Function for Restore {
             unit: "recovery".to_owned(),
             resource: step.target().to_owned(),
             detail: serde_json::Map::new(),
+            elsewhere: None,
         }
     }
 

@@ -189,7 +189,10 @@ impl Function for Scaling {
             seconds: 60,
             what: "the next step of an environment".to_owned(),
         });
-        Plan { items, wait }
+        Plan {
+            wait,
+            ..Plan::of(items)
+        }
     }
 
     fn achieved(action: &Scale, world: &World) -> bool {
@@ -229,6 +232,7 @@ impl Function for Scaling {
             unit: action.environment.clone(),
             resource: target,
             detail: serde_json::Map::new(),
+            elsewhere: None,
         }
     }
 

@@ -181,8 +181,8 @@ impl<const B: usize> Function for Scripted<B> {
             },
         };
         Plan {
-            items: seen.world.things.iter().map(decide).collect(),
             wait: seen.world.wait.clone(),
+            ..Plan::of(seen.world.things.iter().map(decide).collect())
         }
     }
 
@@ -200,6 +200,7 @@ impl<const B: usize> Function for Scripted<B> {
             unit: deed.unit.clone(),
             resource: format!("{}/{}", deed.unit, deed.target),
             detail: serde_json::Map::new(),
+            elsewhere: None,
         }
     }
 

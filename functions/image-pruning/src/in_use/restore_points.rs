@@ -14,10 +14,11 @@ use futures::{StreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use steward::aws;
+use steward::policy::S3Prefix;
 use steward::restore_point::MAX_BYTES;
 
 use super::{AT_ONCE, ByTag, Reading, Used, known, remember};
-use crate::policy::{InUse, S3Prefix};
+use crate::policy::InUse;
 use crate::reference;
 use crate::world::{User, UserKind};
 

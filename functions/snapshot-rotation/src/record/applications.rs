@@ -2,7 +2,6 @@
 //! that have the environment's tag.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde_json::{Map, Value};
 use steward::restore_point::{
@@ -13,6 +12,7 @@ use super::answer::{objects, settle, text};
 use super::secrets::{self, Named};
 use super::services::{Listing, Scalings, short};
 use super::{Reads, Recorded, Recorder};
+use crate::policy::Application as ServiceName;
 
 /// What of a service is state, not setting.
 const STATE: [&str; 10] = [
@@ -36,19 +36,9 @@ const OF_DEPLOYMENTS: [&str; 4] = [
     "fargateEphemeralStorage",
 ];
 
-/// A service by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ServiceName {
-    /// The cluster's name.
-    pub(crate) cluster: String,
-    /// The service's name.
-    pub(crate) service: String,
-}
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "service {} in cluster {}", self.service, self.cluster)
-    }
+/// A service as people call it.
+pub(super) fn told(name: &ServiceName) -> String {
+    format!("service {} in cluster {}", name.service, name.cluster)
 }
 
 /// Which applications are read: those of all databases together.
@@ -97,8 +87,8 @@ impl Applications {
             );
         }
         for name in &names {
-            let Some(of) = self.services.get(&name.to_string()) else {
-                all.missing.push(format!("{name} was not read"));
+            let Some(of) = self.services.get(&told(name)) else {
+                all.missing.push(format!("{} was not read", told(name)));
                 continue;
             };
             all.value
@@ -419,8 +409,9 @@ fn images_of(name: &ServiceName, release: &Release) -> Recorded<Vec<Image>> {
         let digest = resolved(container).or(pinned);
         if digest.is_none() && !tag_is_meant {
             all.missing.push(format!(
-                "Amazon ECS tells no digest for image {image} of container {container} in {name}: \
-                 it has resolved none since the service was last deployed"
+                "Amazon ECS tells no digest for image {image} of container {container} in {}: \
+                 it has resolved none since the service was last deployed",
+                told(name)
             ));
         }
         all.value.push(Image {

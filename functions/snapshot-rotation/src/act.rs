@@ -1,0 +1,306 @@
+//! Makes, marks, shares, copies and deletes snapshots of one database. The only
+//! file that changes AWS.
+//!
+//! Just before, it looks again at the database that gets a snapshot, and at each
+//! snapshot that goes together with the newest that stays; what has changed in a
+//! way that matters is skipped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
+
+use aws_sdk_rds as rds;
+use aws_sdk_rds::types::{Filter, Tag};
+use futures::{StreamExt, stream};
+use steward::aws;
+use steward::engine::{Act, Outcome};
+
+use crate::SnapshotRotation;
+use crate::action::{Action, Copying, Creation, Deletion, Sharing, Subject, Tagging};
+use crate::names;
+use crate::observe::{Snapshots, snapshot_of};
+use crate::policy::RotationPolicy;
+use crate::world::{Place, Snapshot, World};
+
+/// How many actions of a batch are under way at once.
+const AT_ONCE: usize = 4;
+
+impl Act<SnapshotRotation> for Snapshots {
+    async fn act(&self, policy: &RotationPolicy, batch: &[Action]) -> Vec<Outcome> {
+        let mut outcomes: HashMap<usize, Outcome> = stream::iter(batch.iter().enumerate())
+            .map(|(n, action)| async move { (n, Box::pin(self.one(policy, action)).await) })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let missing = || Outcome::Failed("it has no outcome".to_owned());
+        (0..batch.len())
+            .map(|n| outcomes.remove(&n).unwrap_or_else(missing))
+            .collect()
+    }
+}
+
+impl Snapshots {
+    async fn one(&self, policy: &RotationPolicy, action: &Action) -> Outcome {
+        let client = match self.client(policy, &action.subject().place).await {
+            Ok(client) => client,
+            Err(why) => return Outcome::Failed(why),
+        };
+        match action {
+            Action::CreateSnapshot(creation) => self.create(&client, creation).await,
+            Action::TagSnapshot(tagging) => self.tag(&client, tagging).await,
+            Action::ShareSnapshot(sharing) => self.share(&client, sharing).await,
+            Action::CopySnapshot(copying) => self.copy(&client, copying).await,
+            Action::DeleteSnapshot(deletion) => self.delete(policy, &client, deletion).await,
+        }
+    }
+
+    async fn create(&self, client: &rds::Client, creation: &Creation) -> Outcome {
+        let of = &creation.of;
+        let request = client
+            .describe_db_instances()
+            .db_instance_identifier(&of.database);
+        let answer = self.pace.call(request.send()).await;
+        let instance = match answer {
+            Ok(answer) => answer.db_instances.unwrap_or_default().into_iter().next(),
+            Err(error) if is(&error, "DBInstanceNotFound") => None,
+            Err(error) => return check_failed("rds:DescribeDBInstances", &error),
+        };
+        let Some(instance) = instance else {
+            return Outcome::Skipped(format!("{} is gone", of.database));
+        };
+        if instance.dbi_resource_id() != Some(of.resource_id.as_str()) {
+            return Outcome::Skipped(format!("{} is another database now", of.database));
+        }
+        let tags = instance.tag_list().iter();
+        let tags = tags.filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or(""))));
+        if let Some(hold) = steward::hold::hold_of(tags, self.clock.now()) {
+            return Outcome::Skipped(format!("{} is now on hold by {hold}", of.database));
+        }
+        let request = client
+            .create_db_snapshot()
+            .db_instance_identifier(&of.database)
+            .db_snapshot_identifier(&of.snapshot)
+            .set_tags(Some(tag_list(&creation.tags)));
+        match self.pace.call(request.send()).await {
+            Ok(_) => Outcome::Done,
+            Err(error) if is(&error, "DBSnapshotAlreadyExists") => {
+                self.is_ours_already(client, of, true).await
+            }
+            Err(error) if is(&error, "InvalidDBInstanceState") => {
+                Outcome::Skipped(format!("rds:CreateDBSnapshot: {}", aws::explain(&error)))
+            }
+            Err(error) => failed("rds:CreateDBSnapshot", &error),
+        }
+    }
+
+    /// Whether what has the name already is the one that was to be made.
+    async fn is_ours_already(&self, client: &rds::Client, of: &Subject, at_home: bool) -> Outcome {
+        match self.look_at(client, &of.snapshot).await {
+            Ok(Some(found)) if found.made_for(at_home) == Some(&of.resource_id) => {
+                Outcome::AlreadyDone
+            }
+            Ok(_) => Outcome::Failed(format!("another snapshot is called {}", of.snapshot)),
+            Err(why) => Outcome::Failed(why),
+        }
+    }
+
+    /// A snapshot as it is now; `None` when it is gone.
+    async fn look_at(&self, client: &rds::Client, id: &str) -> Result<Option<Snapshot>, String> {
+        let request = client.describe_db_snapshots().db_snapshot_identifier(id);
+        match self.pace.call(request.send()).await {
+            Ok(answer) => {
+                let found = answer.db_snapshots.unwrap_or_default().into_iter();
+                let mut found = found.filter_map(snapshot_of);
+                Ok(found.find(|snapshot| snapshot.id == id))
+            }
+            Err(error) if is(&error, "DBSnapshotNotFound") => Ok(None),
+            Err(error) => Err(format!(
+                "the check before acting failed, nothing was done: rds:DescribeDBSnapshots: {}",
+                aws::explain(&error)
+            )),
+        }
+    }
+
+    async fn tag(&self, client: &rds::Client, tagging: &Tagging) -> Outcome {
+        let tag = Tag::builder()
+            .key(names::TAKEN_AT)
+            .value(tagging.taken_at.to_string())
+            .build();
+        let request = client
+            .add_tags_to_resource()
+            .resource_name(&tagging.arn)
+            .tags(tag);
+        match self.pace.call(request.send()).await {
+            Ok(_) => Outcome::Done,
+            Err(error) if is(&error, "DBSnapshotNotFound") => {
+                Outcome::Skipped("it is gone".to_owned())
+            }
+            Err(error) => failed("rds:AddTagsToResource", &error),
+        }
+    }
+
+    async fn share(&self, client: &rds::Client, sharing: &Sharing) -> Outcome {
+        let request = client
+            .modify_db_snapshot_attribute()
+            .db_snapshot_identifier(&sharing.of.snapshot)
+            .attribute_name("restore")
+            .set_values_to_add(Some(sharing.accounts.iter().cloned().collect()));
+        match self.pace.call(request.send()).await {
+            Ok(_) => Outcome::Done,
+            Err(error) if is(&error, "DBSnapshotNotFound") => {
+                Outcome::Skipped("it is gone".to_owned())
+            }
+            Err(error) => failed("rds:ModifyDBSnapshotAttribute", &error),
+        }
+    }
+
+    async fn copy(&self, client: &rds::Client, copying: &Copying) -> Outcome {
+        let request = client
+            .copy_db_snapshot()
+            .source_db_snapshot_identifier(&copying.source_arn)
+            .target_db_snapshot_identifier(&copying.of.snapshot)
+            .set_kms_key_id(copying.kms_key_id.clone())
+            .set_option_group_name(copying.option_group.clone())
+            .set_tags(Some(tag_list(&copying.tags)));
+        match self.pace.call(request.send()).await {
+            Ok(_) => Outcome::Done,
+            Err(error) if is(&error, "DBSnapshotAlreadyExists") => {
+                self.is_ours_already(client, &copying.of, false).await
+            }
+            Err(error) if is(&error, "DBSnapshotNotFound") => {
+                Outcome::Skipped(format!("{} is gone", copying.source_arn))
+            }
+            Err(error) => failed("rds:CopyDBSnapshot", &error),
+        }
+    }
+
+    async fn delete(
+        &self,
+        policy: &RotationPolicy,
+        client: &rds::Client,
+        deletion: &Deletion,
+    ) -> Outcome {
+        let of = &deletion.of;
+        let last = self
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(world) = last else {
+            return Outcome::Failed("nothing was observed".to_owned());
+        };
+        let at_home = of.place == world.home;
+        let (found, still) = futures::join!(
+            self.look_at(client, &of.snapshot),
+            self.may_still_go(client, &world, deletion),
+        );
+        let found = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return Outcome::AlreadyDone,
+            Err(why) => return Outcome::Failed(why),
+        };
+        if let Some(hold) = found.hold(self.clock.now()) {
+            return Outcome::Skipped(format!("it is now on hold by {hold}"));
+        }
+        let own = found.made_for(at_home) == Some(&of.resource_id);
+        let adopted = || {
+            let its = found.resource_id.as_deref() == Some(of.resource_id.as_str());
+            at_home && its && policy.rules.iter().any(|rule| rule.adopts(&found.id))
+        };
+        if !own && !adopted() {
+            return Outcome::Skipped("it is not Steward's any more".to_owned());
+        }
+        if (found.created_at, found.taken_at) != (deletion.created_at, deletion.taken_at) {
+            return Outcome::Skipped("it is another snapshot now".to_owned());
+        }
+        match still {
+            Ok(None) => {}
+            Ok(Some(why)) => return Outcome::Skipped(why),
+            Err(why) => return Outcome::Failed(why),
+        }
+        let request = client
+            .delete_db_snapshot()
+            .db_snapshot_identifier(&of.snapshot);
+        match self.pace.call(request.send()).await {
+            Ok(_) => Outcome::Done,
+            Err(error) if is(&error, "DBSnapshotNotFound") => Outcome::AlreadyDone,
+            Err(error) => failed("rds:DeleteDBSnapshot", &error),
+        }
+    }
+
+    /// Why a snapshot may not go after all: what stays must still be there, and a
+    /// database that is retired must still be gone.
+    async fn may_still_go(
+        &self,
+        client: &rds::Client,
+        world: &Arc<World>,
+        deletion: &Deletion,
+    ) -> Result<Option<String>, String> {
+        let of = &deletion.of;
+        if deletion.retired {
+            let by_id = Filter::builder()
+                .name("dbi-resource-id")
+                .values(&of.resource_id)
+                .build();
+            let request = self.here().describe_db_instances();
+            let request = request.filters(by_id);
+            let answer = self.pace.call(request.send()).await.map_err(|error| {
+                format!(
+                    "the check before acting failed, nothing was done: rds:DescribeDBInstances: {}",
+                    aws::explain(&error)
+                )
+            })?;
+            let mut lives = answer.db_instances.unwrap_or_default().into_iter();
+            let lives = lives.any(|i| i.dbi_resource_id() == Some(&of.resource_id));
+            return Ok(lives.then(|| "its database is there again".to_owned()));
+        }
+        let Some(newest) = newest_of(world, &of.place, &of.resource_id) else {
+            let why = "no other snapshot of its database could be restored";
+            return Ok(Some(why.to_owned()));
+        };
+        if newest.id == of.snapshot {
+            return Ok(Some("it is the newest that can be restored".to_owned()));
+        }
+        let now = self.look_at(client, &newest.id).await?;
+        let there = now.is_some_and(|now| now.is_available());
+        Ok((!there).then(|| format!("{}, which stays, is not available any more", newest.id)))
+    }
+}
+
+/// The newest of Steward's own snapshots of a database in a place, when last
+/// looked.
+fn newest_of<'a>(world: &'a World, place: &Place, resource_id: &str) -> Option<&'a Snapshot> {
+    let holdings = world.places.get(place)?;
+    let own = holdings.snapshots.iter().filter(|snapshot| {
+        snapshot.is_available() && snapshot.made_for(*place == world.home) == Some(resource_id)
+    });
+    own.max_by_key(|snapshot| snapshot.taken_at)
+}
+
+fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {
+    tags.iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .collect()
+}
+
+/// Whether it is this error. The API Reference names errors with `Fault` at their
+/// end, and some answers have them without.
+fn is(error: &impl aws_sdk_rds::error::ProvideErrorMetadata, name: &str) -> bool {
+    aws::code(error).is_some_and(|code| code.strip_suffix("Fault").unwrap_or(code) == name)
+}
+
+fn failed(
+    operation: &str,
+    error: &(impl std::error::Error + aws_sdk_rds::error::ProvideErrorMetadata + 'static),
+) -> Outcome {
+    Outcome::Failed(format!("{operation}: {}", aws::explain(error)))
+}
+
+fn check_failed(
+    operation: &str,
+    error: &(impl std::error::Error + aws_sdk_rds::error::ProvideErrorMetadata + 'static),
+) -> Outcome {
+    Outcome::Failed(format!(
+        "the check before acting failed, nothing was done: {operation}: {}",
+        aws::explain(error)
+    ))
+}

@@ -1,0 +1,249 @@
+//! Whether a database gets a snapshot now.
+//!
+//! It goes by how old the newest good one is, never by what woke it: a night that
+//! was missed is made good, and an event that comes twice makes nothing twice.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use steward::engine::{Decision, Effect, Item};
+use steward::policy::Period;
+
+use super::rationing::Ration;
+use super::{Draft, Drafted, Rotation, complete, pass, under_way};
+use crate::action::{Action, Creation};
+use crate::names;
+use crate::policy::Rule;
+use crate::reason::Reason;
+use crate::world::{Progress, Snapshot};
+
+/// The states in which RDS makes snapshots (`CreateDBSnapshot`, Amazon RDS API
+/// Reference).
+const ALLOW_SNAPSHOTS: [&str; 2] = ["available", "storage-optimization"];
+
+/// States that pass by themselves ("Viewing Amazon RDS DB instance status",
+/// Amazon RDS User Guide).
+const PASSING: [&str; 13] = [
+    "backing-up",
+    "configuring-enhanced-monitoring",
+    "configuring-iam-database-auth",
+    "configuring-log-exports",
+    "converting-to-vpc",
+    "creating",
+    "maintenance",
+    "modifying",
+    "moving-to-vpc",
+    "rebooting",
+    "renaming",
+    "starting",
+    "upgrading",
+];
+
+/// A snapshot counts as due this part of the interval early, so that a daily
+/// schedule, which never comes at quite the same second, makes one each day.
+const EARLY_BY: i64 = 24;
+
+/// How long before the time of parking a snapshot of a parked database may have
+/// been taken.
+const BEFORE_PARKING: SignedDuration = SignedDuration::from_hours(1);
+
+impl Rotation<'_> {
+    /// Plans a snapshot, or says why there is none. The answer is whether one is
+    /// due and cannot be made, so that nothing may go.
+    pub(super) fn create(
+        &self,
+        rule: &Rule,
+        snapshots: &[&Snapshot],
+        own: &[&Snapshot],
+        draft: &mut Draft,
+    ) -> bool {
+        let home = &self.world.home;
+        let unit = self.unit(home);
+        let newest = self.newest(own).map(|(_, taken_at)| taken_at);
+        let parked = self.parked_with_snapshot(snapshots);
+        let (reason, act) = self.whether(rule, own, newest, parked, &unit);
+        let acts = act.is_some();
+        let waits = matches!(reason, Reason::UnderWay { .. });
+        if parked.is_none() {
+            let times = (newest, self.database.created_at);
+            let how = (&reason, acts || waits);
+            self.watch(&unit, times, rule.objective(), how, draft);
+        }
+        if waits || acts {
+            draft.waits_for.insert("snapshots to be complete");
+        }
+        let mut overdue = false;
+        match (act, &reason) {
+            (Some(creation), _) => {
+                let ration = Ration::Snapshot { newest };
+                let action = Action::CreateSnapshot(creation);
+                let item = Item {
+                    unit,
+                    target: action.target(),
+                    since: newest,
+                    serves: false,
+                    reason,
+                    decision: self.change(pass::CREATE, Effect::Restore, action),
+                };
+                draft.items.push(Drafted {
+                    item,
+                    ration: Some(ration),
+                });
+            }
+            (None, Reason::NotAvailable { status }) => {
+                overdue = true;
+                if PASSING.contains(&status.as_str()) {
+                    draft.waits_for.insert("databases to be available");
+                }
+                draft.push(&unit, unit.clone(), newest, reason, Decision::Defer);
+            }
+            (None, Reason::Unseen { .. }) => {
+                draft.push(&unit, unit.clone(), newest, reason, Decision::Defer);
+            }
+            (None, _) => draft.push(&unit, unit.clone(), newest, reason, Decision::Keep),
+        }
+        overdue
+    }
+
+    fn whether(
+        &self,
+        rule: &Rule,
+        own: &[&Snapshot],
+        newest: Option<Timestamp>,
+        parked: Option<Timestamp>,
+        unit: &str,
+    ) -> (Reason, Option<Creation>) {
+        let home = &self.world.home;
+        let gap = self.gap(unit).map(|gap| gap.read.clone());
+        if complete(self.world.at_home()).is_none() {
+            let read = gap.unwrap_or_else(|| "snapshots of this Region".to_owned());
+            return (Reason::Unseen { read }, None);
+        }
+        if let Some(hold) = self.database.hold(self.now) {
+            return (Reason::Held(hold), None);
+        }
+        let being_made =
+            |snapshot: &&&Snapshot| matches!(snapshot.progress, Progress::Under { .. });
+        if let Some(reason) = own.iter().find(being_made).and_then(|s| under_way(s)) {
+            return (reason, None);
+        }
+        let every = rule.every;
+        if let Some(taken_at) = newest
+            && self.now.duration_since(taken_at).as_secs() < due_after(every)
+        {
+            return (Reason::Recent { taken_at, every }, None);
+        }
+        if let Some(since) = parked {
+            return (Reason::Parked { since }, None);
+        }
+        let status = &self.database.status;
+        if !ALLOW_SNAPSHOTS.contains(&status.as_str()) {
+            let status = status.clone();
+            return (Reason::NotAvailable { status }, None);
+        }
+        let due = due_at(newest, every, self.now);
+        let name = |attempt| {
+            let database = self.database;
+            names::snapshot_id(&database.identifier, &database.resource_id, due, attempt)
+        };
+        let is_free = |id: &String| self.world.snapshot(home, id).is_none();
+        // A failed attempt keeps its name until it is gone.
+        let Some(id) = (1..=999).map(name).find(is_free) else {
+            let read = "999 attempts of the same time".to_owned();
+            return (Reason::Unseen { read }, None);
+        };
+        let creation = Creation {
+            of: self.subject(home, &id),
+            tags: self.tags(),
+        };
+        match newest {
+            Some(newest) => (Reason::Due { newest, every }, Some(creation)),
+            None => (Reason::First, Some(creation)),
+        }
+    }
+
+    /// When the database was parked, if it has a snapshot from then, whoever made
+    /// it: its data has not changed since.
+    fn parked_with_snapshot(&self, snapshots: &[&Snapshot]) -> Option<Timestamp> {
+        let parked_at = self.database.parked_at()?;
+        let (_, newest) = self.newest(snapshots)?;
+        let from_then = parked_at.duration_since(newest) <= BEFORE_PARKING;
+        (self.has_been(parked_at) && from_then).then_some(parked_at)
+    }
+
+    /// The tags of a new snapshot. What `CopyTagsToSnapshot` adds comes on top.
+    pub(super) fn tags(&self) -> BTreeMap<String, String> {
+        let database = self.database;
+        let mut tags = BTreeMap::from([
+            (names::MANAGED_BY.to_owned(), crate::NAME.to_owned()),
+            (names::MADE_FOR.to_owned(), database.resource_id.clone()),
+        ]);
+        if let Some(environment) = database.tags.get(names::ENVIRONMENT) {
+            tags.insert(names::ENVIRONMENT.to_owned(), environment.clone());
+        }
+        tags
+    }
+}
+
+/// The seconds after which the next snapshot is due.
+fn due_after(every: Period) -> i64 {
+    every.seconds() - every.seconds() / EARLY_BY
+}
+
+/// When the snapshot that is due now was due: one or more whole intervals after
+/// the newest, so that two runs that see the same give it the same name. The
+/// first is due at the last full interval of the clock.
+fn due_at(newest: Option<Timestamp>, every: Period, now: Timestamp) -> Timestamp {
+    let seconds = every.seconds().max(1);
+    let at = |second: i64| Timestamp::from_second(second).unwrap_or(now);
+    match newest {
+        None => at(now.as_second() - now.as_second().rem_euclid(seconds)),
+        Some(newest) => {
+            let passed = now.duration_since(newest).as_secs() / seconds;
+            at(newest.as_second() + seconds * passed.max(1))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_time_that_names_a_snapshot_follows_from_the_newest() {
+        let day = Period::days(1);
+        for (newest, now, due) in [
+            (None, "2026-11-23T03:02:11Z", "2026-11-23T00:00:00Z"),
+            // A little early is in time.
+            (
+                Some("2026-11-22T03:02:11Z"),
+                "2026-11-23T03:00:00Z",
+                "2026-11-23T03:02:11Z",
+            ),
+            (
+                Some("2026-11-22T03:02:11Z"),
+                "2026-11-23T20:00:00Z",
+                "2026-11-23T03:02:11Z",
+            ),
+            // Three nights were missed.
+            (
+                Some("2026-11-20T03:02:11Z"),
+                "2026-11-23T04:00:00Z",
+                "2026-11-23T03:02:11Z",
+            ),
+        ] {
+            let newest = newest.map(at);
+            assert_eq!(due_at(newest, day, at(now)), at(due), "{newest:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_daily_snapshot_is_due_an_hour_early() {
+        assert_eq!(due_after(Period::days(1)), 23 * 3600);
+        assert_eq!(due_after(Period::hours(1)), 3600 - 150);
+    }
+}

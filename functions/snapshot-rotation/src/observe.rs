@@ -1,0 +1,474 @@
+//! What is true: the DB instances of this Region, and the manual snapshots of
+//! each place that the policy names. It only reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::SdkConfig;
+use aws_sdk_kms as kms;
+use aws_sdk_kms::types::KeyManagerType;
+use aws_sdk_rds as rds;
+use aws_sdk_rds::primitives::DateTime;
+use aws_sdk_rds::types::{DbInstance, DbSnapshot, Tag};
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use steward::aws::{self, ActingAs, Pace, Roles};
+use steward::engine::{Clock, Gap, Hides, Observe, Seen};
+
+use crate::policy::{RotationPolicy, Rule};
+use crate::world::{Database, Holdings, Place, Progress, Quota, Snapshot, World};
+use crate::{Scope, SnapshotRotation};
+
+/// Calls that are under way at once, at the most.
+const CALLS_AT_ONCE: usize = 16;
+
+/// How `CloudTrail` of other accounts shows who was there.
+const SESSION_NAME: &str = "steward-snapshot-rotation";
+
+/// The largest page (`MaxRecords`, Amazon RDS API Reference).
+const PAGE: i32 = 100;
+
+/// The databases of one account and Region with their snapshots everywhere, as
+/// seen and changed through AWS.
+#[derive(Debug)]
+pub struct Snapshots {
+    config: SdkConfig,
+    roles: Roles,
+    pub(crate) pace: Pace,
+    pub(crate) clock: Clock,
+    /// What the last observation saw, for the checks before acting.
+    pub(crate) last: Mutex<Option<Arc<World>>>,
+}
+
+/// What a place holds, and what of it could not be read.
+struct Read {
+    holdings: Holdings,
+    /// The read, and the permission that it needs.
+    gap: Option<(String, &'static str)>,
+    warnings: Vec<String>,
+}
+
+impl Snapshots {
+    /// Clients with this configuration.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self::at(config, Clock::System)
+    }
+
+    /// The same with another clock, by which holds expire.
+    pub fn at(config: &SdkConfig, clock: Clock) -> Self {
+        Self {
+            config: config.clone(),
+            roles: Roles::new(config, SESSION_NAME),
+            pace: Pace::new(aws::meter(), "rds", CALLS_AT_ONCE),
+            clock,
+            last: Mutex::default(),
+        }
+    }
+
+    /// A client for the Region of the databases.
+    pub(crate) fn here(&self) -> rds::Client {
+        rds::Client::new(&self.config)
+    }
+
+    /// A client for a place; the error is the read that failed.
+    pub(crate) async fn client(
+        &self,
+        policy: &RotationPolicy,
+        place: &Place,
+    ) -> Result<rds::Client, String> {
+        let copy = policy.places().get(place).copied();
+        let who = copy.map_or_else(ActingAs::default, |copy| copy.acting_as());
+        let config = self.roles.config(&who).await.map_err(|error| {
+            let arn = who.role_arn.clone().unwrap_or_default();
+            format!("sts:AssumeRole of {arn}: {}", aws::chain(&error))
+        })?;
+        Ok(rds::Client::new(&aws::in_region(&config, &place.region)))
+    }
+
+    /// The Region of the databases.
+    fn home(&self) -> Place {
+        let region = self.config.region().map(ToString::to_string);
+        Place::here(region.unwrap_or_default())
+    }
+
+    async fn databases(&self) -> (Vec<DbInstance>, Option<Gap>) {
+        let pages = self.here().describe_db_instances().max_records(PAGE);
+        let pages = pages.into_paginator().send();
+        let (instances, incomplete) =
+            aws::read_pages_at(&self.pace, pages, |page| page.db_instances).await;
+        let gap = incomplete.map(|why| Gap {
+            read: format!("rds:DescribeDBInstances: {why}"),
+            hides: Hides::Everything,
+            grant: "rds:DescribeDBInstances".to_owned(),
+        });
+        (instances, gap)
+    }
+
+    async fn place(&self, policy: &RotationPolicy, place: &Place) -> Read {
+        let mut read = Read {
+            holdings: Holdings::default(),
+            gap: None,
+            warnings: vec![],
+        };
+        let client = match self.client(policy, place).await {
+            Ok(client) => client,
+            Err(why) => {
+                read.gap = Some((why, "sts:AssumeRole"));
+                return read;
+            }
+        };
+        let is_home = *place == self.home();
+        let ((snapshots, incomplete), quota, replicated) =
+            futures::join!(self.snapshots(&client), self.quota(&client), async {
+                if is_home {
+                    Ok(BTreeMap::new())
+                } else {
+                    self.replicated(&client).await
+                }
+            },);
+        read.holdings.snapshots = snapshots;
+        match incomplete {
+            None => read.holdings.complete = true,
+            Some(why) => {
+                let why = format!("rds:DescribeDBSnapshots in {place}: {why}");
+                read.gap = Some((why, "rds:DescribeDBSnapshots"));
+            }
+        }
+        match quota {
+            Ok(quota) => read.holdings.quota = quota,
+            Err(why) => read.warnings.push(format!(
+                "how many snapshots {place} has room for cannot be told: \
+                 rds:DescribeAccountAttributes: {why}"
+            )),
+        }
+        match replicated {
+            Ok(replicated) => read.holdings.replicated_until = replicated,
+            Err(why) => read.warnings.push(format!(
+                "automated backups that are replicated to {place} do not count: \
+                 rds:DescribeDBInstanceAutomatedBackups: {why}"
+            )),
+        }
+        read
+    }
+
+    /// The manual snapshots of a place, without those that others share.
+    async fn snapshots(&self, client: &rds::Client) -> (Vec<Snapshot>, Option<String>) {
+        let listing = client.describe_db_snapshots().snapshot_type("manual");
+        let pages = listing.max_records(PAGE).into_paginator().send();
+        let (read, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+            Some(page.db_snapshots?.into_iter().map(snapshot_of).collect())
+        })
+        .await;
+        let mut incomplete = incomplete.map(|why| why.to_string());
+        let mut snapshots: Vec<Snapshot> = Vec::with_capacity(read.len());
+        for snapshot in read {
+            match snapshot {
+                Some(snapshot) => snapshots.push(snapshot),
+                None => incomplete = Some("a snapshot has no identifier or ARN".to_owned()),
+            }
+        }
+        snapshots.sort_by(|a, b| a.id.cmp(&b.id));
+        (snapshots, incomplete)
+    }
+
+    async fn quota(&self, client: &rds::Client) -> Result<Option<Quota>, String> {
+        let answer = self.pace.call(client.describe_account_attributes().send());
+        let answer = answer.await.map_err(|error| aws::explain(&error))?;
+        let mut quotas = answer.account_quotas.unwrap_or_default().into_iter();
+        let manual = quotas.find(|q| q.account_quota_name() == Some("ManualSnapshots"));
+        let Some((used, max)) = manual.and_then(|quota| Some((quota.used?, quota.max?))) else {
+            return Err("the answer does not tell ManualSnapshots".to_owned());
+        };
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        Ok(Some(Quota {
+            used: count(used),
+            max: count(max),
+        }))
+    }
+
+    /// Until when automated backups that RDS replicates here reach.
+    async fn replicated(
+        &self,
+        client: &rds::Client,
+    ) -> Result<BTreeMap<String, Timestamp>, String> {
+        let listing = client.describe_db_instance_automated_backups();
+        let pages = listing.max_records(PAGE).into_paginator().send();
+        let (backups, incomplete) =
+            aws::read_pages_at(&self.pace, pages, |page| page.db_instance_automated_backups).await;
+        if let Some(why) = incomplete {
+            return Err(why.to_string());
+        }
+        let mut until = BTreeMap::new();
+        for backup in backups {
+            let latest = backup.restore_window.and_then(|window| window.latest_time);
+            if backup.status.as_deref() == Some("replicating")
+                && let (Some(id), Some(latest)) = (backup.dbi_resource_id, latest.and_then(time))
+            {
+                until.insert(id, latest);
+            }
+        }
+        Ok(until)
+    }
+
+    /// The accounts that a snapshot is shared with.
+    pub(crate) async fn shared_with(
+        &self,
+        client: &rds::Client,
+        id: &str,
+    ) -> Result<BTreeSet<String>, String> {
+        let request = client
+            .describe_db_snapshot_attributes()
+            .db_snapshot_identifier(id);
+        let answer = self.pace.call(request.send()).await;
+        let answer = answer.map_err(|error| aws::explain(&error))?;
+        let attributes = answer
+            .db_snapshot_attributes_result
+            .and_then(|result| result.db_snapshot_attributes)
+            .ok_or("the answer has no list in it")?;
+        let mut restore = attributes
+            .into_iter()
+            .filter(|attribute| attribute.attribute_name() == Some("restore"));
+        let values = restore.next().and_then(|found| found.attribute_values);
+        Ok(values.unwrap_or_default().into_iter().collect())
+    }
+
+    /// Whether AWS manages a key.
+    async fn is_aws_managed(&self, client: &kms::Client, key: &str) -> Result<bool, String> {
+        let answer = client.describe_key().key_id(key).send().await;
+        let answer = answer.map_err(|error| aws::explain(&error))?;
+        let manager = answer.key_metadata.and_then(|key| key.key_manager);
+        Ok(manager == Some(KeyManagerType::Aws))
+    }
+
+    /// Reads whom snapshots are shared with, and which keys stand in the way, for
+    /// rules that share.
+    async fn sharing(&self, policy: &RotationPolicy, scope: &Scope, seen: &mut Seen<World>) {
+        let wanted = wanted_shares(policy, scope, &seen.world);
+        if wanted.is_empty() {
+            return;
+        }
+        let client = &self.here();
+        let mut reads = stream::iter(&wanted)
+            .map(|(id, unit)| async move { (id, unit, self.shared_with(client, id).await) })
+            .buffer_unordered(CALLS_AT_ONCE);
+        let mut known = BTreeMap::new();
+        while let Some((id, unit, read)) = reads.next().await {
+            match read {
+                Ok(accounts) => {
+                    known.insert(id.clone(), accounts);
+                }
+                Err(why) => seen.gaps.push(Gap {
+                    read: format!("rds:DescribeDBSnapshotAttributes of {id}: {why}"),
+                    hides: Hides::unit(unit),
+                    grant: "rds:DescribeDBSnapshotAttributes".to_owned(),
+                }),
+            }
+        }
+        drop(reads);
+        let world = &mut seen.world;
+        let mut keys = BTreeSet::new();
+        if let Some(holdings) = world.places.get_mut(&world.home) {
+            for snapshot in &mut holdings.snapshots {
+                if let Some(accounts) = known.remove(&snapshot.id) {
+                    snapshot.shared_with = Some(accounts);
+                    keys.extend(snapshot.kms_key.clone());
+                }
+            }
+        }
+        let client = kms::Client::new(&self.config);
+        for key in keys {
+            match self.is_aws_managed(&client, &key).await {
+                Ok(true) => {
+                    world.aws_managed_keys.insert(key);
+                }
+                Ok(false) => {}
+                Err(why) => seen.warnings.push(format!(
+                    "whether {key} can be shared cannot be told: kms:DescribeKey: {why}"
+                )),
+            }
+        }
+    }
+}
+
+/// The snapshots whose shares matter, with their units: Steward's own that can be
+/// restored, where a rule shares them or another account is to copy them.
+fn wanted_shares(
+    policy: &RotationPolicy,
+    scope: &Scope,
+    world: &World,
+) -> BTreeMap<String, String> {
+    let mut wanted = BTreeMap::new();
+    for (database, rule) in selected(policy, scope, &world.databases) {
+        let id = database.resource_id.as_str();
+        let snapshots = world.at_home().map(|home| home.snapshots.as_slice());
+        for snapshot in snapshots.unwrap_or_default() {
+            let copied_by_others = rule.copies.iter().map(|copy| copy.place()).any(|place| {
+                place.account.is_some() && world.snapshot(&place, &snapshot.id).is_none()
+            });
+            let matters = !rule.share_with.is_empty() || copied_by_others;
+            if matters && snapshot.is_available() && snapshot.made_for(true) == Some(id) {
+                let unit = world.home.unit(&database.identifier, id);
+                wanted.insert(snapshot.id.clone(), unit);
+            }
+        }
+    }
+    wanted
+}
+
+/// The databases that rules select, once for each rule that does.
+fn selected<'a>(
+    policy: &'a RotationPolicy,
+    scope: &'a Scope,
+    databases: &'a [Database],
+) -> impl Iterator<Item = (&'a Database, &'a Rule)> {
+    let in_scope = move |database: &&Database| match scope {
+        Scope::Everything => true,
+        Scope::Databases(names) => names.contains(&database.identifier),
+        Scope::Retire(_) => false,
+    };
+    databases.iter().filter(in_scope).flat_map(|database| {
+        let rules = policy.rules.iter();
+        rules
+            .filter(|rule| rule.selects(database))
+            .map(move |rule| (database, rule))
+    })
+}
+
+impl Observe<SnapshotRotation> for Snapshots {
+    async fn observe(&self, policy: &RotationPolicy, scope: &Scope) -> Seen<World> {
+        let home = self.home();
+        let places: Vec<Place> = std::iter::once(home.clone())
+            .chain(policy.places().into_keys())
+            .collect();
+        let reads = stream::iter(places)
+            .map(|place| async move {
+                let read = Box::pin(self.place(policy, &place)).await;
+                (place, read)
+            })
+            .buffer_unordered(CALLS_AT_ONCE)
+            .collect::<Vec<_>>();
+        let ((instances, gap), reads) = futures::join!(self.databases(), reads);
+
+        let mut databases: Vec<Database> = Vec::with_capacity(instances.len());
+        let mut seen = Seen {
+            world: World {
+                home: home.clone(),
+                databases: vec![],
+                places: BTreeMap::new(),
+                aws_managed_keys: BTreeSet::new(),
+            },
+            gaps: gap.into_iter().collect(),
+            warnings: vec![],
+        };
+        for instance in &instances {
+            match database_of(instance) {
+                Some(database) => databases.push(database),
+                None => seen.gaps.push(Gap {
+                    read: "rds:DescribeDBInstances: a DB instance has no identifier, resource id, \
+                           ARN or status"
+                        .to_owned(),
+                    hides: Hides::Everything,
+                    grant: String::new(),
+                }),
+            }
+        }
+        databases.sort_by(|a, b| a.identifier.cmp(&b.identifier));
+        if let Scope::Databases(names) = scope {
+            for name in names {
+                if !databases.iter().any(|d| d.identifier == *name) {
+                    let warning = format!("there is no DB instance {name} here");
+                    seen.warnings.push(warning);
+                }
+            }
+        }
+        let mut reads = reads;
+        reads.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (place, read) in reads {
+            if let Some((read, grant)) = read.gap {
+                let hides = if place == home {
+                    Hides::Everything
+                } else {
+                    hidden_by(policy, scope, &databases, &home, &place)
+                };
+                let grant = grant.to_owned();
+                seen.gaps.push(Gap { read, hides, grant });
+            }
+            seen.warnings.extend(read.warnings);
+            seen.world.places.insert(place, read.holdings);
+        }
+        seen.world.databases = databases;
+        self.sharing(policy, scope, &mut seen).await;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Arc::new(seen.world.clone()));
+        drop(last);
+        seen
+    }
+}
+
+/// What cannot be told while a place cannot be read: what its databases still
+/// have to copy there, and so what may go here too.
+fn hidden_by(
+    policy: &RotationPolicy,
+    scope: &Scope,
+    databases: &[Database],
+    home: &Place,
+    place: &Place,
+) -> Hides {
+    let units: BTreeSet<String> = selected(policy, scope, databases)
+        .filter(|(_, rule)| rule.copies.iter().any(|copy| copy.place() == *place))
+        .flat_map(|(database, _)| {
+            let of = |place: &Place| place.unit(&database.identifier, &database.resource_id);
+            [of(home), of(place)]
+        })
+        .collect();
+    Hides::Units(units)
+}
+
+fn database_of(instance: &DbInstance) -> Option<Database> {
+    Some(Database {
+        identifier: instance.db_instance_identifier()?.to_owned(),
+        resource_id: instance.dbi_resource_id()?.to_owned(),
+        arn: instance.db_instance_arn()?.to_owned(),
+        status: instance.db_instance_status()?.to_owned(),
+        created_at: instance.instance_create_time().copied().and_then(time),
+        replica_of: instance
+            .read_replica_source_db_instance_identifier()
+            .or(instance.read_replica_source_db_cluster_identifier())
+            .map(str::to_owned),
+        cluster: instance.db_cluster_identifier().map(str::to_owned),
+        tags: tags_of(instance.tag_list()),
+    })
+}
+
+pub(crate) fn snapshot_of(snapshot: DbSnapshot) -> Option<Snapshot> {
+    let created_at = snapshot.snapshot_create_time.and_then(time);
+    let original = snapshot.original_snapshot_create_time.and_then(time);
+    Some(Snapshot {
+        progress: Progress::of(
+            snapshot.status().unwrap_or_default(),
+            snapshot.percent_progress,
+        ),
+        tags: tags_of(snapshot.tag_list()),
+        id: snapshot.db_snapshot_identifier?,
+        arn: snapshot.db_snapshot_arn?,
+        database: snapshot.db_instance_identifier.unwrap_or_default(),
+        resource_id: snapshot.dbi_resource_id,
+        created_at,
+        taken_at: original.or(created_at),
+        encrypted: snapshot.encrypted == Some(true),
+        kms_key: snapshot.kms_key_id,
+        option_group: snapshot.option_group_name,
+        source_arn: snapshot.source_db_snapshot_identifier,
+        shared_with: None,
+    })
+}
+
+fn tags_of(tags: &[Tag]) -> BTreeMap<String, String> {
+    tags.iter()
+        .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or("").to_owned())))
+        .collect()
+}
+
+fn time(at: DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
+}
