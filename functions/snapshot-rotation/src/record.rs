@@ -26,8 +26,8 @@ use {
     aws_sdk_secretsmanager as secretsmanager, aws_sdk_ssm as ssm,
 };
 
-pub(crate) use self::applications::{Applications, ApplicationsWanted, Uses};
-pub(crate) use self::documents::{Bucket, Head, Put};
+pub(crate) use self::applications::ApplicationsWanted;
+pub(crate) use self::documents::{Bucket, Put};
 
 /// Things that are looked at side by side; what they call waits its turn.
 const AT_ONCE: usize = 16;

@@ -259,8 +259,8 @@ fn record(
         service: text(&service, "serviceName").unwrap_or_default().to_owned(),
     };
     for release in &mut releases {
-        let definition = read.definitions.get(&release.task_definition_arn);
-        release.task_definition = take(definition, &mut missing);
+        let arn = &release.task_definition_arn;
+        release.task_definition = take(&read.definitions, arn, &mut missing);
     }
     let mut images = Vec::new();
     for release in &releases {
@@ -282,18 +282,18 @@ fn record(
     let mut parameters = Vec::new();
     for named in &named {
         match named {
-            Named::Secret(name) => secrets.extend(take(read.secrets.get(name), &mut missing)),
+            Named::Secret(name) => secrets.extend(take(&read.secrets, name, &mut missing)),
             Named::Parameter(name) => {
-                parameters.extend(take(read.parameters.get(name), &mut missing));
+                parameters.extend(take(&read.parameters, name, &mut missing));
             }
         }
     }
     sort(&mut secrets);
     sort(&mut parameters);
     let groups = target_groups(&service);
-    let groups = groups.iter().map(|arn| read.target_groups.get(arn));
     let groups: Vec<TargetGroup> = groups
-        .filter_map(|group| take(group, &mut missing))
+        .iter()
+        .filter_map(|arn| take(&read.target_groups, arn, &mut missing))
         .collect();
     let mut scaled = |listing: &Listing| scaled(&name, listing, &mut missing);
     let scaling = Scaling {
@@ -301,7 +301,7 @@ fn record(
         policies: scaled(&read.scalings.policies),
         scheduled_actions: scaled(&read.scalings.scheduled_actions),
     };
-    let cluster_settings = take(read.clusters.get(&cluster_arn), &mut missing);
+    let cluster_settings = take(&read.clusters, &cluster_arn, &mut missing);
     let rollout_state = lift_primary_deployment(&mut service);
     settle(&mut service, &STATE);
     let application = Application {
@@ -332,15 +332,14 @@ fn sort<T: Ord>(items: &mut Vec<T>) {
     items.dedup();
 }
 
-/// What was read, or why it was not.
-fn take<T: Clone>(read: Option<&Result<T, String>>, missing: &mut Vec<String>) -> Option<T> {
-    match read? {
-        Ok(value) => Some(value.clone()),
-        Err(why) => {
-            missing.push(why.clone());
-            None
-        }
+/// What was read of this name; where it was not, why is missing.
+fn take<T: Clone>(reads: &Reads<T>, name: &str, missing: &mut Vec<String>) -> Option<T> {
+    match reads.get(name) {
+        Some(Ok(value)) => return Some(value.clone()),
+        Some(Err(why)) => missing.push(why.clone()),
+        None => missing.push(format!("{name} was not read")),
     }
+    None
 }
 
 /// What scales one service.
