@@ -36,7 +36,7 @@ pub(super) fn ration(draft: &mut Draft, world: &World, limits: &Limits) {
     let mut wanted: BTreeMap<Place, Vec<(Ration, usize)>> = BTreeMap::new();
     for (n, drafted) in draft.items.iter().enumerate() {
         if let (Some(ration), Decision::Act(change)) = (&drafted.ration, &drafted.item.decision) {
-            let place = change.action.subject().place.clone();
+            let place = change.action.place().clone();
             let of_place = wanted.entry(place).or_default();
             of_place.push((ration.clone(), n));
         }

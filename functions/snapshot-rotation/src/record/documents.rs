@@ -54,6 +54,11 @@ impl Bucket {
         }
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.bucket
+    }
+
     /// Every document that is listed, incomplete ones too: its key as
     /// [`Document::key`] has it, and when it was last written. And why these may
     /// not be all.
@@ -90,7 +95,7 @@ impl Bucket {
     /// When it cannot be read or is no document, with its place and nothing of
     /// its content.
     pub(crate) async fn read(&self, key: &str) -> Result<Option<Document>, String> {
-        let failed = |why: &str| format!("s3:GetObject of {}: {why}", self.name(key));
+        let failed = |why: &str| format!("s3:GetObject of {}: {why}", self.name_of(key));
         let request = self
             .s3
             .get_object()
@@ -140,7 +145,7 @@ impl Bucket {
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(format!(
                 "s3:HeadObject of {}: {}",
-                self.name(key),
+                self.name_of(key),
                 why(&error)
             )),
         }
@@ -152,7 +157,7 @@ impl Bucket {
     /// When it is too large to be read again, or S3 refuses.
     pub(crate) async fn put(&self, document: &Document, put: Put) -> Result<(), String> {
         let key = document.key();
-        let failed = |why: &str| format!("s3:PutObject of {}: {why}", self.name(&key));
+        let failed = |why: &str| format!("s3:PutObject of {}: {why}", self.name_of(&key));
         let text = document
             .text()
             .map_err(|error| failed(&error.to_string()))?;
@@ -189,7 +194,7 @@ impl Bucket {
             Ok(_) => Ok(()),
             Err(error) => Err(format!(
                 "s3:DeleteObject of {}: {}",
-                self.name(key),
+                self.name_of(key),
                 why(&error)
             )),
         }
@@ -199,7 +204,7 @@ impl Bucket {
         format!("{}{key}", self.prefix)
     }
 
-    fn name(&self, key: &str) -> String {
+    fn name_of(&self, key: &str) -> String {
         format!("s3://{}/{}{key}", self.bucket, self.prefix)
     }
 }
