@@ -93,6 +93,120 @@ pub const PERMISSIONS: &[Permission] = &[
         Apply,
         "deleting; in apply mode only",
     ),
+    of(
+        "s3:ListBucket",
+        "*",
+        Sometimes,
+        "which documents there are, where the policy names buckets",
+    ),
+    of(
+        "s3:PutObject",
+        "*",
+        SometimesToApply,
+        "writing restore points and recipes, where the policy names buckets",
+    ),
+    of(
+        "s3:DeleteObject",
+        "*",
+        SometimesToApply,
+        "deleting documents whose snapshots are gone",
+    ),
+    of(
+        "rds:DescribeDBParameterGroups",
+        "*",
+        Sometimes,
+        "for restore points: the parameter groups of databases",
+    ),
+    of(
+        "rds:DescribeDBParameters",
+        "*",
+        Sometimes,
+        "for restore points: what in them is no default",
+    ),
+    of(
+        "rds:DescribeOptionGroups",
+        "*",
+        Sometimes,
+        "for restore points: the option groups of databases",
+    ),
+    of(
+        "ecs:ListClusters",
+        "*",
+        Sometimes,
+        "for restore points: where the services are that use databases",
+    ),
+    of(
+        "ecs:ListServices",
+        "*",
+        Sometimes,
+        "for restore points: the services",
+    ),
+    of(
+        "ecs:DescribeServices",
+        "*",
+        Sometimes,
+        "for restore points: their settings and tags",
+    ),
+    of(
+        "ecs:DescribeClusters",
+        "*",
+        Sometimes,
+        "for restore points: the settings of their clusters",
+    ),
+    of(
+        "ecs:DescribeServiceRevisions",
+        "*",
+        Sometimes,
+        "for restore points: the digests of their images",
+    ),
+    of(
+        "ecs:DescribeTaskDefinition",
+        "*",
+        Sometimes,
+        "for restore points: their task definitions",
+    ),
+    of(
+        "application-autoscaling:DescribeScalableTargets",
+        "*",
+        Sometimes,
+        "for restore points: how services are scaled",
+    ),
+    of(
+        "application-autoscaling:DescribeScalingPolicies",
+        "*",
+        Sometimes,
+        "the same",
+    ),
+    of(
+        "application-autoscaling:DescribeScheduledActions",
+        "*",
+        Sometimes,
+        "the same",
+    ),
+    of(
+        "elasticloadbalancing:DescribeTargetGroups",
+        "*",
+        Sometimes,
+        "for restore points: target groups and their health checks",
+    ),
+    of(
+        "elasticloadbalancing:DescribeTargetGroupAttributes",
+        "*",
+        Sometimes,
+        "the same",
+    ),
+    of(
+        "secretsmanager:DescribeSecret",
+        "*",
+        Sometimes,
+        "for restore points: names and versions of secrets, never values",
+    ),
+    of(
+        "ssm:DescribeParameters",
+        "*",
+        Sometimes,
+        "for restore points: versions of parameters that services read, never values",
+    ),
     of("ssm:GetParameters", SWITCHES, Apply, "the kill switches"),
     of(
         "ssm:GetParameter",
@@ -104,7 +218,7 @@ pub const PERMISSIONS: &[Permission] = &[
         "s3:GetObject",
         "*",
         Sometimes,
-        "the policy, when it is in S3",
+        "the policy, when it is in S3; recipes and restore points",
     ),
     of(
         "sts:AssumeRole",
@@ -166,6 +280,7 @@ pub fn asked_for(
         if !rule.shares().is_empty() {
             all.insert(("rds:DescribeDBSnapshotAttributes", own(region)));
             all.insert(("rds:ModifyDBSnapshotAttribute", own(region)));
+            all.insert(("kms:DescribeKey", "*".to_owned()));
         }
         for copy in &rule.copies {
             match &copy.role_arn {
@@ -174,8 +289,45 @@ pub fn asked_for(
             };
         }
     }
+    // Those of other accounts belong to their roles.
+    let own_copies = policy.rules.iter().flat_map(|rule| &rule.copies);
+    let own_copies = own_copies.filter(|copy| copy.role_arn.is_none());
+    let buckets = own_copies.filter_map(|copy| copy.restore_points.as_ref());
+    for bucket in policy.restore_points.iter().chain(buckets) {
+        all.insert(("s3:ListBucket", format!("arn:{partition}:s3:::{bucket}")));
+        let objects = format!("arn:{partition}:s3:::{bucket}/*");
+        for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
+            all.insert((action, objects.clone()));
+        }
+    }
+    if policy.restore_points.is_some() {
+        let for_restore_points = PERMISSIONS.iter().filter(|permission| {
+            permission.needed == Sometimes
+                && permission.on == "*"
+                && is_of_restore_points(permission)
+        });
+        all.extend(for_restore_points.map(|permission| (permission.action, "*".to_owned())));
+    }
     let asked = all.into_iter();
     asked
         .map(|(action, resource)| Asked { action, resource })
         .collect()
+}
+
+/// Whether it is for reading what restore points tell.
+fn is_of_restore_points(permission: &Permission) -> bool {
+    let services = [
+        "ecs",
+        "application-autoscaling",
+        "elasticloadbalancing",
+        "secretsmanager",
+    ];
+    let of_others = [
+        "rds:DescribeDBParameterGroups",
+        "rds:DescribeDBParameters",
+        "rds:DescribeOptionGroups",
+        "ssm:DescribeParameters",
+    ];
+    let service = permission.action.split(':').next().unwrap_or_default();
+    services.contains(&service) || of_others.contains(&permission.action)
 }
