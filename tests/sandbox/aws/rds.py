@@ -32,6 +32,27 @@ FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "engine")
 # "Restoring a DB instance to a specified time": the latest restorable time is typically within the last five minutes.
 BEHIND = timedelta(minutes=5)
 
+# What moto forgets of an instance's settings: parameter of API_CreateDBInstance and API_ModifyDBInstance -> attribute of
+# the instance, named as API_DBInstance names it in moto's way.
+FORGOTTEN = {
+    "DatabaseInsightsMode": "database_insights_mode",
+    "DedicatedLogVolume": "dedicated_log_volume",
+    "EnablePerformanceInsights": "performance_insights_enabled",
+    "EngineLifecycleSupport": "engine_lifecycle_support",
+    "NetworkType": "network_type",
+    "PerformanceInsightsRetentionPeriod": "performance_insights_retention_period",
+}
+# API_CreateDBInstance: their defaults, and what no call of the sandbox changes.
+DEFAULTS = {
+    "backup_target": "region",
+    "database_insights_mode": "standard",
+    "dedicated_log_volume": False,
+    "engine_lifecycle_support": "open-source-rds-extended-support",
+    "network_type": "IPV4",
+    "performance_insights_enabled": False,
+}
+DEFAULT_INSIGHTS_DAYS = 7
+
 # moto's own operations, which the ones below begin with.
 _moto = {
     name: getattr(RDSResponse, name)
@@ -70,7 +91,9 @@ def create_db_instance(response):
             "KMSKeyNotAccessibleFault",
             f"Specified KMS key [{key}] does not exist, is not enabled or you do not have permissions to access it.",
         )
-    return _created(response, "create_db_instance")
+    result = _created(response, "create_db_instance")
+    _keep_what_moto_forgets(result.result["DBInstance"], response.params)
+    return result
 
 
 def create_db_instance_read_replica(response):
@@ -103,7 +126,9 @@ def restore_db_instance_to_point_in_time(response):
 
 def modify_db_instance(response):
     """API_ModifyDBInstance: not while another change is under way."""
-    return _changed(response, "modify_db_instance", "modifying")
+    result = _changed(response, "modify_db_instance", "modifying")
+    _keep_what_moto_forgets(result.result["DBInstance"], response.params)
+    return result
 
 
 def reboot_db_instance(response):
@@ -185,8 +210,14 @@ def install():
 def _be_born(instance):
     """What is an instance's own, and which moto makes the same for all; then its first automated snapshot."""
     instance.dbi_resource_id = _new_resource_id(instance)
+    vars(instance).update(DEFAULTS)
     if instance.db_cluster_identifier is not None:
         return
+    if instance.engine == "postgres":
+        instance.license_model = "postgresql-license"
+    # "Multi-AZ DB instance deployments": a standby in another zone.
+    instance.secondary_availability_zone = f"{instance.region}b" if instance.multi_az else None
+    instance.storage_encryption_type = "sse-kms" if instance.storage_encrypted else "none"
     if instance.storage_encrypted:
         named = instance.kms_key_id and kms.usable_key(instance.account_id, instance.region, instance.kms_key_id)
         instance.kms_key_id = (named or kms.default_key(instance.account_id, instance.region)).arn
@@ -211,11 +242,29 @@ def _new_resource_id(instance):
 def _latest_restorable_time(instance):
     """API_DBInstance, LatestRestorableTime: there is one as long as there are automated backups."""
     told = instance.__dict__.get("told_restorable_time")
-    return told or (utcnow() - BEHIND if instance.backup_retention_period else None)
+    typical = max(instance.created, utcnow() - BEHIND)
+    return told or (typical if instance.backup_retention_period else None)
 
 
 def _set_latest_restorable_time(instance, moment):
     instance.__dict__["told_restorable_time"] = moment
+
+
+def _keep_what_moto_forgets(instance, params):
+    for parameter, attribute in FORGOTTEN.items():
+        if parameter in params:
+            setattr(instance, attribute, params[parameter])
+    if not instance.performance_insights_enabled:
+        instance.performance_insights_kms_key_id = instance.performance_insights_retention_period = None
+        return
+    # API_CreateDBInstance, PerformanceInsightsKMSKeyId and PerformanceInsightsRetentionPeriod: the defaults.
+    named = params.get("PerformanceInsightsKMSKeyId") or getattr(instance, "performance_insights_kms_key_id", None)
+    key = kms.usable_key(instance.account_id, instance.region, named or kms.KEY_OF_RDS)
+    if key is None:
+        refuse("KMSKeyNotAccessibleFault", f"Specified KMS key [{named}] does not exist or is not enabled.")
+    instance.performance_insights_kms_key_id = key.arn
+    if not getattr(instance, "performance_insights_retention_period", None):
+        instance.performance_insights_retention_period = DEFAULT_INSIGHTS_DAYS
 
 
 def _created(response, operation):

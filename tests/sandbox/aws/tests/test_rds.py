@@ -58,9 +58,9 @@ class Instances(RdsTest):
 
     def test_data_can_be_restored_up_to_a_time_as_long_as_there_are_automated_backups(self):
         self.create()
-        behind = datetime.now(timezone.utc) - self.describe()["LatestRestorableTime"]
-        self.assertLess(timedelta(minutes=4), behind)
-        self.assertLess(behind, timedelta(minutes=6))
+        instance = self.describe()
+        self.assertLessEqual(instance["InstanceCreateTime"], instance["LatestRestorableTime"])
+        self.assertLess(datetime.now(timezone.utc) - instance["LatestRestorableTime"], timedelta(minutes=6))
         self.control("rds/instances", instance="db", latest_restorable_time="2026-01-31T12:00:00Z")
         self.assertEqual(datetime(2026, 1, 31, 12, tzinfo=timezone.utc), self.describe()["LatestRestorableTime"])
         self.create("none", BackupRetentionPeriod=0)
@@ -69,6 +69,50 @@ class Instances(RdsTest):
 
     def describe(self, name="db"):
         return self.rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+
+    def test_settings_that_a_restore_does_not_bring_back_are_told(self):
+        network = self.control("network")
+        self.rds.create_db_subnet_group(
+            DBSubnetGroupName="g", DBSubnetGroupDescription="d", SubnetIds=network["private_subnets"]
+        )
+        settings = {
+            "CACertificateIdentifier": "rds-ca-rsa2048-g1",
+            "DatabaseInsightsMode": "advanced",
+            "DeletionProtection": True,
+            "MaxAllocatedStorage": 100,
+            "MonitoringInterval": 60,
+            "MonitoringRoleArn": "arn:aws:iam::123456789012:role/monitoring",
+            "MultiAZ": True,
+            "NetworkType": "IPV4",
+            "PerformanceInsightsRetentionPeriod": 465,
+            "PreferredBackupWindow": "03:00-03:30",
+            "PreferredMaintenanceWindow": "sun:05:00-sun:05:30",
+            "StorageThroughput": 125,
+            "StorageType": "gp3",
+        }
+        self.create(
+            DBSubnetGroupName="g", EnablePerformanceInsights=True, EnableIAMDatabaseAuthentication=True, **settings
+        )
+        self.snapshot("s")
+        expected = {
+            **settings,
+            "DedicatedLogVolume": False,
+            "EngineLifecycleSupport": "open-source-rds-extended-support",
+            "IAMDatabaseAuthenticationEnabled": True,
+            "LicenseModel": "postgresql-license",
+            "PerformanceInsightsEnabled": True,
+            "PerformanceInsightsKMSKeyId": self.client("kms").describe_key(KeyId="alias/aws/rds")["KeyMetadata"]["Arn"],
+            "SecondaryAvailabilityZone": "us-east-1b",
+        }
+        instance = self.describe()
+        self.assertEqual(expected, {name: instance[name] for name in expected})
+        self.rds.restore_db_instance_from_db_snapshot(DBInstanceIdentifier="restored", DBSnapshotIdentifier="s")
+        restored = self.describe("restored")
+        self.assertEqual((False, "standard"), (restored["PerformanceInsightsEnabled"], restored["DatabaseInsightsMode"]))
+        self.rds.modify_db_instance(DBInstanceIdentifier="db", EnablePerformanceInsights=False)
+        changed = self.describe()
+        self.assertFalse(changed["PerformanceInsightsEnabled"])
+        self.assertNotIn("PerformanceInsightsKMSKeyId", changed)
 
     def test_every_instance_there_ever_was_has_a_resource_id_of_its_own(self):
         ids = [self.create(name)["DbiResourceId"] for name in ("db", "other")]
