@@ -32,8 +32,8 @@ FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "engine")
 # "Restoring a DB instance to a specified time": the latest restorable time is typically within the last five minutes.
 BEHIND = timedelta(minutes=5)
 
-# What moto forgets of an instance's settings: parameter of API_CreateDBInstance and API_ModifyDBInstance -> attribute of
-# the instance, named as API_DBInstance names it in moto's way.
+# What moto forgets of an instance's settings: parameter of API_CreateDBInstance and API_ModifyDBInstance -> attribute
+# of the instance, named as API_DBInstance names it in moto's way.
 FORGOTTEN = {
     "DatabaseInsightsMode": "database_insights_mode",
     "DedicatedLogVolume": "dedicated_log_volume",

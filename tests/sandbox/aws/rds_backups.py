@@ -1,7 +1,8 @@
 """Amazon RDS: automated backups, and those that are replicated to another Region.
 
 "Working with backups" and "Replicating automated backups to another AWS Region" (RDS User Guide),
-API_DBInstanceAutomatedBackup. Of an instance that is deleted, what remains are the automated snapshots that it was told to keep.
+API_DBInstanceAutomatedBackup. Of an instance that is deleted, what remains are the automated snapshots that it was told
+to keep.
 """
 
 import collections

@@ -222,6 +222,8 @@ class _Wanted:
 
     def matches(self, view):
         """Whether a snapshot is among those that the filters leave. Only resource ids tell capitals apart."""
+        if not self._filters:
+            return True
         details = view.snapshot.details
         instance = details["DBInstanceIdentifier"]
         owner = view.snapshot.account_id

@@ -1,7 +1,5 @@
 //! Databases of the sandbox have snapshots of any age, and copies elsewhere.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use anyhow::{Context, Result};
 use aws_sdk_kms::types::KeyManagerType;
 use aws_sdk_rds::error::ProvideErrorMetadata;
