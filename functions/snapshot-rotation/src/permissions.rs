@@ -7,7 +7,6 @@ use steward::permission::{Asked, Needed, Permission};
 
 use crate::policy::RotationPolicy;
 
-const DATABASES: &str = "arn:{partition}:rds:{region}:{account}:db:*";
 const SNAPSHOTS: &str = "arn:{partition}:rds:{region}:{account}:snapshot:steward-*";
 const SWITCHES: &str = "arn:{partition}:ssm:{region}:{account}:parameter/steward/kill-switch/*";
 
@@ -65,8 +64,8 @@ pub const PERMISSIONS: &[Permission] = &[
     ),
     of(
         "rds:CreateDBSnapshot",
-        DATABASES,
-        Apply,
+        "arn:{partition}:rds:{region}:{account}:db:*",
+        SometimesToApply,
         "making snapshots; of the snapshots too",
     ),
     of(
@@ -152,16 +151,29 @@ pub const BEHIND_CALLS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The permissions that a policy asks for beyond those that are always needed.
+/// The permissions that a policy asks for beyond those that are always needed;
+/// to make snapshots, on those databases of these units that a rule may select by
+/// their identifiers.
 pub fn asked_for(
     policy: &RotationPolicy,
     partition: &str,
     region: &str,
     account: &str,
-    _: &[String],
+    units: &[String],
 ) -> Vec<Asked> {
     let own = |region: &str| format!("arn:{partition}:rds:{region}:{account}:snapshot:steward-*");
     let mut all = BTreeSet::new();
+    for unit in units {
+        // As `Place::unit` writes it.
+        if let Some((place, of)) = unit.split_once('/')
+            && let Some((database, _)) = of.split_once('/')
+            && place == region
+            && policy.rules.iter().any(|rule| rule.may_select(database))
+        {
+            let database = format!("arn:{partition}:rds:{region}:{account}:db:{database}");
+            all.insert(("rds:CreateDBSnapshot", database));
+        }
+    }
     for rule in &policy.rules {
         if !rule.shares().is_empty() {
             all.insert(("rds:DescribeDBSnapshotAttributes", own(region)));
