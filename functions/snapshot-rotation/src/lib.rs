@@ -13,6 +13,10 @@ mod observe;
 mod permissions;
 mod policy;
 mod reason;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "nothing uses it yet")
+)]
 mod record;
 pub mod retention;
 mod world;
