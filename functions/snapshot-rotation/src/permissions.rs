@@ -7,7 +7,6 @@ use steward::permission::{Asked, Needed, Permission};
 
 use crate::policy::RotationPolicy;
 
-const DATABASES: &str = "arn:{partition}:rds:{region}:{account}:db:*";
 const SNAPSHOTS: &str = "arn:{partition}:rds:{region}:{account}:snapshot:steward-*";
 const SWITCHES: &str = "arn:{partition}:ssm:{region}:{account}:parameter/steward/kill-switch/*";
 
@@ -64,9 +63,111 @@ pub const PERMISSIONS: &[Permission] = &[
         "whether a key can be shared, where the policy shares snapshots",
     ),
     of(
+        "rds:DescribeDBParameterGroups",
+        "*",
+        Sometimes,
+        "parameter groups of databases, for restore points",
+    ),
+    of(
+        "rds:DescribeDBParameters",
+        "*",
+        Sometimes,
+        "their parameters that are not the engine's own",
+    ),
+    of(
+        "rds:DescribeOptionGroups",
+        "*",
+        Sometimes,
+        "option groups of databases",
+    ),
+    of(
+        "ecs:ListClusters",
+        "*",
+        Sometimes,
+        "the services that use a database",
+    ),
+    of(
+        "ecs:DescribeClusters",
+        "*",
+        Sometimes,
+        "how their clusters are set up",
+    ),
+    of(
+        "ecs:ListServices",
+        "*",
+        Sometimes,
+        "the services that use a database",
+    ),
+    of(
+        "ecs:DescribeServices",
+        "*",
+        Sometimes,
+        "how they are set up",
+    ),
+    of(
+        "ecs:DescribeServiceRevisions",
+        "*",
+        Sometimes,
+        "the digests of the images that they run",
+    ),
+    of(
+        "ecs:DescribeTaskDefinition",
+        "*",
+        Sometimes,
+        "what their tasks are",
+    ),
+    of(
+        "elasticloadbalancing:DescribeTargetGroups",
+        "*",
+        Sometimes,
+        "their target groups and health checks",
+    ),
+    of(
+        "elasticloadbalancing:DescribeTargetGroupAttributes",
+        "*",
+        Sometimes,
+        "the same",
+    ),
+    of(
+        "application-autoscaling:DescribeScalableTargets",
+        "*",
+        Sometimes,
+        "how they are scaled",
+    ),
+    of(
+        "application-autoscaling:DescribeScalingPolicies",
+        "*",
+        Sometimes,
+        "the same",
+    ),
+    of(
+        "application-autoscaling:DescribeScheduledActions",
+        "*",
+        Sometimes,
+        "the same",
+    ),
+    of(
+        "secretsmanager:DescribeSecret",
+        "arn:{partition}:secretsmanager:{region}:{account}:secret:*",
+        Sometimes,
+        "names and versions of their secrets, never values",
+    ),
+    of(
+        "ssm:DescribeParameters",
+        "*",
+        Sometimes,
+        "the same of parameters",
+    ),
+    of(
+        "s3:ListBucket",
+        "*",
+        Sometimes,
+        "which restore points there are, where the policy names their bucket",
+    ),
+    of(
         "rds:CreateDBSnapshot",
-        DATABASES,
-        Apply,
+        "arn:{partition}:rds:{region}:{account}:db:*",
+        SometimesToApply,
         "making snapshots; of the snapshots too",
     ),
     of(
@@ -94,118 +195,16 @@ pub const PERMISSIONS: &[Permission] = &[
         "deleting; in apply mode only",
     ),
     of(
-        "s3:ListBucket",
-        "*",
-        Sometimes,
-        "which documents there are, where the policy names buckets",
-    ),
-    of(
         "s3:PutObject",
         "*",
         SometimesToApply,
-        "writing restore points and recipes, where the policy names buckets",
+        "writing restore points and recipes, where the policy names their bucket",
     ),
     of(
         "s3:DeleteObject",
         "*",
         SometimesToApply,
-        "deleting documents whose snapshots are gone",
-    ),
-    of(
-        "rds:DescribeDBParameterGroups",
-        "*",
-        Sometimes,
-        "for restore points: the parameter groups of databases",
-    ),
-    of(
-        "rds:DescribeDBParameters",
-        "*",
-        Sometimes,
-        "for restore points: what in them is no default",
-    ),
-    of(
-        "rds:DescribeOptionGroups",
-        "*",
-        Sometimes,
-        "for restore points: the option groups of databases",
-    ),
-    of(
-        "ecs:ListClusters",
-        "*",
-        Sometimes,
-        "for restore points: where the services are that use databases",
-    ),
-    of(
-        "ecs:ListServices",
-        "*",
-        Sometimes,
-        "for restore points: the services",
-    ),
-    of(
-        "ecs:DescribeServices",
-        "*",
-        Sometimes,
-        "for restore points: their settings and tags",
-    ),
-    of(
-        "ecs:DescribeClusters",
-        "*",
-        Sometimes,
-        "for restore points: the settings of their clusters",
-    ),
-    of(
-        "ecs:DescribeServiceRevisions",
-        "*",
-        Sometimes,
-        "for restore points: the digests of their images",
-    ),
-    of(
-        "ecs:DescribeTaskDefinition",
-        "*",
-        Sometimes,
-        "for restore points: their task definitions",
-    ),
-    of(
-        "application-autoscaling:DescribeScalableTargets",
-        "*",
-        Sometimes,
-        "for restore points: how services are scaled",
-    ),
-    of(
-        "application-autoscaling:DescribeScalingPolicies",
-        "*",
-        Sometimes,
-        "the same",
-    ),
-    of(
-        "application-autoscaling:DescribeScheduledActions",
-        "*",
-        Sometimes,
-        "the same",
-    ),
-    of(
-        "elasticloadbalancing:DescribeTargetGroups",
-        "*",
-        Sometimes,
-        "for restore points: target groups and their health checks",
-    ),
-    of(
-        "elasticloadbalancing:DescribeTargetGroupAttributes",
-        "*",
-        Sometimes,
-        "the same",
-    ),
-    of(
-        "secretsmanager:DescribeSecret",
-        "*",
-        Sometimes,
-        "for restore points: names and versions of secrets, never values",
-    ),
-    of(
-        "ssm:DescribeParameters",
-        "*",
-        Sometimes,
-        "for restore points: versions of parameters that services read, never values",
+        "deleting restore points with their snapshots",
     ),
     of("ssm:GetParameters", SWITCHES, Apply, "the kill switches"),
     of(
@@ -218,7 +217,7 @@ pub const PERMISSIONS: &[Permission] = &[
         "s3:GetObject",
         "*",
         Sometimes,
-        "the policy, when it is in S3; recipes and restore points",
+        "restore points, where the policy names their bucket; and the policy, when it is in S3",
     ),
     of(
         "sts:AssumeRole",
@@ -266,21 +265,33 @@ pub const BEHIND_CALLS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The permissions that a policy asks for beyond those that are always needed.
+/// The permissions that a policy asks for beyond those that are always needed;
+/// to make snapshots, on those databases of these units that a rule may select by
+/// their identifiers.
 pub fn asked_for(
     policy: &RotationPolicy,
     partition: &str,
     region: &str,
     account: &str,
-    _: &[String],
+    units: &[String],
 ) -> Vec<Asked> {
     let own = |region: &str| format!("arn:{partition}:rds:{region}:{account}:snapshot:steward-*");
     let mut all = BTreeSet::new();
+    for unit in units {
+        // As `Place::unit` writes it.
+        if let Some((place, of)) = unit.split_once('/')
+            && let Some((database, _)) = of.split_once('/')
+            && place == region
+            && policy.rules.iter().any(|rule| rule.may_select(database))
+        {
+            let database = format!("arn:{partition}:rds:{region}:{account}:db:{database}");
+            all.insert(("rds:CreateDBSnapshot", database));
+        }
+    }
     for rule in &policy.rules {
         if !rule.shares().is_empty() {
             all.insert(("rds:DescribeDBSnapshotAttributes", own(region)));
             all.insert(("rds:ModifyDBSnapshotAttribute", own(region)));
-            all.insert(("kms:DescribeKey", "*".to_owned()));
         }
         for copy in &rule.copies {
             match &copy.role_arn {
@@ -289,24 +300,24 @@ pub fn asked_for(
             };
         }
     }
-    // Those of other accounts belong to their roles.
-    let own_copies = policy.rules.iter().flat_map(|rule| &rule.copies);
-    let own_copies = own_copies.filter(|copy| copy.role_arn.is_none());
-    let buckets = own_copies.filter_map(|copy| copy.restore_points.as_ref());
-    for bucket in policy.restore_points.iter().chain(buckets) {
-        all.insert(("s3:ListBucket", format!("arn:{partition}:s3:::{bucket}")));
-        let objects = format!("arn:{partition}:s3:::{bucket}/*");
-        for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
-            all.insert((action, objects.clone()));
+    if let Some(bucket) = &policy.restore_points {
+        let reads = PERMISSIONS
+            .iter()
+            .filter(|permission| is_recorded(permission));
+        let resource =
+            |permission: &Permission| permission.resource(partition, region, account, "");
+        all.extend(reads.map(|permission| (permission.action, resource(permission))));
+        // Those of other accounts are for the roles there.
+        let here = policy.places().into_values();
+        let here = here.filter(|copy| copy.role_arn.is_none());
+        let buckets = here.filter_map(|copy| copy.restore_points.as_ref());
+        for bucket in buckets.chain([bucket]) {
+            let bucket = format!("arn:{partition}:s3:::{bucket}");
+            all.insert(("s3:ListBucket", bucket.clone()));
+            for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
+                all.insert((action, format!("{bucket}/*")));
+            }
         }
-    }
-    if policy.restore_points.is_some() {
-        let for_restore_points = PERMISSIONS.iter().filter(|permission| {
-            permission.needed == Sometimes
-                && permission.on == "*"
-                && is_of_restore_points(permission)
-        });
-        all.extend(for_restore_points.map(|permission| (permission.action, "*".to_owned())));
     }
     let asked = all.into_iter();
     asked
@@ -314,20 +325,13 @@ pub fn asked_for(
         .collect()
 }
 
-/// Whether it is for reading what restore points tell.
-fn is_of_restore_points(permission: &Permission) -> bool {
-    let services = [
-        "ecs",
-        "application-autoscaling",
-        "elasticloadbalancing",
-        "secretsmanager",
-    ];
-    let of_others = [
-        "rds:DescribeDBParameterGroups",
-        "rds:DescribeDBParameters",
-        "rds:DescribeOptionGroups",
-        "ssm:DescribeParameters",
-    ];
-    let service = permission.action.split(':').next().unwrap_or_default();
-    services.contains(&service) || of_others.contains(&permission.action)
+/// Whether it is a read for restore points, of what they are about.
+fn is_recorded(permission: &Permission) -> bool {
+    let (service, operation) = permission.action.split_once(':').unwrap_or_default();
+    match service {
+        "ecs" | "elasticloadbalancing" | "application-autoscaling" | "secretsmanager" => true,
+        "rds" => operation.ends_with("Parameters") || operation.ends_with("Groups"),
+        "ssm" => operation == "DescribeParameters",
+        _ => false,
+    }
 }
