@@ -14,10 +14,12 @@ use jiff::{SignedDuration, Timestamp};
 use steward::engine::{
     After, Change, Decision, Effect, Gap, Item, Measure, MeasureKind, Need, OfAll, Plan, Seen, Wait,
 };
+use steward::policy::Period;
 
 use self::rationing::Ration;
 use crate::Scope;
 use crate::action::{Action, Subject};
+use crate::names;
 use crate::policy::{RotationPolicy, Rule};
 use crate::reason::Reason;
 use crate::world::{Database, Holdings, Place, Progress, Snapshot, World};
@@ -67,6 +69,11 @@ const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(15);
 /// The next look at what takes minutes.
 const LOOK_AGAIN_SECONDS: u32 = 60;
 
+/// What a later run has to look at again, in words.
+const SNAPSHOTS: &str = "snapshots to be complete";
+/// See [`SNAPSHOTS`].
+const COPIES: &str = "copies to be complete";
+
 /// The whole plan.
 pub(crate) fn decide(
     policy: &RotationPolicy,
@@ -103,7 +110,7 @@ pub(crate) fn decide(
             documents::keep_documents(&mut draft, seen, scope);
             if *scope == Scope::Everything {
                 documents::write_recipes(&mut draft, world, &selected, &seen.gaps, now);
-                draft.tell_others(world, now);
+                draft.tell_others(seen, now);
             }
         }
     }
@@ -117,10 +124,14 @@ pub(crate) fn rule_of<'a>(rules: &'a [Rule], database: &Database) -> Result<&'a 
         let cluster = cluster.clone();
         return Err(Reason::ClusterMember { cluster });
     }
-    let selecting: Vec<&Rule> = rules.iter().filter(|rule| rule.selects(database)).collect();
+    let selecting = rules.iter().filter(|rule| rule.selects(database));
+    let (mut selecting, mut without): (Vec<&Rule>, Vec<&Rule>) = (selecting.collect(), vec![]);
+    if database.replica_of.is_some() {
+        (selecting, without) = selecting.iter().partition(|rule| rule.replicas);
+    }
     match (selecting.as_slice(), &database.replica_of) {
+        ([], Some(of)) if !without.is_empty() => Err(Reason::ReadReplica { of: of.clone() }),
         ([], _) => Err(Reason::NotSelected),
-        ([rule], Some(of)) if !rule.replicas => Err(Reason::ReadReplica { of: of.clone() }),
         ([rule], _) => Ok(rule),
         (several, _) => {
             let names: Vec<&str> = several.iter().map(|rule| rule.name.as_str()).collect();
@@ -206,8 +217,12 @@ impl Draft {
     }
 
     /// Every snapshot that nothing was decided about stays: those of databases
-    /// that are gone, and those that are none of Steward's.
-    fn tell_others(&mut self, world: &World, now: Timestamp) {
+    /// that are gone, or that no rule has there, and those that are none of
+    /// Steward's.
+    fn tell_others(&mut self, seen: &Seen<World>, now: Timestamp) {
+        let world = &seen.world;
+        let databases = world.databases.iter();
+        let living: BTreeSet<&str> = databases.map(|d| d.resource_id.as_str()).collect();
         for (place, holdings) in &world.places {
             for snapshot in &holdings.snapshots {
                 if self.told.contains(&(place.clone(), snapshot.id.clone())) {
@@ -216,18 +231,37 @@ impl Draft {
                 let made_for = snapshot.made_for(*place == world.home);
                 let resource_id = made_for.or(snapshot.resource_id.as_deref());
                 let unit = place.unit(&snapshot.database, resource_id.unwrap_or("unknown"));
-                let reason = match (made_for, snapshot.hold(now)) {
-                    (Some(_), Some(hold)) => Reason::Held(hold),
-                    (Some(_), None) => Reason::DatabaseGone,
-                    (None, _) => Reason::Foreign,
+                let mut gaps = seen.gaps.iter();
+                let unread = gaps.find(|gap| gap.hides.covers(&unit));
+                let keep = |reason| (reason, Decision::Keep);
+                let verdict = match (made_for, snapshot.hold(now), unread) {
+                    (None, _, _) => keep(Reason::Foreign),
+                    (Some(_), Some(hold), _) => keep(Reason::Held(hold)),
+                    // The read that failed could have shown the database, or more
+                    // of what is there.
+                    (Some(_), None, Some(gap)) => {
+                        let read = gap.read.clone();
+                        (Reason::Unseen { read }, Decision::Defer)
+                    }
+                    (Some(id), None, _) if living.contains(id) => keep(Reason::NotSelected),
+                    (Some(_), None, None) => keep(Reason::DatabaseGone),
                 };
                 let serves = made_for.is_some() && snapshot.is_available();
-                self.snapshot(&unit, place, snapshot, serves, (reason, Decision::Keep));
+                self.snapshot(&unit, place, snapshot, serves, verdict);
             }
         }
     }
 
-    fn into_plan(self) -> Plan<Action, Reason> {
+    fn into_plan(mut self) -> Plan<Action, Reason> {
+        for drafted in &self.items {
+            if let Decision::Act(change) = &drafted.item.decision {
+                match change.action {
+                    Action::CreateSnapshot(_) => self.waits_for.insert(SNAPSHOTS),
+                    Action::CopySnapshot(_) => self.waits_for.insert(COPIES),
+                    _ => false,
+                };
+            }
+        }
         let waits_for: Vec<&str> = self.waits_for.into_iter().collect();
         Plan {
             items: self.items.into_iter().map(|drafted| drafted.item).collect(),
@@ -311,7 +345,7 @@ impl<'a> Rotation<'a> {
         let awaited = self.copy(rule, &own, draft);
         self.mark(rule, &own, &awaited, draft);
         self.record(rule, &own, draft);
-        self.thin_at_home(rule, &snapshots, &awaited, overdue, draft);
+        self.thin_at_home(rule, &snapshots, &own, &awaited, overdue, draft);
     }
 
     /// The database and its snapshots stay as they are.
@@ -353,13 +387,23 @@ impl<'a> Rotation<'a> {
         past.max_by_key(|(snapshot, taken_at)| (*taken_at, &snapshot.id))
     }
 
+    /// Whether a snapshot is being made or copied here, and for not so long that
+    /// nobody believes in it any more: as long as it would do for the objective.
+    fn is_on_its_way(&self, snapshots: &[&Snapshot], objective: Period) -> bool {
+        snapshots.iter().any(|snapshot| {
+            let due = names::parse(&snapshot.id).map(|named| named.due);
+            matches!(snapshot.progress, Progress::Under { .. })
+                && due.is_some_and(|due| objective.after(due) >= self.now)
+        })
+    }
+
     /// Measures how old the newest is, and says so when it is too old and nothing
     /// is under way to change that. `since` counts where there is none.
     fn watch(
         &self,
         unit: &str,
         (newest, since): (Option<Timestamp>, Option<Timestamp>),
-        objective: steward::policy::Period,
+        objective: Period,
         (why, under_way): (&Reason, bool),
         draft: &mut Draft,
     ) {
@@ -406,3 +450,6 @@ fn under_way(snapshot: &Snapshot) -> Option<Reason> {
 fn complete(holdings: Option<&Holdings>) -> Option<&Holdings> {
     holdings.filter(|holdings| holdings.complete)
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,8 @@ pub(crate) struct Named<'a> {
     pub(crate) database: &'a str,
     /// When it was due.
     pub(crate) due: Timestamp,
+    /// Which attempt it is, from 1.
+    pub(crate) attempt: usize,
     /// The end of its resource id.
     end: &'a str,
 }
@@ -87,9 +89,9 @@ pub(crate) fn parse(id: &str) -> Option<Named<'_>> {
     let rest = id.strip_prefix(PREFIX)?;
     let is_attempt =
         |text: &str| (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let rest = match rest.rsplit_once('-') {
-        Some((before, attempt)) if is_attempt(attempt) => before,
-        _ => rest,
+    let (rest, attempt) = match rest.rsplit_once('-') {
+        Some((before, attempt)) if is_attempt(attempt) => (before, attempt.parse().ok()?),
+        _ => (rest, 1),
     };
     let (rest, time) = rest.rsplit_once('-')?;
     let (rest, day) = rest.rsplit_once('-')?;
@@ -99,7 +101,12 @@ pub(crate) fn parse(id: &str) -> Option<Named<'_>> {
     let due = DateTime::strptime(SLOT, format!("{day}-{time}")).ok()?;
     let due = due.to_zoned(TimeZone::UTC).ok()?.timestamp();
     let (database, end) = rest.rsplit_once('-')?;
-    (!database.is_empty() && !end.is_empty()).then_some(Named { database, due, end })
+    (!database.is_empty() && !end.is_empty()).then_some(Named {
+        database,
+        due,
+        attempt,
+        end,
+    })
 }
 
 #[cfg(test)]
@@ -114,8 +121,9 @@ mod tests {
         assert_eq!(first, "steward-shop-db-uvwxyz-20261123-0302");
         let third = snapshot_id("shop-db", resource_id, due, 3);
         assert_eq!(third, "steward-shop-db-uvwxyz-20261123-0302-3");
-        for id in [&first, &third] {
+        for (id, attempt) in [(&first, 1), (&third, 3)] {
             let named = parse(id).unwrap();
+            assert_eq!(named.attempt, attempt);
             assert_eq!(named.database, "shop-db");
             assert_eq!(named.due.to_string(), "2026-11-23T03:02:00Z");
             assert!(named.is_of(resource_id));

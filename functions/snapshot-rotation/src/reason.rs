@@ -59,6 +59,8 @@ pub enum Reason {
         /// How many.
         under_way: usize,
     },
+    /// Waits: a copy would be where the database is.
+    SamePlace,
     /// Waits: RDS wants a presigned URL here, which Steward does not make.
     PresignedUrl,
     /// Waits: its key is AWS's own, and other accounts can never use that.
@@ -98,7 +100,8 @@ pub enum Reason {
         /// How far, in percent.
         percent: i32,
     },
-    /// A snapshot stays: it cannot be restored, and no newer one can.
+    /// A snapshot stays: it cannot be restored, and nothing has replaced it, or
+    /// nobody knows its state.
     Broken {
         /// Its state.
         status: String,
@@ -155,8 +158,8 @@ pub enum Reason {
     Replaced,
     /// A snapshot goes: no rule keeps it.
     Expired,
-    /// A snapshot goes: it cannot be restored, and a newer one can or the one
-    /// that it is a copy of.
+    /// A snapshot goes: it cannot be restored, and another was made in its place
+    /// or can be.
     BrokenAndReplaced {
         /// Its state.
         status: String,
@@ -177,6 +180,7 @@ pub const REASON_CODES: &[&str] = &[
     "not_available",
     "quota_full",
     "copies_in_flight",
+    "same_place",
     "presigned_url",
     "default_key",
     "no_option_group",
@@ -224,6 +228,7 @@ impl steward::engine::Reason for Reason {
             Self::NotAvailable { .. } => "not_available",
             Self::QuotaFull { .. } => "quota_full",
             Self::CopiesInFlight { .. } => "copies_in_flight",
+            Self::SamePlace => "same_place",
             Self::PresignedUrl => "presigned_url",
             Self::DefaultKey { .. } => "default_key",
             Self::NoOptionGroup { .. } => "no_option_group",
@@ -293,6 +298,9 @@ impl fmt::Display for Reason {
             Self::CopiesInFlight { under_way } => {
                 write!(f, "{under_way} copies are under way there already")
             }
+            Self::SamePlace => f.write_str(
+                "the policy names the account and Region of the database itself (copies)",
+            ),
             Self::PresignedUrl => f.write_str(
                 "copies of encrypted snapshots between GovCloud Regions need a presigned URL, \
                  which Steward does not make",
@@ -315,7 +323,7 @@ impl fmt::Display for Reason {
             Self::Foreign => f.write_str("not made by Steward, and not adopted"),
             Self::UnderWay { status, percent } => write!(f, "{status}, {percent} %"),
             Self::Broken { status } => {
-                write!(f, "{status}: it cannot be restored, and no newer one can")
+                write!(f, "{status}: it cannot be restored, and is not replaced")
             }
             Self::TimeUnknown => f.write_str("RDS does not say when its data was taken"),
             Self::Newest => f.write_str("the newest here that can be restored"),
@@ -351,7 +359,10 @@ impl fmt::Display for Reason {
             Self::Replaced => f.write_str("a complete one takes its place"),
             Self::Expired => f.write_str("no rule keeps it"),
             Self::BrokenAndReplaced { status } => {
-                write!(f, "{status}: it cannot be restored, and another can")
+                write!(
+                    f,
+                    "{status}: it cannot be restored, and another takes its place"
+                )
             }
             Self::Retired => f.write_str("its database is gone, and it is retired"),
         }

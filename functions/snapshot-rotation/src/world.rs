@@ -112,6 +112,11 @@ impl Database {
         self.arn.split(':').nth(1).unwrap_or_default()
     }
 
+    /// The account that it is in.
+    pub fn account(&self) -> Option<&str> {
+        self.arn.split(':').nth(4)
+    }
+
     /// The environment that it belongs to: its tag, or itself.
     pub fn environment(&self) -> &str {
         let tagged = self.tags.get(names::ENVIRONMENT).map(String::as_str);
@@ -201,7 +206,7 @@ pub enum Progress {
     },
     /// It is being deleted.
     Deleting,
-    /// It cannot be restored, and never will be.
+    /// It cannot be restored as it is.
     Broken {
         /// As RDS tells it.
         status: String,
@@ -209,8 +214,15 @@ pub enum Progress {
 }
 
 impl Progress {
+    /// Whether it can never be restored. In a state that nobody knows it may be
+    /// all right tomorrow, and is not deleted.
+    pub fn has_failed(&self) -> bool {
+        matches!(self, Self::Broken { status } if status == "failed")
+    }
+
     /// From `Status` and `PercentProgress`. A status that nobody knows is no
-    /// promise that it can be restored.
+    /// promise that it can be restored, and none that it never can
+    /// ([`Progress::has_failed`]).
     pub fn of(status: &str, percent: Option<i32>) -> Self {
         match status {
             "available" => Self::Available,
@@ -291,8 +303,9 @@ impl Snapshot {
     /// agree with, and what RDS tells. `None` for what is not Steward's own.
     ///
     /// RDS promises `DbiResourceId` to be unique in a Region, and not that a copy
-    /// in another has that of its source. There `at_home` is false, and what it
-    /// was copied from must have its name.
+    /// in another has that of its source. There `at_home` is false, what it was
+    /// copied from must have its name, and it must be encrypted, as every copy is
+    /// that Steward makes.
     pub fn made_for(&self, at_home: bool) -> Option<&str> {
         if self.tags.get(names::MANAGED_BY).map(String::as_str) != Some(crate::NAME) {
             return None;
@@ -303,7 +316,7 @@ impl Snapshot {
             self.resource_id.as_ref().is_none_or(|id| id == made_for)
         } else {
             let source = self.source_arn.as_ref().map(|arn| arn.rsplit(':').next());
-            source.is_none_or(|source| source == Some(&self.id))
+            self.encrypted && source.is_none_or(|source| source == Some(&self.id))
         };
         (fits && told).then_some(made_for)
     }

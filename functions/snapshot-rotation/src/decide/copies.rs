@@ -11,7 +11,7 @@ use steward::engine::{Decision, Effect, Item};
 
 use super::rationing::Ration;
 use super::stays::deletion_of;
-use super::{Draft, Drafted, PENDING, Rotation, complete, pass, under_way};
+use super::{COPIES, Draft, Drafted, PENDING, Rotation, complete, pass, under_way};
 use crate::action::{Action, Copying, Sharing, Tagging};
 use crate::names;
 use crate::policy::{CopyTo, Rule};
@@ -45,11 +45,26 @@ impl<'w> Rotation<'w> {
         let mut awaited = Awaited::new();
         for copy in &rule.copies {
             let place = copy.place();
+            if self.is_where_it_is(&place) {
+                let unit = self.unit(&self.world.home);
+                let target = format!("{unit} copies to {place}");
+                draft.need(&unit, Reason::SamePlace);
+                draft.push(&unit, target, None, Reason::SamePlace, Decision::Defer);
+                continue;
+            }
             for id in self.copy_to(rule, copy, &place, &sources, draft) {
                 awaited.entry(id).or_default().insert(place.clone());
             }
         }
         awaited
+    }
+
+    /// Whether a place is that of the database, perhaps by the number of its own
+    /// account. Copies there would be the snapshots themselves, and thinned twice.
+    fn is_where_it_is(&self, place: &Place) -> bool {
+        let home = &self.world.home;
+        let own = |account: &String| self.database.account() == Some(account.as_str());
+        place.region == home.region && place.account.as_ref().is_none_or(own)
     }
 
     /// Plans copies to one place. The answer is what of the sources is not there
@@ -112,7 +127,10 @@ impl<'w> Rotation<'w> {
         let replicated = holdings.replicated_until.get(&self.database.resource_id);
         let newest_restorable = newest.max(replicated.copied());
         let mut acts = false;
-        let mut why = Reason::Missing { newest: true };
+        let mut why = match self.newest_failed(rule, &there) {
+            Some(snapshot) => Reason::NewestFailed { snapshot },
+            None => Reason::Missing { newest: true },
+        };
         let under_way: Vec<&str> = there
             .iter()
             .filter(|snapshot| under_way(snapshot).is_some() && !is_broken(snapshot))
@@ -122,7 +140,6 @@ impl<'w> Rotation<'w> {
             // What is left of a failed copy goes first; it has the name.
             if there.iter().any(|snapshot| snapshot.id == source.id) {
                 draft.waits_for.insert("failed copies to be gone");
-                acts = true;
                 continue;
             }
             let target = place.target(&source.id);
@@ -159,13 +176,16 @@ impl<'w> Rotation<'w> {
                 }
             }
         }
-        if acts || !under_way.is_empty() {
-            draft.waits_for.insert("copies to be complete");
+        if !under_way.is_empty() {
+            draft.waits_for.insert(COPIES);
         }
         #[expect(clippy::cast_precision_loss, reason = "a count of copies is small")]
         draft.measure(&unit, &PENDING, (missing.len() + under_way.len()) as f64);
         let since = sources.first().map(|(at, _)| *at);
-        let moves = acts || !under_way.is_empty();
+        if let Some(reason) = there.iter().find_map(|snapshot| super::under_way(snapshot)) {
+            why = reason;
+        }
+        let moves = acts || self.is_on_its_way(&there, objective);
         self.watch(
             &unit,
             (newest_restorable, since),
@@ -274,6 +294,13 @@ impl<'w> Rotation<'w> {
             }
             self.share(rule, snapshot, awaited.get(snapshot.id.as_str()), draft);
         }
+        // Said once, and not of every snapshot.
+        if let Some((newest, _)) = self.newest(own)
+            && let Some(key) = self.default_key(newest)
+            && !rule.share_with.is_empty()
+        {
+            draft.need(&unit, Reason::DefaultKey { key });
+        }
     }
 
     fn share(
@@ -285,8 +312,10 @@ impl<'w> Rotation<'w> {
     ) {
         let home = &self.world.home;
         let unit = self.unit(home);
+        // What is there already cannot be told of a place that was not read.
         let copying = awaited.into_iter().flatten();
-        let copying = copying.filter_map(|place| place.account.clone());
+        let read = copying.filter(|place| complete(self.world.places.get(place)).is_some());
+        let copying = read.filter_map(|place| place.account.clone());
         let mut accounts: BTreeSet<String> = rule.share_with.iter().cloned().collect();
         accounts.extend(copying);
         // What nobody could read is a gap, and nothing is shared twice.
@@ -300,9 +329,12 @@ impl<'w> Rotation<'w> {
         let of = self.subject(home, &snapshot.id);
         let action = Action::ShareSnapshot(Sharing { of, accounts });
         let target = action.target();
-        let (reason, decision) = match self.default_key(snapshot) {
-            Some(key) => (Reason::DefaultKey { key }, Decision::Defer),
-            None => (
+        let hold = snapshot.hold(self.now);
+        let hold = hold.or_else(|| self.database.hold(self.now));
+        let (reason, decision) = match (hold, self.default_key(snapshot)) {
+            (Some(hold), _) => (Reason::Held(hold), Decision::Keep),
+            (None, Some(key)) => (Reason::DefaultKey { key }, Decision::Defer),
+            (None, None) => (
                 Reason::NotShared,
                 self.change(pass::MARK, Effect::Restore, action),
             ),
@@ -319,7 +351,7 @@ impl<'w> Rotation<'w> {
         there: &[&Snapshot],
         draft: &mut Draft,
     ) {
-        let failed = self.newest_failed(rule, there, true);
+        let failed = self.newest_failed(rule, there);
         self.thin(
             rule,
             keep,

@@ -43,6 +43,12 @@ const PASSING: [&str; 13] = [
 /// schedule, which never comes at quite the same second, makes one each day.
 const EARLY_BY: i64 = 24;
 
+/// States of a database that is parked. In any other it works, or something is
+/// wrong with it, whatever its tag says; RDS itself starts what has been stopped
+/// for seven days ("Stopping an Amazon RDS DB instance temporarily", Amazon RDS
+/// User Guide).
+const PARKED: [&str; 3] = ["starting", "stopped", "stopping"];
+
 /// How long before the time of parking a snapshot of a parked database may have
 /// been taken.
 const BEFORE_PARKING: SignedDuration = SignedDuration::from_hours(1);
@@ -62,15 +68,14 @@ impl Rotation<'_> {
         let newest = self.newest(own).map(|(_, taken_at)| taken_at);
         let parked = self.parked_with_snapshot(snapshots);
         let (reason, act) = self.whether(rule, own, newest, parked, &unit);
-        let acts = act.is_some();
-        let waits = matches!(reason, Reason::UnderWay { .. });
-        if parked.is_none() {
+        // What could not be read says nothing about the objective; it is a gap.
+        if parked.is_none() && !matches!(reason, Reason::Unseen { .. }) {
             let times = (newest, self.database.created_at);
-            let how = (&reason, acts || waits);
-            self.watch(&unit, times, rule.objective(), how, draft);
+            let moves = act.is_some() || self.is_on_its_way(own, rule.objective());
+            self.watch(&unit, times, rule.objective(), (&reason, moves), draft);
         }
-        if waits || acts {
-            draft.waits_for.insert("snapshots to be complete");
+        if matches!(reason, Reason::UnderWay { .. }) {
+            draft.waits_for.insert(super::SNAPSHOTS);
         }
         let mut overdue = false;
         match (act, &reason) {
@@ -122,8 +127,11 @@ impl Rotation<'_> {
         if let Some(hold) = self.database.hold(self.now) {
             return (Reason::Held(hold), None);
         }
-        let being_made =
-            |snapshot: &&&Snapshot| matches!(snapshot.progress, Progress::Under { .. });
+        // One that is upgraded, say, is none that is being made.
+        let being_made = |snapshot: &&&Snapshot| {
+            let due = names::parse(&snapshot.id).map(|named| named.due);
+            matches!(snapshot.progress, Progress::Under { .. }) && due > newest
+        };
         if let Some(reason) = own.iter().find(being_made).and_then(|s| under_way(s)) {
             return (reason, None);
         }
@@ -147,8 +155,17 @@ impl Rotation<'_> {
             names::snapshot_id(&database.identifier, &database.resource_id, due, attempt)
         };
         let is_free = |id: &String| self.world.snapshot(home, id).is_none();
-        // A failed attempt keeps its name until it is gone.
-        let Some(id) = (1..=999).map(name).find(is_free) else {
+        // A failed attempt keeps its name until it is gone, and no name is used
+        // again: what comes next has the next number.
+        let of_first = name(1);
+        let attempts = own.iter().filter_map(|snapshot| {
+            let same = snapshot.id.starts_with(&of_first);
+            names::parse(&snapshot.id)
+                .filter(|_| same)
+                .map(|named| named.attempt)
+        });
+        let next = attempts.max().map_or(1, |last| last + 1);
+        let Some(id) = (next..=999).map(name).find(is_free) else {
             let read = "999 attempts of the same time".to_owned();
             return (Reason::Unseen { read }, None);
         };
@@ -162,10 +179,13 @@ impl Rotation<'_> {
         }
     }
 
-    /// When the database was parked, if it has a snapshot from then, whoever made
-    /// it: its data has not changed since.
+    /// When the database was parked, if it still is and has a snapshot from then,
+    /// whoever made it: its data has not changed since.
     fn parked_with_snapshot(&self, snapshots: &[&Snapshot]) -> Option<Timestamp> {
         let parked_at = self.database.parked_at()?;
+        if !PARKED.contains(&self.database.status.as_str()) {
+            return None;
+        }
         let (_, newest) = self.newest(snapshots)?;
         let from_then = parked_at.duration_since(newest) <= BEFORE_PARKING;
         (self.has_been(parked_at) && from_then).then_some(parked_at)

@@ -1,12 +1,12 @@
 //! What is short, and who gets it: room for snapshots in the account, and copies
 //! that may be under way at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use steward::engine::{After, Decision, Effect};
 
-use super::{Draft, Drafted};
+use super::{COPIES, Draft, Drafted};
 use crate::action::Action;
 use crate::policy::Limits;
 use crate::reason::Reason;
@@ -41,6 +41,7 @@ pub(super) fn ration(draft: &mut Draft, world: &World, limits: &Limits) {
             of_place.push((ration.clone(), n));
         }
     }
+    let mut without_room = BTreeSet::new();
     for (place, mut of_place) in wanted {
         of_place.sort();
         let Some(holdings) = world.places.get(&place) else {
@@ -54,7 +55,10 @@ pub(super) fn ration(draft: &mut Draft, world: &World, limits: &Limits) {
         for (ration, n) in of_place {
             let is_copy = matches!(ration, Ration::Copy { .. });
             let reason = match &mut room {
-                Some((quota, 0)) => Some(Reason::QuotaFull { quota: *quota }),
+                Some((quota, 0)) => {
+                    without_room.insert(place.clone());
+                    Some(Reason::QuotaFull { quota: *quota })
+                }
                 _ if is_copy && slots == 0 => Some(Reason::CopiesInFlight { under_way }),
                 Some((_, room)) => {
                     *room -= 1;
@@ -69,6 +73,19 @@ pub(super) fn ration(draft: &mut Draft, world: &World, limits: &Limits) {
         }
     }
     let_deletions_wait(&mut draft.items);
+    if room_is_made(&draft.items, &without_room) {
+        draft.waits_for.insert("room for snapshots");
+    }
+}
+
+/// Whether something goes in one of these places.
+fn room_is_made(items: &[Drafted], without_room: &BTreeSet<Place>) -> bool {
+    items.iter().any(|drafted| match &drafted.item.decision {
+        Decision::Act(change) => {
+            change.effect == Effect::Destroy && without_room.contains(change.action.place())
+        }
+        Decision::Keep | Decision::Defer => false,
+    })
 }
 
 fn copies_under_way(holdings: &Holdings) -> usize {
@@ -84,8 +101,11 @@ fn put_off(draft: &mut Draft, n: usize, reason: Reason) {
     let unit = item.unit.clone();
     item.decision = Decision::Defer;
     item.reason = reason.clone();
-    if matches!(reason, Reason::QuotaFull { .. }) {
-        draft.need(&unit, &reason);
+    match reason {
+        Reason::CopiesInFlight { .. } => {
+            draft.waits_for.insert(COPIES);
+        }
+        _ => draft.need(&unit, &reason),
     }
 }
 

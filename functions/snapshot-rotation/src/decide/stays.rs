@@ -22,12 +22,16 @@ impl Rotation<'_> {
         &self,
         rule: &Rule,
         snapshots: &[&Snapshot],
+        own: &[&Snapshot],
         awaited: &Awaited<'_>,
         overdue: bool,
         draft: &mut Draft,
     ) {
         let home = &self.world.home;
-        let failed = self.newest_failed(rule, snapshots, false);
+        // What has expired makes the room without which no attempt can succeed.
+        let quota = self.world.at_home().and_then(|holdings| holdings.quota);
+        let is_full = quota.is_some_and(|quota| quota.used >= quota.max);
+        let failed = self.newest_failed(rule, own).filter(|_| !is_full);
         let awaits = |snapshot: &Snapshot| {
             let to = awaited.get(snapshot.id.as_str())?.first()?;
             Some(Reason::AwaitsCopy { to: to.clone() })
@@ -90,7 +94,7 @@ impl Rotation<'_> {
             } else if let Some(reason) = under_way(snapshot) {
                 keep(reason)
             } else if let Progress::Broken { status } = &snapshot.progress {
-                self.broken(rule, place, snapshot, status, newest.map(|(_, at)| at))
+                self.broken(rule, place, snapshot, status, &managed)
             } else if snapshot.taken_at.is_none() {
                 keep(Reason::TimeUnknown)
             } else if let Some(reason) = awaits(snapshot) {
@@ -114,27 +118,31 @@ impl Rotation<'_> {
         }
     }
 
-    /// One that cannot be restored goes when another can be in its place: beside
-    /// its database one of the same interval or later, elsewhere what it is a copy
-    /// of.
+    /// One that has failed goes when there is another in its place: one of the
+    /// same interval or later that can be restored, or a later attempt, so that
+    /// attempts that fail again and again do not fill the account; of a copy, also
+    /// what it is a copy of.
     fn broken(
         &self,
         rule: &Rule,
         place: &Place,
         snapshot: &Snapshot,
         status: &str,
-        newest: Option<Timestamp>,
+        managed: &[&Snapshot],
     ) -> Verdict {
         let status = status.to_owned();
-        let replaced = if *place == self.world.home {
-            let due = names::parse(&snapshot.id).map(|named| named.due);
-            due.zip(newest)
-                .is_some_and(|(due, newest)| is_of_its_time_or_later(rule, due, newest))
-        } else {
-            let source = self.world.snapshot(&self.world.home, &snapshot.id);
-            source.is_some_and(Snapshot::is_available)
-        };
-        if replaced {
+        let newest = self.newest(managed).map(|(_, taken_at)| taken_at);
+        let which = |id: &str| names::parse(id).map(|named| (named.due, named.attempt));
+        let replaced = which(&snapshot.id).is_some_and(|own| {
+            let later = |other: &&Snapshot| {
+                self.is_own(place, other) && which(&other.id).is_some_and(|other| other > own)
+            };
+            newest.is_some_and(|newest| is_of_its_time_or_later(rule, own.0, newest))
+                || managed.iter().any(later)
+        });
+        let source = self.world.snapshot(&self.world.home, &snapshot.id);
+        let again = *place != self.world.home && source.is_some_and(Snapshot::is_available);
+        if snapshot.progress.has_failed() && (replaced || again) {
             let gone = deletion_of(self, place, snapshot);
             (Reason::BrokenAndReplaced { status }, gone)
         } else {
@@ -142,18 +150,13 @@ impl Rotation<'_> {
         }
     }
 
-    /// The newest of Steward's own, when it has failed: nothing goes then.
-    pub(super) fn newest_failed(
-        &self,
-        rule: &Rule,
-        snapshots: &[&Snapshot],
-        copies: bool,
-    ) -> Option<String> {
-        let newest = self.newest(snapshots).map(|(_, taken_at)| taken_at);
-        let failed = snapshots.iter().filter(|snapshot| {
-            snapshot.made_for(!copies) == Some(&self.database.resource_id)
-                && matches!(snapshot.progress, Progress::Broken { .. })
-        });
+    /// The newest of Steward's own in a place, when it has failed: nothing goes
+    /// then.
+    pub(super) fn newest_failed(&self, rule: &Rule, own: &[&Snapshot]) -> Option<String> {
+        let newest = self.newest(own).map(|(_, taken_at)| taken_at);
+        let failed = own
+            .iter()
+            .filter(|snapshot| matches!(snapshot.progress, Progress::Broken { .. }));
         let named: BTreeMap<Timestamp, &str> = failed
             .filter_map(|snapshot| Some((names::parse(&snapshot.id)?.due, snapshot.id.as_str())))
             .collect();

@@ -1,0 +1,48 @@
+//! The end of the snapshots of databases that are gone.
+
+use super::*;
+
+fn retired(mut case: Case) -> Case {
+    case.scope = Scope::Retire(vec![RESOURCE_ID.to_owned()]);
+    case
+}
+
+#[test]
+fn all_of_a_database_that_is_gone_go_everywhere_and_no_others() {
+    let other = "db-OTHEROTHEROTHEROTHEROTHER1";
+    let mut case = Case::new()
+        .own("a", 25)
+        .own("b", 1)
+        .copies_to(&west())
+        .copied(&west(), "b", 1);
+    let foreign = foreign(&case.world.databases[0], "shop-db-final", 1);
+    case.world.databases.clear();
+    let mut case = case.and_database("other-db", other).own("kept", 5);
+    case = case.put(&home(), "final", foreign);
+    let case = retired(case);
+    case.expect(&["a: do 4 retired", "b: do 4 retired", "west b: do 4 retired"]);
+    let Action::DeleteSnapshot(deletion) = case.action("b") else {
+        panic!("it is no deletion");
+    };
+    assert!(deletion.retired);
+}
+
+#[test]
+fn a_database_that_lives_is_not_retired() {
+    let case = retired(Case::new().own("a", 25).own("b", 1));
+    case.expect(&["a: keep database_lives", "b: keep database_lives"]);
+    assert!(!case.needs().is_empty());
+}
+
+#[test]
+fn what_is_held_stays_and_what_is_unseen_waits() {
+    let mut case = Case::new()
+        .own("a", 25)
+        .own("b", 1)
+        .snapshot(&home(), "a", |a| {
+            a.tags.insert("steward:hold".to_owned(), String::new());
+        });
+    case.world.databases.clear();
+    let case = retired(case.gap(Hides::Everything));
+    case.expect(&["a: keep held", "b: wait unseen"]);
+}
