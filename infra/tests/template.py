@@ -164,6 +164,10 @@ class Stack:
             body, own = (body, {}) if isinstance(body, str) else body
             known = PSEUDO | self.parameters | {name: self.text(each) for name, each in own.items()}
             return re.sub(r"\$\{([^!}]+)\}", lambda match: known.get(match[1], match[0]), body)
+        if isinstance(value, dict) and set(value) == {"Fn::Select"}:
+            index, values = value["Fn::Select"]
+            separator, split = values["Fn::Split"]
+            return self.text(split).split(separator)[int(index)]
         if isinstance(value, dict) and set(value) == {"Ref"}:
             return "${" + value["Ref"] + "}"
         if isinstance(value, dict) and set(value) == {"Fn::GetAtt"}:

@@ -164,6 +164,27 @@ class Deploys(unittest.TestCase):
         # What every plan reads, and restore points where that was asked for.
         self.assertEqual(len(attached), 2 if mode == "apply" else 1, attached)
 
+    def test_the_role_of_an_account_with_copies_deploys(self):
+        outputs = self.deploy(
+            "steward-copies",
+            load("copy-account.yaml"),
+            RECOVERY,
+            RotationRoleArn="arn:aws:iam::210987654321:role/rotation",
+            ExternalId="0123456789abcdef",
+            SourceRegion=HOME,
+        )
+        role = outputs["RoleArn"].split("/")[-1]
+        document = self.aws("iam", RECOVERY).get_role_policy(RoleName=role, PolicyName="keep-copies")["PolicyDocument"]
+        (copy,) = [each for each in document["Statement"] if each["Sid"] == "CopyWhatIsShared"]
+        self.assertEqual(
+            copy["Resource"],
+            [
+                f"arn:aws:rds:{HOME}:210987654321:snapshot:steward-*",
+                f"arn:aws:rds:{RECOVERY}:{ACCOUNT}:snapshot:steward-*",
+            ],
+        )
+        self.assertIn(f":{RECOVERY}:{ACCOUNT}:key/", outputs["KeyArn"])
+
     def test_a_package_is_of_a_function_that_there_is(self):
         template = load("automation.yaml")
         self.assertEqual({name for _, name in functions(template)}, {function.name for function in FUNCTIONS})
