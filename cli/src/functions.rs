@@ -160,8 +160,11 @@ pub(crate) fn schema_names() -> Vec<&'static str> {
     shared.chain(names()).collect()
 }
 
+/// Makes a JSON Schema.
+type Generator = fn() -> Value;
+
 /// The schemas that belong to no one function.
-const SHARED_SCHEMAS: &[(&str, fn() -> Value)] = &[
+const SHARED_SCHEMAS: &[(&str, Generator)] = &[
     ("report", || steward::report::schema().to_value()),
     ("restore-point", || {
         steward::restore_point::restore_point_schema().to_value()

@@ -1,6 +1,6 @@
 """Deploys a template into the sandbox, as `aws cloudformation deploy` does for real.
 
-    python deploy.py --endpoint URL --account N --region R --stack NAME --template FILE [--package ZIP] [KEY=VALUE …]
+    python deploy.py --endpoint URL --account N --region R --stack NAME --template FILE [--package FUNCTION=ZIP …] [KEY=VALUE …]
 
 prints the stack's outputs as JSON. A stack that is there is updated. ministack reads the template as CloudFormation does
 (limits, Rules, parameters, conditions, references, dynamic references) and makes what it knows. What it doesn't know is
@@ -40,7 +40,14 @@ UNSUPPORTED_TYPES = {
     "AWS::Route53::HealthCheck",
 }
 # Resources that it refuses although it knows their type.
-UNSUPPORTED_RESOURCES = {"TasksMissingAlarm": "metric math", "ImagePruningOverdueAlarm": "metric math"}
+UNSUPPORTED_RESOURCES = {
+    "TasksMissingAlarm": "metric math",
+    "ImagePruningOverdueAlarm": "metric math",
+    "SnapshotRotationOverdueAlarm": "metric math",
+}
+
+# What runs as a function that is deployed without a package: nothing.
+NO_EXECUTABLE = b"#!/bin/sh\nexit 1\n"
 
 
 class Failed(Exception):
@@ -102,20 +109,36 @@ class Target:
         return {output["OutputKey"]: output["OutputValue"] for output in seen["Outputs"]}
 
 
-def packaged(template, bucket, key):
-    """The template with the package in a bucket, as `aws cloudformation package` and `sam deploy` leave it."""
-    functions = {
-        name: resource | {"Properties": resource["Properties"] | {"CodeUri": {"Bucket": bucket, "Key": key}}}
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Serverless::Function"
-    }
-    return template | {"Resources": template["Resources"] | functions}
+def functions(template):
+    """Every function, with the name that is in the path of its package."""
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            yield name, pathlib.PurePath(resource["Properties"]["CodeUri"]).parent.name
 
 
-def package_of(executable):
+def packaged(target, template, executables):
+    """The template with a package of each function in a bucket, as `aws cloudformation package` and `sam deploy` leave it.
+
+    A function without an executable is deployed and cannot run.
+    """
+    packages = dict(functions(template))
+    unknown = set(executables) - set(packages.values())
+    if unknown:
+        raise Failed(f"no function of the template: {sorted(unknown)}")
+    resources = dict(template["Resources"])
+    for name, function in packages.items():
+        key = f"{function}.zip"
+        body = pathlib.Path(executables[function]).read_bytes() if function in executables else NO_EXECUTABLE
+        target.store(key, package_of(body))
+        code = {"CodeUri": {"Bucket": target.bucket, "Key": key}}
+        resources[name] = resources[name] | {"Properties": resources[name]["Properties"] | code}
+    return template | {"Resources": resources}
+
+
+def package_of(body):
     """A package as cargo-lambda makes it; a zip is one already."""
-    body = pathlib.Path(executable).read_bytes()
-    if zipfile.is_zipfile(io.BytesIO(body)) and str(executable).endswith(".zip"):
+    # An executable may have an archive in it, and does not begin with one.
+    if body.startswith(b"PK") and zipfile.is_zipfile(io.BytesIO(body)):
         return body
     package = io.BytesIO()
     # Not compressed: it goes no further than this machine.
@@ -163,16 +186,21 @@ def main():
     parser = argparse.ArgumentParser(description="Deploys a template into the sandbox.")
     for name in ("endpoint", "account", "region", "stack", "template"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--package", help="the functions' executable, or a zip with it")
+    parser.add_argument(
+        "--package",
+        action="append",
+        default=[],
+        metavar="FUNCTION=FILE",
+        help="a function's executable, or a zip with it; a function without one is deployed and cannot run",
+    )
     parser.add_argument("parameters", nargs="*", metavar="KEY=VALUE")
     arguments = parser.parse_args()
     target = Target(arguments.endpoint, arguments.account, arguments.region)
     template = without_unsupported(load(arguments.template))
-    if arguments.package:
-        target.store("bootstrap.zip", package_of(arguments.package))
-        template = packaged(template, target.bucket, "bootstrap.zip")
     parameters = dict(parameter.split("=", 1) for parameter in arguments.parameters)
+    executables = dict(package.split("=", 1) for package in arguments.package)
     try:
+        template = packaged(target, template, executables)
         json.dump(target.deploy(arguments.stack, template, parameters), sys.stdout)
     except Failed as failed:
         sys.exit(str(failed))

@@ -55,7 +55,7 @@ class Stack:
 
     def __init__(self, template, **given):
         self.parameters = {
-            name: str(self._value(name, declared, given)) for name, declared in template["Parameters"].items()
+            name: self._value(name, declared, given) for name, declared in template["Parameters"].items()
         }
         unknown = set(given) - set(self.parameters)
         if unknown:
@@ -74,7 +74,8 @@ class Stack:
         text = str(value)
         said = f"{name} {text!r}: {declared.get('ConstraintDescription', declared)}"
         # As CloudFormation matches: the whole value.
-        if "AllowedPattern" in declared and not re.fullmatch(declared["AllowedPattern"], text):
+        values = text.split(",") if declared["Type"] == "CommaDelimitedList" else [text]
+        if "AllowedPattern" in declared and not all(re.fullmatch(declared["AllowedPattern"], each) for each in values):
             raise Refused(said)
         if "AllowedValues" in declared and text not in map(str, declared["AllowedValues"]):
             raise Refused(said)
@@ -84,7 +85,7 @@ class Stack:
                 raise Refused(said)
         if not declared.get("MinLength", 0) <= len(text) <= declared.get("MaxLength", len(text)):
             raise Refused(said)
-        return text
+        return values if declared["Type"] == "CommaDelimitedList" else text
 
     def _judge_rules(self, rules):
         for name, rule in rules.items():
@@ -118,7 +119,11 @@ class Stack:
         if isinstance(value, str):
             return value
         ((function, argument),) = value.items()
-        # CloudFormation promises no other function here; Fn::FindInMap would be one.
+        if function == "Fn::Join":
+            separator, joined = argument
+            values = self._plain(joined)
+            return separator.join([values] if isinstance(values, str) else values)
+        # The others that CloudFormation promises here are not needed; Fn::FindInMap would be one.
         if function != "Ref":
             raise ValueError(f"no function of a condition: {function}")
         return (self.parameters | PSEUDO)[argument]
@@ -159,6 +164,10 @@ class Stack:
             body, own = (body, {}) if isinstance(body, str) else body
             known = PSEUDO | self.parameters | {name: self.text(each) for name, each in own.items()}
             return re.sub(r"\$\{([^!}]+)\}", lambda match: known.get(match[1], match[0]), body)
+        if isinstance(value, dict) and set(value) == {"Fn::Select"}:
+            index, values = value["Fn::Select"]
+            separator, split = values["Fn::Split"]
+            return self.text(split).split(separator)[int(index)]
         if isinstance(value, dict) and set(value) == {"Ref"}:
             return "${" + value["Ref"] + "}"
         if isinstance(value, dict) and set(value) == {"Fn::GetAtt"}:

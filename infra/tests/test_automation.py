@@ -1,5 +1,6 @@
 """automation.yaml gives each function what its code needs and nothing else, and loses no wake-up without a trace."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -12,13 +13,83 @@ from template import INFRA, Refused, Stack, load
 TEMPLATE = load("automation.yaml")
 TEXT = (INFRA / "automation.yaml").read_text()
 HOUSE = INFRA.parent
-POLICY = "{version: 1, repositories: {include: ['shop/*']}}"
-APPLY = {"ImagePruningMode": "apply", "ImagePruningPolicy": POLICY}
 RECOVERY_BUCKET = "steward-restore-points-123456789012-eu-west-1"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+    """A function, and what is special about it."""
+
+    name: str
+    operation: str
+    # What its policy selects, a policy that selects some, and one that its schema refuses.
+    targets: str
+    policy: str
+    wrong_policy: dict
+    # Switches with which its role has all that the code may ask for, without their prefix.
+    everything: dict
+    # The state that its schedule and events have by default, by the role of the stack.
+    awake: dict
+    # How long it may stay away before an alarm.
+    overdue_hours: str
+    alarms: set = frozenset()
+
+    @property
+    def prefix(self):
+        return "".join(map(str.capitalize, self.name.split("-")))
+
+    def given(self, **own):
+        """Parameters of this function."""
+        return {f"{self.prefix}{name}": value for name, value in own.items()}
+
+    def to_apply(self, **own):
+        return self.given(Mode="apply", Policy=self.policy, **own)
+
+    def variables(self, stack):
+        return stack.resources[self.prefix]["Properties"]["Environment"]["Variables"]
+
+
+FUNCTIONS = (
+    Function(
+        "image-pruning",
+        operation="prune",
+        targets="repositories",
+        policy="{version: 1, repositories: {include: ['shop/*']}}",
+        wrong_policy={"version": 1, "repositorys": {}},
+        everything={"ReaderRoles": "arn:aws:iam::*:role/reads", "ReadsRestorePoints": "true"},
+        awake={"primary": "ENABLED", "recovery": "ENABLED"},
+        overdue_hours="26",
+    ),
+    Function(
+        "snapshot-rotation",
+        operation="rotate",
+        targets="databases",
+        policy="{version: 1, rules: [{name: shop, databases: {include: ['shop*']}}]}",
+        wrong_policy={"version": 1, "rules": [{"name": "shop", "database": "shop"}]},
+        everything={
+            "CopyRegions": "eu-west-1,us-east-1",
+            "Keys": f"{KEY},{KEY.replace('eu-west-1', 'eu-central-1')}",
+            "CopyRoles": "arn:aws:iam::210987654321:role/copies",
+            "Adopts": "before-release-*",
+            "RestorePoints": "true",
+        },
+        # Copies lie in the recovery Region, and the databases that they are of do not.
+        awake={"primary": "ENABLED", "recovery": "DISABLED"},
+        overdue_hours="3",
+        alarms={"ObjectivesMissed", "CopiesPending", "DocumentsIncomplete"},
+    ),
+)
+PRUNING, ROTATION = FUNCTIONS
+APPLY = {name: value for function in FUNCTIONS for name, value in function.to_apply().items()}
 SWITCHES = (
     ({}, {"Role": "recovery"}, {"RecoveryBucket": RECOVERY_BUCKET}),
     ({}, APPLY),
-    ({}, {"ImagePruningPolicyParameter": "/shop/pruning"}, {"ImagePruningPolicyObject": "shop/pruning.yaml"}),
+    (
+        {},
+        {"ImagePruningPolicyParameter": "/shop/pruning", "SnapshotRotationPolicyObject": "shop/rotation.yaml"},
+        {"ImagePruningPolicyObject": "shop/pruning.yaml", "SnapshotRotationPolicyParameter": "/shop/rotation"},
+    ),
     (
         {},
         {
@@ -29,14 +100,28 @@ SWITCHES = (
             "RestorePointLockDays": "30",
             "ImagePruningConcurrency": "1",
             "ImagePruningScheduleState": "DISABLED",
+            "SnapshotRotationConcurrency": "1",
+            "SnapshotRotationScheduleState": "DISABLED",
+            "SnapshotRotationTellsRegion": "eu-west-1",
         },
     ),
-    ({}, {"ImagePruningReadsRestorePoints": "true"}),
+    ({}, PRUNING.given(**PRUNING.everything) | ROTATION.given(**ROTATION.everything)),
 )
 
 READS = ("Describe", "List", "Get", "BatchGet", "Simulate")
 # What reading takes beside: of restore points, and in other accounts.
 TO_READ = {"kms:Decrypt", "sts:AssumeRole"}
+# What every function may do in any mode: leave its logs, traces and lost runs, and tell people.
+TO_TELL = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "sqs:SendMessage",
+    "sns:Publish",
+    "kms:GenerateDataKey*",
+    "kms:Decrypt",
+}
 
 
 def steward(**given):
@@ -85,6 +170,19 @@ def section(heading):
     return readme.split(f"\n{heading}\n", 1)[1].split("\n### ", 1)[0]
 
 
+def wrong_for(function):
+    """Combinations that are wrong for every function, and what is said of them."""
+    return (
+        (function.given(Mode="apply"), f"needs a policy that selects {function.targets}"),
+        (function.given(PolicyParameter="policy"), "with its slash in front"),
+        (function.given(PolicyObject="s3://bucket/key"), "BUCKET/KEY"),
+        (function.given(PolicyObject="bucket/*"), "BUCKET/KEY"),
+        (function.given(PolicyParameter="/a", PolicyObject="bucket/key"), "not both"),
+        (function.given(Schedule="0 3 * * *"), "cron(…) or rate(…)"),
+        (function.given(OverdueHours="169"), "MaxValue"),
+    )
+
+
 class Template(unittest.TestCase):
     def test_whatever_is_referred_to_exists(self):
         for given, stack in allowed_combinations():
@@ -93,17 +191,18 @@ class Template(unittest.TestCase):
 
     def test_wrong_combinations_are_refused_with_a_reason(self):
         for given, reason in (
-            ({"ImagePruningMode": "apply"}, "needs a policy that selects repositories"),
             ({"Role": "recovery", "RecoveryBucket": RECOVERY_BUCKET}, "leave RecoveryBucket empty"),
             ({"RecoveryBucket": "elsewhere"}, "the recovery stack's output"),
-            ({"ImagePruningPolicyParameter": "policy"}, "with its slash in front"),
-            ({"ImagePruningPolicyObject": "s3://bucket/key"}, "BUCKET/KEY"),
-            ({"ImagePruningPolicyObject": "bucket/*"}, "BUCKET/KEY"),
-            ({"ImagePruningPolicyParameter": "/a", "ImagePruningPolicyObject": "bucket/key"}, "not both"),
-            ({"ImagePruningSchedule": "0 3 * * *"}, "cron(…) or rate(…)"),
             ({"ImagePruningRepositories": "Shop"}, "a repository's name"),
             ({"LogLevel": "WARN"}, "AllowedValues"),
-            ({"ImagePruningOverdueHours": "169"}, "MaxValue"),
+            ({"SnapshotRotationDatabases": "rds:shop"}, "a DB instance's identifier"),
+            ({"SnapshotRotationCopyRegions": "eu-west-1,everywhere"}, "Regions with commas"),
+            ({"SnapshotRotationKeys": f"{KEY},alias/copies"}, "ARNs of keys"),
+            ({"SnapshotRotationCopyRoles": "arn:aws:iam::*:role/copies"}, "ARNs of roles"),
+            # Nothing that would take in everybody's snapshots.
+            ({"SnapshotRotationAdopts": "*"}, "begins with a letter"),
+            ({"SnapshotRotationTellsRegion": "eu-central-1"}, "is another Region"),
+            *itertools.chain(*map(wrong_for, FUNCTIONS)),
         ):
             with self.subTest(**given), self.assertRaises(Refused) as refused:
                 steward(**given)
@@ -111,21 +210,15 @@ class Template(unittest.TestCase):
 
     def test_a_deployment_with_defaults_changes_nothing(self):
         stack = steward()
-        self.assertEqual(
-            stack.resources["ImagePruning"]["Properties"]["Environment"]["Variables"]["STEWARD_MODE"], "plan"
-        )
-        self.assertEqual(
-            stack.resources["ImagePruning"]["Properties"]["CodeUri"], "../target/lambda/image-pruning/bootstrap.zip"
-        )
+        for function in FUNCTIONS:
+            self.assertEqual(function.variables(stack)["STEWARD_MODE"], "plan")
+            self.assertEqual(
+                stack.resources[function.prefix]["Properties"]["CodeUri"],
+                f"../target/lambda/{function.name}/bootstrap.zip",
+            )
+            changes = {action for action in allowed(stack, f"{function.prefix}Role") if not is_read(action)}
+            self.assertEqual(changes, TO_TELL, function.name)
         self.assertEqual(stack.resources["ImagePruningAfterPush"]["Properties"]["State"], "DISABLED")
-        self.assertEqual(
-            [
-                action
-                for action in allowed(stack, "ImagePruningRole")
-                if action.startswith("ecr:") and not is_read(action)
-            ],
-            [],
-        )
 
     def test_the_readme_tells_every_parameter_and_no_other(self):
         table = section("### Parameters")
@@ -148,7 +241,8 @@ class Template(unittest.TestCase):
             "RetainStacksOnAccountRemoval",
         }
         named = set(re.findall(r"\b([A-Z][a-z]\w+)=", readme)) | set(re.findall(r"ParameterKey=(\w+)", readme))
-        self.assertEqual(named - of_the_cli - set(TEMPLATE["Parameters"]), set())
+        parameters = set(TEMPLATE["Parameters"]) | set(load("copy-account.yaml")["Parameters"])
+        self.assertEqual(named - of_the_cli - parameters, set())
         outputs = set(re.findall(r"\$\(steward_out (\w+)", readme))
         self.assertEqual(outputs - set(TEMPLATE["Outputs"]), set())
         self.assertGreater(len(outputs), 2)
@@ -163,9 +257,26 @@ class Recovery(unittest.TestCase):
     """What a recovery finds in its Region on the day when the other is gone (`Role=recovery`)."""
 
     def test_it_has_all_that_the_primary_has_and_nothing_of_the_primary(self):
-        recovery = steward(Role="recovery", ImagePruningReadsRestorePoints="true")
-        primary = steward(RecoveryBucket=RECOVERY_BUCKET, ImagePruningReadsRestorePoints="true")
-        self.assertEqual(recovery.resources, primary.resources)
+        everything = PRUNING.given(**PRUNING.everything)
+        recovery = steward(Role="recovery", **everything)
+        primary = steward(RecoveryBucket=RECOVERY_BUCKET, **everything)
+        differing = {
+            name
+            for name in {**recovery.resources, **primary.resources}
+            if recovery.resources.get(name) != primary.resources.get(name)
+        }
+        # What sleeps there is there, and nothing tells that it does not run.
+        asleep = {
+            name
+            for name in differing & set(recovery.resources)
+            if recovery.resources[name]["Properties"] | {"State": "ENABLED"} == primary.resources[name]["Properties"]
+        }
+        self.assertEqual(
+            asleep, {"SnapshotRotationHourly", "SnapshotRotationAfterSnapshot", "SnapshotRotationAfterWaiting"}
+        )
+        self.assertEqual(differing - asleep, {"SnapshotRotationOverdueAlarm"})
+        awake = steward(Role="recovery", SnapshotRotationScheduleState="ENABLED", **everything)
+        self.assertEqual(awake.resources, primary.resources)
         for kind in (
             "AWS::DynamoDB::Table",
             "AWS::KMS::Key",
@@ -226,7 +337,8 @@ class Recovery(unittest.TestCase):
 class Layout(unittest.TestCase):
     def test_each_function_has_one_section_of_parameters_and_one_of_resources(self):
         functions = {path.parent.name for path in HOUSE.glob("functions/*/Cargo.toml")}
-        prefix = {function: "".join(map(str.capitalize, function.split("-"))) for function in functions}
+        prefix = {function.name: function.prefix for function in FUNCTIONS}
+        self.assertEqual(set(prefix), functions)
 
         def sections(part, heading):
             (body,) = re.findall(rf"^{part}:\n(.*?)(?=^\w)", TEXT, re.DOTALL | re.MULTILINE)
@@ -258,13 +370,14 @@ class Code(unittest.TestCase):
         # What Environment::read may look up; `shared/tests/lambda.rs` holds it to that.
         (listed_names,) = re.findall(r"pub const ENVIRONMENT: &\[&str\] = &\[([^\]]*)\]", code)
         read = {names[name] for name in re.findall(r"\w+", listed_names)}
-        variables = steward().resources["ImagePruning"]["Properties"]["Environment"]["Variables"]
-        # The policy is always in a place of its own: a change of it is no deployment of the function.
-        self.assertEqual(read - set(variables), {"STEWARD_POLICY"})
-        self.assertEqual(set(variables) - read, set())
-        # And the mode takes what the code takes.
         (modes,) = re.findall(r'name: MODE,.*?allowed: "([^"]+)"', code, re.DOTALL)
-        self.assertEqual(TEMPLATE["Parameters"]["ImagePruningMode"]["AllowedValues"], modes.split(", "))
+        for function in FUNCTIONS:
+            variables = function.variables(steward())
+            # The policy is always in a place of its own: a change of it is no deployment of the function.
+            self.assertEqual(read - set(variables), {"STEWARD_POLICY"})
+            self.assertEqual(set(variables) - read, set())
+            # And the mode takes what the code takes.
+            self.assertEqual(TEMPLATE["Parameters"][f"{function.prefix}Mode"]["AllowedValues"], modes.split(", "))
 
     def test_no_other_code_reads_the_environment(self):
         sources = [*HOUSE.glob("shared/src/**/*.rs"), *HOUSE.glob("functions/*/src/**/*.rs")]
@@ -282,26 +395,22 @@ class Code(unittest.TestCase):
         self.assertEqual({name.split("/")[1] for name in reading}, functions)
 
     def test_roles_allow_what_the_code_calls_and_nothing_else(self):
-        sections = (HOUSE / "functions/image-pruning/README.md").read_text().split("\n### ")
-
-        def actions(heading):
-            (section,) = [section for section in sections if section.startswith(f"{heading}\n")]
-            return set(re.findall(r"^\| `([a-z0-9]+:[\w*]+)`", section, re.MULTILINE))
-
-        # That the code calls the former is proved by a recording of its calls (functions/image-pruning/tests/sandbox).
-        called, behind = actions("Permissions"), actions("Permissions behind a call")
-        granted = set()
-        for place in ("", "shop/pruning.yaml"):
-            stack = steward(
-                **APPLY,
-                ImagePruningPolicyObject=place,
-                ImagePruningReaderRoles="arn:aws:iam::*:role/reads",
-                ImagePruningReadsRestorePoints="true",
+        for function in FUNCTIONS:
+            code = (HOUSE / f"functions/{function.name}/src/permissions.rs").read_text()
+            called, behind = (
+                set(re.findall(r'"([a-z0-9-]+:[A-Z][\w*]+)"', body))
+                for body in re.findall(r"^pub const (?:PERMISSIONS|BEHIND_CALLS): .*?^\];", code, re.DOTALL | re.MULTILINE)
             )
-            granted |= allowed(stack, "ImagePruningRole")
-        self.assertEqual(called - granted, set(), "called, and not granted")
-        self.assertEqual(granted - called, behind, "granted, and not called")
-        self.assertEqual(allowed(steward(), "ImagePruningWakeRole"), {"lambda:InvokeFunction", "sqs:SendMessage"})
+            granted = set()
+            for place in ("", "shop/policy.yaml"):
+                given = function.to_apply(PolicyObject=place, **function.everything)
+                granted |= allowed(steward(**given), f"{function.prefix}Role")
+            self.assertEqual(called - granted, set(), f"{function.name} calls, and is not granted")
+            self.assertEqual(granted - called, behind, f"{function.name} is granted, and does not call")
+            wakes = allowed(steward(), f"{function.prefix}WakeRole")
+            self.assertEqual(wakes, {"lambda:InvokeFunction", "sqs:SendMessage"})
+        told = steward(SnapshotRotationTellsRegion="eu-west-1")
+        self.assertEqual(allowed(told, "SnapshotRotationTellRole"), {"events:PutEvents"})
 
     def test_people_plan_without_any_write(self):
         for _, stack in allowed_combinations():
@@ -325,19 +434,67 @@ class Code(unittest.TestCase):
         self.assertEqual(set(re.findall(r"`(\w+:\w+)`", told)), read)
 
     def test_writes_are_scoped_and_holds_are_denied(self):
-        for given, stack in allowed_combinations():
+        for _, stack in allowed_combinations():
             for role in stack.of_type("AWS::IAM::Role"):
                 for statement in statements(stack, role):
                     writes = [action for action in listed(statement["Action"]) if not is_read(action)]
                     if statement["Effect"] == "Allow" and writes and "xray:PutTraceSegments" not in writes:
                         self.assertNotIn("*", listed(statement["Resource"]), f"{role} {statement['Sid']}")
-            if given.get("ImagePruningMode") == "apply":
-                remove, deny = stack.resources["ImagePruningWrites"]["Properties"]["PolicyDocument"]["Statement"]
-                self.assertEqual(
-                    stack.text(remove["Resource"]), "arn:aws:ecr:eu-central-1:123456789012:repository/shop/*"
-                )
-                self.assertEqual((deny["Effect"], deny["Action"], deny["Resource"]), ("Deny", remove["Action"], "*"))
-                self.assertEqual(deny["Condition"], {"Null": {"aws:ResourceTag/steward:hold": "false"}})
+        for function, frozen in (
+            (PRUNING, {"ecr:BatchDeleteImage", "ecr:UpdateImageStorageClass"}),
+            (ROTATION, {"rds:CreateDBSnapshot", "rds:DeleteDBSnapshot", "rds:ModifyDBSnapshotAttribute"}),
+        ):
+            stack = steward(**function.to_apply(**function.everything))
+            (deny,) = [each for each in statements(stack, f"{function.prefix}Role") if each["Effect"] == "Deny"]
+            self.assertEqual((set(deny["Action"]), deny["Resource"]), (frozen, "*"))
+            self.assertEqual(deny["Condition"], {"Null": {"aws:ResourceTag/steward:hold": "false"}})
+
+    def test_images_are_removed_from_the_repositories_that_were_said(self):
+        stack = steward(**PRUNING.to_apply())
+        (remove,) = [each for each in statements(stack, "ImagePruningRole") if each["Sid"] == "RemoveImages"]
+        self.assertEqual(stack.text(remove["Resource"]), "arn:aws:ecr:eu-central-1:123456789012:repository/shop/*")
+
+    def test_snapshots_are_its_own_by_name_and_tag_and_in_the_regions_that_were_said(self):
+        here = "arn:aws:rds:eu-central-1:123456789012"
+        anywhere = "arn:aws:rds:*:123456789012"
+        own = {"aws:ResourceTag/steward:managed-by": "snapshot-rotation"}
+        there = {"aws:RequestedRegion": ["eu-west-1", "us-east-1"]}
+        by_rds = {"kms:ViaService": "rds.*.amazonaws.com"}
+        keys = ROTATION.everything["Keys"].split(",")
+        plain = {
+            "MakeSnapshots": ([f"{here}:db:shop*", f"{here}:snapshot:steward-*"], None),
+            "TagSnapshots": ([f"{here}:snapshot:steward-*"], None),
+            "DeleteItsOwnSnapshots": ([f"{here}:snapshot:steward-*"], {"StringEquals": own}),
+        }
+        whole = plain | {
+            "ShareItsOwnSnapshots": ([f"{here}:snapshot:steward-*"], {"StringEquals": own}),
+            "DeleteWhatItAdopts": ([f"{here}:snapshot:before-release-*"], None),
+            "CopyToOtherRegions": ([f"{anywhere}:snapshot:steward-*"], {"StringEquals": there}),
+            "DeleteItsOwnCopies": ([f"{anywhere}:snapshot:steward-*"], {"StringEquals": there | own}),
+            "UseKeysThroughRds": (keys, {"StringLike": by_rds}),
+            "GrantKeysToRds": (keys, {"StringLike": by_rds, "Bool": {"kms:GrantIsForAWSResource": "true"}}),
+        }
+        sharing = plain | {"ShareItsOwnSnapshots": whole["ShareItsOwnSnapshots"]}
+        for given, expected in (
+            ({}, plain),
+            ({"Shares": "true"}, sharing),
+            # Another account copies what is shared with it.
+            ({"CopyRoles": ROTATION.everything["CopyRoles"]}, sharing),
+            (ROTATION.everything, whole),
+        ):
+            stack = steward(**ROTATION.to_apply(**given))
+            document = stack.resources["SnapshotRotationWrites"]["Properties"]["PolicyDocument"]
+            found = {
+                statement["Sid"]: (list(map(stack.text, listed(statement["Resource"]))), statement.get("Condition"))
+                for statement in document["Statement"]
+                if statement["Effect"] == "Allow"
+            }
+            self.assertEqual(found, expected)
+
+    def test_nobody_plans_with_the_roles_that_copy_in_other_accounts(self):
+        stack = steward(**ROTATION.given(**ROTATION.everything))
+        self.assertIn("sts:AssumeRole", allowed(stack, "SnapshotRotationRole"))
+        self.assertNotIn("sts:AssumeRole", allowed(stack, "PlanRole"))
 
     def test_reading_a_manifest_is_no_pull(self):
         stack = steward()
@@ -349,40 +506,31 @@ class Code(unittest.TestCase):
         self.assertEqual(excluded, reading)
 
     def test_the_policy_that_may_be_read_is_the_one_that_the_function_is_told(self):
-        for place, told, resource in (
-            (
-                {},
-                "ssm:${ImagePruningPolicyDocument}",
-                "arn:aws:ssm:eu-central-1:123456789012:parameter${ImagePruningPolicyDocument}",
-            ),
-            (
-                {"ImagePruningPolicyParameter": "/shop/pruning"},
-                "ssm:/shop/pruning",
-                "arn:aws:ssm:eu-central-1:123456789012:parameter/shop/pruning",
-            ),
-            (
-                {"ImagePruningPolicyObject": "shop/pruning.yaml"},
-                "s3://shop/pruning.yaml",
-                "arn:aws:s3:::shop/pruning.yaml",
-            ),
-        ):
-            stack = steward(**place)
-            variables = stack.resources["ImagePruning"]["Properties"]["Environment"]["Variables"]
-            (statement,) = [each for each in statements(stack, "ImagePruningRole") if each["Sid"] == "ReadThePolicy"]
-            self.assertEqual(
-                (stack.text(variables["STEWARD_POLICY_FROM"]), stack.text(statement["Resource"])), (told, resource)
-            )
-        # Names of Parameter Store begin with a slash, which the ARN has once.
-        self.assertEqual(
-            steward().resources["ImagePruningPolicyDocument"]["Properties"]["Name"], "/steward/policy/image-pruning"
-        )
+        parameters = "arn:aws:ssm:eu-central-1:123456789012:parameter"
+        for function in FUNCTIONS:
+            own = f"${{{function.prefix}PolicyDocument}}"
+            for place, told, resource in (
+                ({}, f"ssm:{own}", f"{parameters}{own}"),
+                ({"PolicyParameter": "/shop/policy"}, "ssm:/shop/policy", f"{parameters}/shop/policy"),
+                ({"PolicyObject": "shop/policy.yaml"}, "s3://shop/policy.yaml", "arn:aws:s3:::shop/policy.yaml"),
+            ):
+                stack = steward(**function.given(**place))
+                read = [
+                    each for each in statements(stack, f"{function.prefix}Role") if each["Sid"] == "ReadThePolicy"
+                ]
+                self.assertEqual([stack.text(each["Resource"]) for each in read], [resource])
+                self.assertEqual(stack.text(function.variables(stack)["STEWARD_POLICY_FROM"]), told)
+            # Names of Parameter Store begin with a slash, which the ARN has once.
+            document = steward().resources[f"{function.prefix}PolicyDocument"]["Properties"]
+            self.assertEqual(document["Name"], f"/steward/policy/{function.name}")
 
     def test_policies_in_the_template_are_policies(self):
-        schema = json.loads((HOUSE / "functions/image-pruning/policy.schema.json").read_text())
-        for text in (steward().parameters["ImagePruningPolicy"], POLICY):
-            jsonschema.validate(yaml.safe_load(text), schema)
-        with self.assertRaises(jsonschema.ValidationError):
-            jsonschema.validate({"version": 1, "repositorys": {}}, schema)
+        for function in FUNCTIONS:
+            schema = json.loads((HOUSE / f"functions/{function.name}/policy.schema.json").read_text())
+            for text in (steward().parameters[f"{function.prefix}Policy"], function.policy):
+                jsonschema.validate(yaml.safe_load(text), schema)
+            with self.assertRaises(jsonschema.ValidationError):
+                jsonschema.validate(function.wrong_policy, schema)
 
     def test_kill_switches_are_those_that_the_code_asks_for(self):
         code = (HOUSE / "shared/src/switches.rs").read_text()
@@ -393,12 +541,14 @@ class Code(unittest.TestCase):
             for parameter in steward().of_type("AWS::SSM::Parameter").values()
             if "kill-switch" in parameter["Name"]
         }
-        self.assertEqual(switches, {for_all: "off", f"{prefix}image-pruning": "off"})
+        of_each = {f"{prefix}{function.name}": "off" for function in FUNCTIONS}
+        self.assertEqual(switches, {for_all: "off"} | of_each)
 
     def test_rules_match_the_recorded_events_that_they_are_for(self):
         events = recorded_events()
-        for name, rule in steward().of_type("AWS::Events::Rule").items():
-            pattern = rule["EventPattern"]
+        rules = patterns(steward(SnapshotRotationTellsRegion="us-east-1"))
+        self.assertEqual(set(rules), set(MATCHED))
+        for name, pattern in rules.items():
             self.assertEqual({event for event in events if matches(pattern, events[event])}, MATCHED[name], name)
             # Nothing in the pattern is idle: an event that differs in one field is not for it.
             for near_miss in near_misses(pattern, events[min(MATCHED[name])]):
@@ -406,7 +556,18 @@ class Code(unittest.TestCase):
 
 
 # The recorded events that each rule is for.
-MATCHED = {"ImagePruningAfterPush": {"ecr-push"}}
+MATCHED = {
+    "ImagePruningAfterPush": {"ecr-push"},
+    "SnapshotRotationAfterSnapshot": {"rds-snapshot-copied", "rds-snapshot-manual"},
+    "SnapshotRotationAfterWaiting": {"rds-instance-started"},
+    "SnapshotRotationCopiesTold": {"rds-snapshot-copied"},
+}
+
+
+def patterns(stack):
+    """What each rule matches, in the Region of the recorded events."""
+    text = json.dumps({name: rule["EventPattern"] for name, rule in stack.of_type("AWS::Events::Rule").items()})
+    return json.loads(text.replace(json.dumps({"Ref": "AWS::Region"}), '"eu-west-1"'))
 
 
 def recorded_events():
@@ -429,35 +590,45 @@ def near_misses(pattern, event):
 
 
 def matches(pattern, event):
-    """Whether EventBridge would match; of its operators only the list of exact values."""
+    """Whether EventBridge would match; of its operators only exact values and `prefix`."""
     for key, wanted in pattern.items():
         found = event.get(key) if isinstance(event, dict) else None
         if isinstance(wanted, dict):
             if not matches(wanted, found):
                 return False
-        elif not all(isinstance(value, str) for value in wanted):
-            raise ValueError(f"no exact values: {wanted}")
-        elif found not in wanted:
+        elif not any([is_wanted(each, found) for each in wanted]):
             return False
     return True
 
 
+def is_wanted(wanted, found):
+    if isinstance(wanted, str):
+        return found == wanted
+    if set(wanted) == {"prefix"}:
+        return isinstance(found, str) and found.startswith(wanted["prefix"])
+    raise ValueError(f"no operator: {wanted}")
+
+
 class Shared(unittest.TestCase):
     def test_nothing_is_lost_without_a_trace(self):
-        stack = steward()
+        stack = steward(SnapshotRotationTellsRegion="eu-west-1")
         queue = {"Fn::GetAtt": ["DeadLetters", "Arn"]}
         targets = [rule["Targets"] for rule in stack.of_type("AWS::Events::Rule").values()]
-        targets += [[schedule["Target"]] for schedule in stack.of_type("AWS::Scheduler::Schedule").values()]
-        self.assertEqual(len(targets), 2)
+        schedules = {schedule["Name"]: schedule for schedule in stack.of_type("AWS::Scheduler::Schedule").values()}
+        self.assertEqual(set(schedules), {f"steward-{function.name}" for function in FUNCTIONS})
+        targets += [[schedule["Target"]] for schedule in schedules.values()]
+        self.assertEqual(len(targets), len(MATCHED) + len(FUNCTIONS))
         for target in itertools.chain(*targets):
             self.assertEqual(target["DeadLetterConfig"], {"Arn": queue})
             self.assertLessEqual(target["RetryPolicy"]["MaximumEventAgeInSeconds"], 3600)
-        for schedule in stack.of_type("AWS::Scheduler::Schedule").values():
+        for function in FUNCTIONS:
+            schedule = schedules[f"steward-{function.name}"]
+            self.assertEqual(schedule["Target"]["Arn"], {"Fn::GetAtt": [function.prefix, "Arn"]})
             # Every keyword of "Adding context attributes" (EventBridge Scheduler User Guide), under the names of the code.
             self.assertEqual(
                 json.loads(schedule["Target"]["Input"]),
                 {
-                    "operation": "prune",
+                    "operation": function.operation,
                     "scheduleArn": "<aws.scheduler.schedule-arn>",
                     "scheduledTime": "<aws.scheduler.scheduled-time>",
                     "executionId": "<aws.scheduler.execution-id>",
@@ -470,6 +641,32 @@ class Shared(unittest.TestCase):
             self.assertEqual(asynchronous["DestinationConfig"]["OnFailure"]["Destination"], queue)
             self.assertEqual(asynchronous["MaximumRetryAttempts"], 0)
 
+    def test_functions_are_woken_where_their_work_is(self):
+        for function in FUNCTIONS:
+            for role, state in function.awake.items():
+                for given, expected in (
+                    ({}, state),
+                    ({"ScheduleState": "ENABLED"}, "ENABLED"),
+                    ({"ScheduleState": "DISABLED"}, "DISABLED"),
+                ):
+                    schedules = steward(Role=role, **function.given(**given)).of_type("AWS::Scheduler::Schedule")
+                    states = {schedule["Name"]: schedule["State"] for schedule in schedules.values()}
+                    self.assertEqual(states[f"steward-{function.name}"], expected)
+
+        def rules(**given):
+            states = {
+                rule["State"]
+                for name, rule in steward(**given).of_type("AWS::Events::Rule").items()
+                if name.startswith("SnapshotRotationAfter")
+            }
+            self.assertEqual(len(states), 1)
+            return states.pop()
+
+        self.assertEqual(rules(), "ENABLED")
+        self.assertEqual(rules(SnapshotRotationOnEvents="DISABLED"), "DISABLED")
+        self.assertEqual(rules(SnapshotRotationScheduleState="DISABLED"), "DISABLED")
+        self.assertEqual(rules(Role="recovery"), "DISABLED")
+
     def test_every_alarm_reaches_the_topic_and_watches_what_the_docs_advise(self):
         watched = set()
         for name, alarm in steward().of_type("AWS::CloudWatch::Alarm").items():
@@ -479,7 +676,7 @@ class Shared(unittest.TestCase):
                     watched.add(
                         (metric["MetricStat"]["Metric"]["Namespace"], metric["MetricStat"]["Metric"]["MetricName"])
                     )
-        own = {"Failed", "RunFailed", "Gaps", "NotificationsFailed"}
+        own = {"Failed", "RunFailed", "Gaps", "NotificationsFailed"}.union(*(function.alarms for function in FUNCTIONS))
         self.assertEqual(
             watched,
             {("Steward", name) for name in own}
@@ -492,6 +689,23 @@ class Shared(unittest.TestCase):
         told = set(re.findall(r"^\| `(\w+)` \| Count \|", (HOUSE / "docs/logging.md").read_text(), re.MULTILINE))
         self.assertLessEqual(own, told)
 
+    def test_the_alarms_of_restores_watch_what_the_worst_run_of_an_hour_saw(self):
+        def alarms(**given):
+            return {
+                alarm["MetricName"]: alarm
+                for alarm in steward(**given).of_type("AWS::CloudWatch::Alarm").values()
+                if alarm.get("MetricName") in ROTATION.alarms
+            }
+
+        for name, alarm in alarms().items():
+            # Runs of one database, which events wake, would hide another one in a sum or a minimum.
+            self.assertEqual((alarm["Statistic"], alarm["Period"], alarm["Threshold"]), ("Maximum", 3600, 0), name)
+            self.assertEqual(alarm["Dimensions"], [{"Name": "Function", "Value": "snapshot-rotation"}])
+            self.assertEqual(alarm["TreatMissingData"], "notBreaching")
+            self.assertEqual(alarm["EvaluationPeriods"], "12" if name == "CopiesPending" else 1)
+        self.assertEqual(set(alarms()), ROTATION.alarms)
+        self.assertEqual(set(alarms(SnapshotRotationCopyHours="0")), ROTATION.alarms - {"CopiesPending"})
+
     def test_the_doctor_looks_at_the_alarms_that_there_are(self):
         code = (HOUSE / "cli/src/doctor/alarms.rs").read_text()
 
@@ -500,24 +714,37 @@ class Shared(unittest.TestCase):
             return re.findall(r'"([\w-]+)"', listing)
 
         of_each = names("OF_A_FUNCTION") + names("IF_SCHEDULED")
-        wanted = {f"steward-{name}" for name in names("OF_ALL")}
-        wanted |= {f"steward-image-pruning-{name}" for name in of_each}
+        others = names("OF_ALL") + names("OF_ONE_FUNCTION") + names("OF_ONE_FUNCTION_IF_WANTED")
+        wanted = {f"steward-{name}" for name in others}
+        wanted |= {f"steward-{function.name}-{name}" for function in FUNCTIONS for name in of_each}
         alarms = steward().of_type("AWS::CloudWatch::Alarm").values()
         self.assertEqual({alarm["AlarmName"] for alarm in alarms}, wanted)
+        # Those that the doctor only misses are those that can be turned off.
+        off = steward(SnapshotRotationCopyHours="0", **{f"{each.prefix}OverdueHours": "0" for each in FUNCTIONS})
+        left = {alarm["AlarmName"] for alarm in off.of_type("AWS::CloudWatch::Alarm").values()}
+        missed = {f"steward-{name}" for name in names("OF_ONE_FUNCTION_IF_WANTED")}
+        missed |= {f"steward-{function.name}-{name}" for function in FUNCTIONS for name in names("IF_SCHEDULED")}
+        self.assertEqual(wanted - left, missed)
 
     def test_a_run_is_overdue_after_the_hours_that_were_said(self):
-        def alarm(**given):
-            return steward(**given).resources.get("ImagePruningOverdueAlarm", {}).get("Properties")
+        for function in FUNCTIONS:
 
-        for hours, given in (("26", {}), ("168", {"ImagePruningOverdueHours": "168"})):
-            self.assertEqual(alarm(**given)["EvaluationPeriods"], hours)
-            self.assertIn(f" {hours} hours", steward(**given).text(alarm(**given)["AlarmDescription"]))
-            for metric in alarm(**given)["Metrics"]:
-                if "MetricStat" in metric:
-                    # PutMetricAlarm takes at most a week, and that only with periods of an hour or more.
-                    self.assertEqual(metric["MetricStat"]["Period"], 3600)
-        self.assertIsNone(alarm(ImagePruningOverdueHours="0"))
-        self.assertIsNone(alarm(ImagePruningScheduleState="DISABLED"))
+            def alarm(function=function, **given):
+                stack = steward(**function.given(**given))
+                return stack, stack.resources.get(f"{function.prefix}OverdueAlarm", {}).get("Properties")
+
+            for hours, given in ((function.overdue_hours, {}), ("168", {"OverdueHours": "168"})):
+                stack, properties = alarm(**given)
+                self.assertEqual(properties["EvaluationPeriods"], hours)
+                self.assertIn(f" {hours} hours", stack.text(properties["AlarmDescription"]))
+                for metric in properties["Metrics"]:
+                    if "MetricStat" in metric:
+                        # PutMetricAlarm takes at most a week, and that only with periods of an hour or more.
+                        self.assertEqual(metric["MetricStat"]["Period"], 3600)
+                        of = metric["MetricStat"]["Metric"]["Dimensions"]
+                        self.assertEqual(of, [{"Name": "Function", "Value": function.name}])
+            self.assertIsNone(alarm(OverdueHours="0")[1])
+            self.assertIsNone(alarm(ScheduleState="DISABLED")[1])
 
     def test_services_that_may_publish_are_those_that_do(self):
         stack = steward()
@@ -532,7 +759,7 @@ class Shared(unittest.TestCase):
                 for service in listed(statement["Principal"].get("Service", []))
             }
 
-        # Rules deliver to the functions only. For EventBridge the key's condition would let nothing through.
+        # Rules deliver to functions and buses only. For EventBridge the key's condition would let nothing through.
         targets = [target for rule in stack.of_type("AWS::Events::Rule").values() for target in rule["Targets"]]
         self.assertNotIn({"Ref": "Topic"}, [target["Arn"] for target in targets])
         alarms = {"cloudwatch.amazonaws.com"}
@@ -561,16 +788,52 @@ class Shared(unittest.TestCase):
             above = [line.strip() for line in lines[max(0, at - 3) : at]]
             self.assertTrue(any(line.startswith("# ") for line in above), sid)
 
-    def test_restore_points_have_few_readers(self):
-        def readers(stack):
-            return {role for role in stack.of_type("AWS::IAM::Role") if "s3:ListBucket" in allowed(stack, role)}
-
+    def test_restore_points_have_few_readers_and_one_writer(self):
         named = {"PlanPrincipals": "arn:aws:iam::123456789012:role/ops"}
-        wanted = {"ImagePruningReadsRestorePoints": "true"}
-        self.assertEqual(readers(steward()), set())
-        self.assertEqual(readers(steward(**named)), set())
-        self.assertEqual(readers(steward(**wanted)), {"ImagePruningRole"})
-        self.assertEqual(readers(steward(**named, **wanted)), {"ImagePruningRole", "PlanRole"})
+        pruning, rotation = PRUNING.given(ReadsRestorePoints="true"), ROTATION.given(RestorePoints="true")
+        for wanted, functions in (
+            ({}, set()),
+            (pruning, {"ImagePruningRole"}),
+            (rotation, {"SnapshotRotationRole"}),
+            (pruning | rotation, {"ImagePruningRole", "SnapshotRotationRole"}),
+        ):
+            for given, people in ((named, {"PlanRole"} if wanted else set()), ({}, set())):
+                stack = steward(**given, **wanted, **APPLY)
+                for action in ("s3:ListBucket", "kms:Decrypt"):
+                    with_it = {
+                        role
+                        for role in stack.of_type("AWS::IAM::Role")
+                        for statement in statements(stack, role)
+                        if action in listed(statement["Action"]) and "RestorePoints" in statement["Sid"]
+                    }
+                    self.assertEqual(with_it, functions | people, action)
+                writers = {role for role in stack.of_type("AWS::IAM::Role") if "s3:PutObject" in allowed(stack, role)}
+                self.assertEqual(writers, functions & {"SnapshotRotationRole"})
+        self.assertNotIn("s3:PutObject", allowed(steward(**rotation), "SnapshotRotationRole"))
+
+    def test_restore_points_are_written_in_both_regions_with_the_keys_of_their_buckets(self):
+        for given, buckets in (
+            ({}, ["${RestorePoints.Arn}"]),
+            ({"RecoveryBucket": RECOVERY_BUCKET}, ["${RestorePoints.Arn}", f"arn:aws:s3:::{RECOVERY_BUCKET}"]),
+        ):
+            stack = steward(**given, **ROTATION.to_apply(RestorePoints="true"))
+            of = {each["Sid"]: each for each in statements(stack, "SnapshotRotationRole") if "RestorePoints" in each["Sid"]}
+            objects = [f"{bucket}/*" for bucket in buckets]
+            for sid, resources in (
+                ("ListRestorePoints", buckets),
+                ("ReadRestorePoints", objects),
+                ("WriteRestorePoints", objects),
+            ):
+                self.assertEqual(list(map(stack.text, of.pop(sid)["Resource"])), resources, sid)
+            self.assertEqual(set(of), {"DecryptRestorePoints", "EncryptRestorePoints"})
+            for statement in of.values():
+                # Of all keys those that S3 uses for these buckets.
+                self.assertEqual(statement["Condition"]["StringLike"], {"kms:ViaService": "s3.*.amazonaws.com"})
+                ((key, named),) = statement["Condition"]["StringEquals"].items()
+                self.assertEqual(key, "kms:EncryptionContext:aws:s3:arn")
+                self.assertEqual(list(map(stack.text, named)), buckets)
+        (rule,) = stack.resources["RestorePoints"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        self.assertIs(rule["BucketKeyEnabled"], True)
 
     def test_restore_points_are_kept_close(self):
         bucket = steward(RestorePointLockDays="30").resources["RestorePoints"]["Properties"]

@@ -5,15 +5,14 @@ test_automation.py from the templates instead.
 """
 
 import json
-import pathlib
 import re
 import sys
 import tempfile
 import unittest
 
-from deploy import UNSUPPORTED_TYPES, Target, package_of, packaged, without_unsupported
+from deploy import UNSUPPORTED_TYPES, Failed, Target, functions, packaged, without_unsupported
 from template import INFRA, Stack, load
-from test_automation import MATCHED, near_misses, recorded_events
+from test_automation import FUNCTIONS, KEY, MATCHED, PRUNING, ROTATION, near_misses, patterns, recorded_events
 
 sys.path.insert(0, str(INFRA.parent / "tests" / "sandbox" / "aws" / "tests"))
 
@@ -41,13 +40,9 @@ class Deploys(unittest.TestCase):
         cls.addClassCleanup(state.cleanup)
         cls.server = Server("ministack", "--state-dir", state.name)
         cls.addClassCleanup(cls.server.end)
-        # It never runs here; the demonstration deploys the real one.
-        executable = pathlib.Path(state.name) / "bootstrap"
-        executable.write_text("#!/bin/sh\nexit 1\n")
         for region in (HOME, RECOVERY):
             # The emulator has none of AWS's public parameters.
             cls.aws("ssm", region).put_parameter(Name="/test/ecs-ami", Type="String", Value="ami-0ec5000000000a123")
-            cls.target(region).store("bootstrap.zip", package_of(executable))
 
     @classmethod
     def target(cls, region=HOME):
@@ -107,51 +102,94 @@ class Deploys(unittest.TestCase):
 
     def test_the_automation_deploys_where_it_plans_and_where_it_applies(self):
         template = without_unsupported(load("automation.yaml"))
-        recovery = self.deploy("steward-recovery", with_package(template, RECOVERY), RECOVERY, Role="recovery")
+        recovery = self.deploy("steward-recovery", with_packages(template, RECOVERY), RECOVERY, Role="recovery")
         primary = self.deploy(
             "steward",
-            with_package(template, HOME),
+            with_packages(template, HOME),
             RecoveryBucket=recovery["RestorePointBucketName"],
-            ImagePruningMode="apply",
-            ImagePruningPolicy="{version: 1, repositories: {include: ['shop/*']}}",
             NotifyEmail="ops@example.com",
             RestorePointLockDays="30",
-            ImagePruningReadsRestorePoints="true",
+            SnapshotRotationTellsRegion=RECOVERY,
+            **PRUNING.to_apply(**PRUNING.everything),
+            **ROTATION.to_apply(**ROTATION.everything),
         )
 
         for region, outputs, mode in ((RECOVERY, recovery, "plan"), (HOME, primary, "apply")):
-            function = self.aws("lambda", region).get_function_configuration(
-                FunctionName=outputs["ImagePruningFunctionName"]
-            )
-            self.assertEqual(
-                (function["FunctionName"], function["Runtime"]), ("steward-image-pruning", "provided.al2023")
-            )
-            self.assertEqual((function["MemorySize"], function["Timeout"]), (256, 900))
-            self.assertEqual(
-                function["Environment"]["Variables"],
-                {
-                    "STEWARD_MODE": mode,
-                    "STEWARD_POLICY_FROM": "ssm:/steward/policy/image-pruning",
-                    "STEWARD_NOTIFY_TOPIC": outputs["TopicArn"],
-                },
-            )
-            parameters = self.aws("ssm", region).get_parameters(
-                Names=[
-                    "/steward/kill-switch/all",
-                    "/steward/kill-switch/image-pruning",
-                    "/steward/policy/image-pruning",
-                ]
-            )
-            self.assertEqual([parameter["Value"] for parameter in parameters["Parameters"]][:2], ["off", "off"])
-            self.assertEqual(parameters["InvalidParameters"], [])
-            schedule = self.aws("scheduler", region).get_schedule(GroupName="steward", Name="steward-image-pruning")
-            self.assertEqual(schedule["Target"]["Arn"], function["FunctionArn"])
-            role = outputs["ImagePruningRoleArn"].split("/")[-1]
-            policies = self.aws("iam", region).list_role_policies(RoleName=role)["PolicyNames"]
-            self.assertEqual("remove-images" in policies, mode == "apply", policies)
-            attached = self.aws("iam", region).list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-            # What every plan reads, and restore points where that was asked for.
-            self.assertEqual(len(attached), 2 if outputs is primary else 1, attached)
+            for function, writes in (
+                (PRUNING, {"remove-images"}),
+                (ROTATION, {"rotate-snapshots", "write-restore-points"}),
+            ):
+                self.check_function(function, region, outputs, mode, writes)
+
+        role = primary["SnapshotRotationRoleArn"].split("/")[-1]
+        document = self.aws("iam").get_role_policy(RoleName=role, PolicyName="rotate-snapshots")["PolicyDocument"]
+        conditions = {each["Sid"]: each.get("Condition") for each in document["Statement"]}
+        self.assertEqual(
+            conditions["CopyToOtherRegions"], {"StringEquals": {"aws:RequestedRegion": ["eu-west-1", "us-east-1"]}}
+        )
+        keys = {each["Sid"]: each["Resource"] for each in document["Statement"]}["GrantKeysToRds"]
+        self.assertEqual(keys, ROTATION.everything["Keys"].split(","))
+        self.assertEqual(keys[0], KEY)
+
+    def check_function(self, function, region, outputs, mode, writes):
+        """That a function is deployed as its parameters said."""
+        configuration = self.aws("lambda", region).get_function_configuration(
+            FunctionName=outputs[f"{function.prefix}FunctionName"]
+        )
+        self.assertEqual(
+            (configuration["FunctionName"], configuration["Runtime"]), (f"steward-{function.name}", "provided.al2023")
+        )
+        self.assertEqual((configuration["MemorySize"], configuration["Timeout"]), (256, 900))
+        self.assertEqual(
+            configuration["Environment"]["Variables"],
+            {
+                "STEWARD_MODE": mode,
+                "STEWARD_POLICY_FROM": f"ssm:/steward/policy/{function.name}",
+                "STEWARD_NOTIFY_TOPIC": outputs["TopicArn"],
+            },
+        )
+        named = ["/steward/kill-switch/all", f"/steward/kill-switch/{function.name}", f"/steward/policy/{function.name}"]
+        parameters = self.aws("ssm", region).get_parameters(Names=named)
+        values = {parameter["Name"]: parameter["Value"] for parameter in parameters["Parameters"]}
+        policy = function.policy if mode == "apply" else "version: 1"
+        self.assertEqual(values, dict(zip(named, ("off", "off", policy), strict=True)))
+        schedule = self.aws("scheduler", region).get_schedule(GroupName="steward", Name=f"steward-{function.name}")
+        self.assertEqual(schedule["Target"]["Arn"], configuration["FunctionArn"])
+        self.assertEqual(schedule["State"], function.awake["recovery" if region == RECOVERY else "primary"])
+        role = outputs[f"{function.prefix}RoleArn"].split("/")[-1]
+        policies = set(self.aws("iam", region).list_role_policies(RoleName=role)["PolicyNames"])
+        self.assertEqual(policies & writes, writes if mode == "apply" else set())
+        self.assertEqual(policies - writes - {"tell", "copy-elsewhere"}, set())
+        attached = self.aws("iam", region).list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        # What every plan reads, and restore points where that was asked for.
+        self.assertEqual(len(attached), 2 if mode == "apply" else 1, attached)
+
+    def test_the_role_of_an_account_with_copies_deploys(self):
+        outputs = self.deploy(
+            "steward-copies",
+            load("copy-account.yaml"),
+            RECOVERY,
+            RotationRoleArn="arn:aws:iam::210987654321:role/rotation",
+            ExternalId="0123456789abcdef",
+            SourceRegion=HOME,
+        )
+        role = outputs["RoleArn"].split("/")[-1]
+        document = self.aws("iam", RECOVERY).get_role_policy(RoleName=role, PolicyName="keep-copies")["PolicyDocument"]
+        (copy,) = [each for each in document["Statement"] if each["Sid"] == "CopyWhatIsShared"]
+        self.assertEqual(
+            copy["Resource"],
+            [
+                f"arn:aws:rds:{HOME}:210987654321:snapshot:steward-*",
+                f"arn:aws:rds:{RECOVERY}:{ACCOUNT}:snapshot:steward-*",
+            ],
+        )
+        self.assertIn(f":{RECOVERY}:{ACCOUNT}:key/", outputs["KeyArn"])
+
+    def test_a_package_is_of_a_function_that_there_is(self):
+        template = load("automation.yaml")
+        self.assertEqual({name for _, name in functions(template)}, {function.name for function in FUNCTIONS})
+        with self.assertRaisesRegex(Failed, "image-prunning"):
+            packaged(self.target(), template, {"image-prunning": __file__})
 
     def test_eventbridge_matches_the_events_that_the_rules_are_for(self):
         def matched(pattern, event):
@@ -159,8 +197,7 @@ class Deploys(unittest.TestCase):
             return answer["Result"]
 
         events = {name: event for name, event in recorded_events().items() if "id" in event}
-        for name, rule in Stack(load("automation.yaml")).of_type("AWS::Events::Rule").items():
-            pattern = rule["EventPattern"]
+        for name, pattern in patterns(Stack(load("automation.yaml"), SnapshotRotationTellsRegion="us-east-1")).items():
             self.assertEqual({event for event in events if matched(pattern, events[event])}, MATCHED[name], name)
             for near_miss in near_misses(pattern, events[min(MATCHED[name])]):
                 # EventBridge takes no event without the fields that every event has.
@@ -173,7 +210,7 @@ class Deploys(unittest.TestCase):
             "RecoveryLoadBalancer": "shop-1.eu-west-1.elb.amazonaws.com",
         }
         refused = set()
-        for template, given in ((load("architecture.yaml"), switched), (with_package(load("automation.yaml"), HOME), {})):
+        for template, given in ((load("architecture.yaml"), switched), (with_packages(load("automation.yaml"), HOME), {})):
             said = self.refusal(template, **given)
             types = re.search(r"Unrecognized resource types: \[(.*)\]", said)
             self.assertIsNotNone(types, said)
@@ -187,8 +224,9 @@ class Deploys(unittest.TestCase):
         self.assertIn("PostgreSQL 15", self.refusal(template, DatabaseEngineVersion="16.4"))
 
 
-def with_package(template, region):
-    return packaged(template, Deploys.target(region).bucket, "bootstrap.zip")
+def with_packages(template, region):
+    # They never run here; the demonstration deploys the real ones.
+    return packaged(Deploys.target(region), template, {})
 
 
 if __name__ == "__main__":

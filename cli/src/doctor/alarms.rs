@@ -25,8 +25,17 @@ const OF_A_FUNCTION: &[&str] = &[
     "untold",
 ];
 
+/// Alarms that one function has beside, as `steward-ALARM`.
+const OF_ONE_FUNCTION: &[&str] = &[
+    "snapshot-rotation-objectives",
+    "snapshot-rotation-documents",
+];
+
 /// Alarms of each function that runs by a schedule, unless turned off.
 const IF_SCHEDULED: &[&str] = &["overdue"];
+
+/// Alarms that one function has beside, unless turned off.
+const OF_ONE_FUNCTION_IF_WANTED: &[&str] = &["snapshot-rotation-copies"];
 
 /// How many alarms one call describes by their names (Amazon CloudWatch API
 /// Reference, `DescribeAlarms`).
@@ -35,23 +44,31 @@ const NAMES: usize = 100;
 /// An alarm that should be there.
 struct Expected {
     name: String,
-    /// Whether the template always makes it.
-    always: bool,
+    /// Of what nobody is told without it, where it can be turned off; `None`
+    /// when the template always makes it.
+    tells: Option<&'static str>,
 }
 
 fn expected(functions: &[&str]) -> Vec<Expected> {
-    let of_all = OF_ALL
-        .iter()
-        .map(|alarm| (format!("steward-{alarm}"), true));
+    let beside = OF_ALL.iter().chain(OF_ONE_FUNCTION);
+    let beside = beside.map(|alarm| (format!("steward-{alarm}"), None));
+    let wanted = OF_ONE_FUNCTION_IF_WANTED.iter();
+    let wanted = wanted.map(|alarm| {
+        (
+            format!("steward-{alarm}"),
+            Some("when copies do not finish"),
+        )
+    });
     let of_each = functions.iter().flat_map(|function| {
         let name = move |alarm: &&str| format!("steward-{function}-{alarm}");
-        let always = OF_A_FUNCTION.iter().map(name).map(|name| (name, true));
-        let scheduled = IF_SCHEDULED.iter().map(name).map(|name| (name, false));
-        always.chain(scheduled)
+        let always = OF_A_FUNCTION.iter().map(name).map(|name| (name, None));
+        let scheduled = IF_SCHEDULED.iter().map(name);
+        always.chain(scheduled.map(|name| (name, Some("when runs stay away"))))
     });
-    of_all
+    beside
+        .chain(wanted)
         .chain(of_each)
-        .map(|(name, always)| Expected { name, always })
+        .map(|(name, tells)| Expected { name, tells })
         .collect()
 }
 
@@ -84,7 +101,7 @@ pub(super) async fn look(
         }
     }
     let mut fine = 0;
-    for Expected { name, always } in &expected {
+    for Expected { name, tells } in &expected {
         let alarm = alarms.iter().find(|a| a.alarm_name() == Some(name));
         let of_alarm = match alarm {
             Some(alarm) => {
@@ -92,15 +109,14 @@ pub(super) async fn look(
                 topics.extend(arns.cloned());
                 of_alarm(name, alarm)
             }
-            None if *always => vec![
-                Finding::new("alarms", State::Bad, format!("there is no alarm {name}"))
+            None => vec![match tells {
+                None => Finding::new("alarms", State::Bad, format!("there is no alarm {name}"))
                     .todo("deploy infra/automation.yaml again"),
-            ],
-            None => vec![Finding::new(
-                "alarms",
-                State::Warning,
-                format!("there is no alarm {name}: nobody is told when runs stay away"),
-            )],
+                Some(when) => {
+                    let found = format!("there is no alarm {name}: nobody is told {when}");
+                    Finding::new("alarms", State::Warning, found)
+                }
+            }],
         };
         if of_alarm.is_empty() {
             fine += 1;

@@ -220,6 +220,7 @@ async fn permissions<F: ByHand>(
         resource: topic.to_owned(),
     }));
     let needs = Needs {
+        function: F::NAME,
         all: F::permissions(),
         asked,
         applies: if place.leash == Some(Leash(Mode::Plan)) {

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
+use aws_sdk_iam::types::{
+    ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType,
+};
 use steward::aws::{self, ErrorKind};
+use steward::event::Arn;
 use steward::permission::{Asked, Needed, Permission};
 
 use super::{Finding, State};
@@ -16,6 +19,8 @@ const PAGE: i32 = 1000;
 
 /// What a function under its policy needs, and where.
 pub(super) struct Needs<'a> {
+    /// The function's name.
+    pub(super) function: &'static str,
     pub(super) all: &'static [Permission],
     /// What the policy and the settings ask for beyond what is always needed.
     pub(super) asked: Vec<Asked>,
@@ -105,10 +110,11 @@ impl Needs<'_> {
         let mut findings = Vec::new();
         let mut had = 0;
         for ((resource, service), asked) in &calls {
-            let answers = match simulate(client, principal, resource, asked).await {
+            let answers = match self.simulate(client, principal, resource, asked).await {
                 // IAM does not take every mixture of actions in one call.
                 Err(refused) if refused.invalid && asked.len() > 1 => {
-                    simulate_one_by_one(client, principal, resource, asked).await
+                    self.simulate_one_by_one(client, principal, resource, asked)
+                        .await
                 }
                 answers => answers,
             };
@@ -148,6 +154,53 @@ impl Needs<'_> {
         findings.push(Finding::new("permissions", state, found));
         findings
     }
+
+    async fn simulate(
+        &self,
+        client: &aws_sdk_iam::Client,
+        principal: &str,
+        resource: &str,
+        asked: &[&Question],
+    ) -> Result<Vec<EvaluationResult>, Refused> {
+        let actions = asked.iter().map(|question| question.action.to_owned());
+        let pages = client
+            .simulate_principal_policy()
+            .policy_source_arn(principal)
+            .set_action_names(Some(actions.collect()))
+            .set_context_entries(Some(context(resource, self.function)))
+            .resource_arns(resource)
+            .max_items(PAGE)
+            .into_paginator()
+            .send();
+        let (answers, incomplete) = aws::read_pages(pages, |page| page.evaluation_results).await;
+        match incomplete {
+            None => Ok(answers),
+            Some(why) => Err(Refused {
+                denied: why.kind() == ErrorKind::Denied,
+                invalid: why
+                    .code()
+                    .is_some_and(|code| code.starts_with("InvalidInput")),
+                why: format!("iam:SimulatePrincipalPolicy: {why}"),
+            }),
+        }
+    }
+
+    async fn simulate_one_by_one(
+        &self,
+        client: &aws_sdk_iam::Client,
+        principal: &str,
+        resource: &str,
+        asked: &[&Question],
+    ) -> Result<Vec<EvaluationResult>, Refused> {
+        let mut answers = Vec::new();
+        for question in asked {
+            answers.extend(
+                self.simulate(client, principal, resource, &[question])
+                    .await?,
+            );
+        }
+        Ok(answers)
+    }
 }
 
 impl Question {
@@ -185,45 +238,23 @@ struct Refused {
     invalid: bool,
 }
 
-async fn simulate(
-    client: &aws_sdk_iam::Client,
-    principal: &str,
-    resource: &str,
-    asked: &[&Question],
-) -> Result<Vec<EvaluationResult>, Refused> {
-    let actions = asked.iter().map(|question| question.action.to_owned());
-    let pages = client
-        .simulate_principal_policy()
-        .policy_source_arn(principal)
-        .set_action_names(Some(actions.collect()))
-        .resource_arns(resource)
-        .max_items(PAGE)
-        .into_paginator()
-        .send();
-    let (answers, incomplete) = aws::read_pages(pages, |page| page.evaluation_results).await;
-    match incomplete {
-        None => Ok(answers),
-        Some(why) => Err(Refused {
-            denied: why.kind() == ErrorKind::Denied,
-            invalid: why
-                .code()
-                .is_some_and(|code| code.starts_with("InvalidInput")),
-            why: format!("iam:SimulatePrincipalPolicy: {why}"),
-        }),
-    }
-}
-
-async fn simulate_one_by_one(
-    client: &aws_sdk_iam::Client,
-    principal: &str,
-    resource: &str,
-    asked: &[&Question],
-) -> Result<Vec<EvaluationResult>, Refused> {
-    let mut answers = Vec::new();
-    for question in asked {
-        answers.extend(simulate(client, principal, resource, &[question]).await?);
-    }
-    Ok(answers)
+/// What IAM would know of a request for one of Steward's own things, and does
+/// not find out in a simulation (AWS IAM API Reference,
+/// `SimulatePrincipalPolicy`): the Region that it is sent to, and the function
+/// in the tag of what it made.
+fn context(resource: &str, function: &str) -> Vec<ContextEntry> {
+    let entry = |name: &str, value: &str| {
+        ContextEntry::builder()
+            .context_key_name(name)
+            .context_key_type(ContextKeyTypeEnum::String)
+            .context_key_values(value)
+            .build()
+    };
+    let region = Arn::parse(resource).map(|arn| arn.region);
+    let region = region.filter(|region| !region.is_empty());
+    let region = region.map(|region| entry("aws:RequestedRegion", &region));
+    let tag = entry("aws:ResourceTag/steward:managed-by", function);
+    region.into_iter().chain([tag]).collect()
 }
 
 /// Which kind of policy said no.
@@ -275,6 +306,7 @@ mod tests {
             resource: resource.to_owned(),
         };
         Needs {
+            function: "image-pruning",
             all: PERMISSIONS,
             asked: vec![
                 asked("s3:GetObject", "arn:aws-cn:s3:::points/shop/*"),
@@ -335,6 +367,26 @@ mod tests {
             told(&needs(&[], Applies::Now)),
             [("s3:GetObject", points, State::Bad), archive]
         );
+    }
+
+    #[test]
+    fn a_simulation_knows_the_region_and_whose_the_resource_is() {
+        let told = |resource: &str| -> Vec<String> {
+            let entries = context(resource, "snapshot-rotation");
+            let told = entries.iter().map(|entry| {
+                let name = entry.context_key_name().unwrap_or_default();
+                format!("{name}={}", entry.context_key_values().join(","))
+            });
+            told.collect()
+        };
+        let tag = "aws:ResourceTag/steward:managed-by=snapshot-rotation";
+        assert_eq!(
+            told("arn:aws:rds:eu-west-1:123456789012:snapshot:steward-*"),
+            ["aws:RequestedRegion=eu-west-1", tag]
+        );
+        for anywhere in ["*", "arn:aws:iam::123456789012:role/copies"] {
+            assert_eq!(told(anywhere), [tag], "{anywhere}");
+        }
     }
 
     #[test]

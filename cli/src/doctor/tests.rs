@@ -61,26 +61,34 @@ const READS: [(&str, &str, &str); 12] = [
     ("kms:DescribeKey", "kms:DescribeKey", "recovery"),
 ];
 
-/// A deployment whose function has a mode that there is not, so that what is
-/// inside the function is not looked at.
+/// A deployment whose functions have a mode that there is not, so that what is
+/// inside them is not looked at.
 fn script() -> Scripted {
     let alarm = |name: &str| {
         json!({
             "AlarmName": name, "ActionsEnabled": true, "AlarmActions": [TOPIC], "StateValue": "OK",
         })
     };
-    let alarms: Vec<Value> = [
+    let of_each = ["image-pruning", "snapshot-rotation"].map(|function| {
+        [
+            "errors",
+            "throttles",
+            "failed-actions",
+            "failed-runs",
+            "gaps",
+            "untold",
+            "overdue",
+        ]
+        .map(|name| alarm(&format!("steward-{function}-{name}")))
+    });
+    let others = [
         "steward-dead-letters",
-        "steward-image-pruning-errors",
-        "steward-image-pruning-throttles",
-        "steward-image-pruning-failed-actions",
-        "steward-image-pruning-failed-runs",
-        "steward-image-pruning-gaps",
-        "steward-image-pruning-untold",
-        "steward-image-pruning-overdue",
+        "steward-snapshot-rotation-objectives",
+        "steward-snapshot-rotation-copies",
+        "steward-snapshot-rotation-documents",
     ]
-    .map(alarm)
-    .into();
+    .map(alarm);
+    let alarms: Vec<Value> = of_each.into_iter().flatten().chain(others).collect();
     Scripted::new()
         .always(
             "lambda:GetFunctionConfiguration",
@@ -196,7 +204,12 @@ async fn the_script_is_of_a_deployment_with_a_wrong_mode_and_no_runs() {
         .collect();
     assert_eq!(
         wrong,
-        [("environment", State::Bad), ("last_run", State::Bad)],
+        [
+            ("environment", State::Bad),
+            ("last_run", State::Bad),
+            ("environment", State::Bad),
+            ("last_run", State::Bad),
+        ],
         "{findings:#?}"
     );
 }

@@ -23,6 +23,8 @@ use super::doctor::{about, role};
 use super::{Desk, POLICY, desk, now, status, text};
 
 const FUNCTION: &str = "steward-image-pruning";
+const FUNCTIONS: [&str; 2] = ["image-pruning", "snapshot-rotation"];
+const ROTATION: &str = "version: 1\nrules: [{name: shop, databases: {include: [shop]}}]\n";
 const RECOVERY: &str = "eu-west-1";
 
 /// What `infra/automation.yaml` makes, as far as the doctor looks at it, whose
@@ -43,10 +45,17 @@ async fn deployed(name: &str) -> Deployed {
     let queue = account.sqs().create_queue();
     let queue = queue.queue_name("steward-dead-letters").send().await;
     let queue = queue.unwrap().queue_url.unwrap();
-    for switch in ["all", "image-pruning"] {
+    let database = account.rds().create_db_instance();
+    let database = database.db_instance_identifier("shop").engine("postgres");
+    let database = database.db_instance_class("db.t3.micro");
+    let database = database.allocated_storage(20).master_username("shop");
+    let database = database.master_user_password("not-a-secret");
+    database.send().await.unwrap();
+    for switch in ["all"].into_iter().chain(FUNCTIONS) {
         set(account, &format!("/steward/kill-switch/{switch}"), "off").await;
     }
     set(account, "/steward/policy/image-pruning", POLICY).await;
+    set(account, "/steward/policy/snapshot-rotation", ROTATION).await;
     let everything = json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}]);
     let role = role(&desk, "pruner", everything).await;
     let keys = vec![
@@ -56,59 +65,73 @@ async fn deployed(name: &str) -> Deployed {
     // The smallest archive there is.
     let package = [b"PK\x05\x06".as_slice(), &[0; 18]].concat();
     let code = FunctionCode::builder().zip_file(Blob::new(package)).build();
-    account
-        .lambda_runtime()
-        .create_function()
-        .function_name(FUNCTION)
-        .role(&role)
-        .runtime(Runtime::Providedal2023)
-        .handler("bootstrap")
-        .code(code)
-        .environment(environment(&topic, "apply"))
-        .send()
-        .await
-        .unwrap();
-    can_run(account).await;
+    for function in FUNCTIONS {
+        account
+            .lambda_runtime()
+            .create_function()
+            .function_name(format!("steward-{function}"))
+            .role(&role)
+            .runtime(Runtime::Providedal2023)
+            .handler("bootstrap")
+            .code(code.clone())
+            .environment(environment(function, &topic, "apply"))
+            .send()
+            .await
+            .unwrap();
+        can_run(account, &format!("steward-{function}")).await;
+    }
     let deployed = Deployed {
         topic,
         queue,
         keys,
         desk,
     };
-    for alarm in ALARMS {
+    for alarm in ALARMS_OF_ALL {
         deployed.alarm(alarm).await;
     }
+    for function in FUNCTIONS {
+        for alarm in ALARMS_OF_EACH {
+            deployed.alarm(&format!("{function}-{alarm}")).await;
+        }
+        deployed.ran(function, 26, 0.0).await;
+        deployed.ran(function, 2, 0.0).await;
+    }
     deployed.subscribe().await;
-    deployed.ran(26, 0.0).await;
-    deployed.ran(2, 0.0).await;
     deployed
 }
 
-const ALARMS: [&str; 8] = [
+const ALARMS_OF_ALL: [&str; 4] = [
     "dead-letters",
-    "image-pruning-errors",
-    "image-pruning-throttles",
-    "image-pruning-failed-actions",
-    "image-pruning-failed-runs",
-    "image-pruning-gaps",
-    "image-pruning-untold",
-    "image-pruning-overdue",
+    "snapshot-rotation-objectives",
+    "snapshot-rotation-copies",
+    "snapshot-rotation-documents",
 ];
 
-fn environment(topic: &str, mode: &str) -> Environment {
+const ALARMS_OF_EACH: [&str; 7] = [
+    "errors",
+    "throttles",
+    "failed-actions",
+    "failed-runs",
+    "gaps",
+    "untold",
+    "overdue",
+];
+
+fn environment(function: &str, topic: &str, mode: &str) -> Environment {
+    let policy = format!("ssm:/steward/policy/{function}");
     Environment::builder()
         .variables("STEWARD_MODE", mode)
-        .variables("STEWARD_POLICY_FROM", "ssm:/steward/policy/image-pruning")
+        .variables("STEWARD_POLICY_FROM", policy)
         .variables("STEWARD_NOTIFY_TOPIC", topic)
         .build()
 }
 
 /// Waits for what was made or changed of the function to hold.
-async fn can_run(account: &Account) {
+async fn can_run(account: &Account, function: &str) {
     let lambda = account.lambda_runtime();
     let active = lambda
         .wait_until_function_active_v2()
-        .function_name(FUNCTION);
+        .function_name(function);
     active.wait(Duration::from_secs(20)).await.unwrap();
 }
 
@@ -250,10 +273,10 @@ impl Deployed {
         subscription.send().await.unwrap();
     }
 
-    /// A run so many hours ago, which failed (1) or did not (0).
-    async fn ran(&self, hours_ago: i64, failed: f64) {
+    /// A run of a function so many hours ago, which failed (1) or did not (0).
+    async fn ran(&self, function: &str, hours_ago: i64, failed: f64) {
         let at = now().as_second() - hours_ago * 3600;
-        let of = Dimension::builder().name("Function").value("image-pruning");
+        let of = Dimension::builder().name("Function").value(function);
         let run = MetricDatum::builder()
             .metric_name("RunFailed")
             .dimensions(of.build())
@@ -269,7 +292,7 @@ impl Deployed {
         let update = lambda.update_function_configuration();
         let update = update.function_name(FUNCTION).environment(environment);
         update.send().await.unwrap();
-        can_run(&self.desk.account).await;
+        can_run(&self.desk.account, FUNCTION).await;
     }
 }
 
@@ -284,7 +307,7 @@ async fn the_doctor_finds_nothing_wrong_with_a_whole_deployment() {
     let (findings, _) = deployed.look();
     for (check, found) in [
         ("dead_letters", "none in steward-dead-letters"),
-        ("alarms", "8 alarms there"),
+        ("alarms", "18 alarms there"),
         ("topic", ":steward has 1 subscription"),
         ("recovery", "keeps versions, and its key can be used"),
         ("function", "steward-image-pruning, "),
@@ -300,10 +323,29 @@ async fn the_doctor_finds_nothing_wrong_with_a_whole_deployment() {
     }
     assert_eq!(
         about(&findings, "concurrency").len(),
-        2,
-        "of all, and of it"
+        3,
+        "of all, and of each"
     );
     assert_eq!(about(&findings, "recovery").len(), 2, "here, and elsewhere");
+
+    let of_rotation: Vec<(&str, &str)> = findings
+        .iter()
+        .filter(|finding| finding["function"] == "snapshot-rotation")
+        .map(|finding| (field(finding, "check"), field(finding, "found")))
+        .collect();
+    for (check, found) in [
+        ("function", "steward-snapshot-rotation, "),
+        ("policy", "ssm:/steward/policy/snapshot-rotation, sha256:"),
+        ("plan", "1 observed, 0 kept, 0 left for later, 1 planned"),
+        ("permissions", ":role/pruner has "),
+        ("last_run", "0 of 2 runs failed in 35 days"),
+    ] {
+        let is_found = |of: &&(&str, &str)| of.0 == check && of.1.contains(found);
+        assert!(
+            of_rotation.iter().any(|of| is_found(&of)),
+            "{of_rotation:#?}"
+        );
+    }
 
     let shown = text(&deployed.doctor(&[]));
     assert!(shown.contains("ok       dead letters: none"), "{shown}");
@@ -341,6 +383,8 @@ async fn the_doctor_finds_what_is_lost_and_whom_nobody_tells() {
     deployed.finds(&[("alarms", "bad", &nobody)]);
     let gone = cloudwatch.delete_alarms().alarm_names(gaps);
     gone.alarm_names("steward-image-pruning-overdue")
+        .alarm_names("steward-snapshot-rotation-objectives")
+        .alarm_names("steward-snapshot-rotation-copies")
         .send()
         .await
         .unwrap();
@@ -348,11 +392,26 @@ async fn the_doctor_finds_what_is_lost_and_whom_nobody_tells() {
         (
             "alarms",
             "bad",
+            "there is no alarm steward-snapshot-rotation-objectives",
+        ),
+        (
+            "alarms",
+            "warning",
+            "nobody is told when copies do not finish",
+        ),
+        (
+            "alarms",
+            "bad",
             "there is no alarm steward-image-pruning-gaps",
         ),
         ("alarms", "warning", "nobody is told when runs stay away"),
     ]);
-    for alarm in ["image-pruning-gaps", "image-pruning-overdue"] {
+    for alarm in [
+        "image-pruning-gaps",
+        "image-pruning-overdue",
+        "snapshot-rotation-objectives",
+        "snapshot-rotation-copies",
+    ] {
         deployed.alarm(alarm).await;
     }
 
@@ -398,7 +457,8 @@ async fn the_doctor_finds_what_keeps_a_deployed_function_from_working() {
     set(account, policy, POLICY).await;
 
     set(account, "/steward/kill-switch/all", "on").await;
-    deployed.finds(&[("kill_switches", "bad", "/steward/kill-switch/all is \"on\"")]);
+    let stopped = ("kill_switches", "bad", "/steward/kill-switch/all is \"on\"");
+    deployed.finds(&[stopped; FUNCTIONS.len()]);
     set(account, "/steward/kill-switch/all", "off").await;
 
     let lambda = account.lambda_runtime();
@@ -418,17 +478,19 @@ async fn the_doctor_finds_what_keeps_a_deployed_function_from_working() {
     let update = lambda.update_function_configuration();
     let update = update.function_name(FUNCTION).role(&reader);
     update.send().await.unwrap();
-    can_run(account).await;
+    can_run(account, FUNCTION).await;
     deployed.finds(&[
         ("permissions", "bad", "ecr:BatchDeleteImage on "),
         ("permissions", "warning", "of"),
     ]);
     deployed
-        .configure(environment(&deployed.topic, "plan"))
+        .configure(environment("image-pruning", &deployed.topic, "plan"))
         .await;
     deployed.finds(&[]);
 
-    deployed.configure(environment("no-topic", "plan")).await;
+    deployed
+        .configure(environment("image-pruning", "no-topic", "plan"))
+        .await;
     let wrong = ("environment", "bad", "STEWARD_NOTIFY_TOPIC is \"no-topic\"");
     deployed.finds(&[wrong]);
     let none = Environment::builder().variables("STEWARD_MODE", "plan");
@@ -480,9 +542,9 @@ async fn the_doctor_finds_what_a_recovery_lacks_and_when_nothing_ran() {
     bucket(&there).await;
 
     // The newest first failed beside one that succeeded, then alone.
-    deployed.ran(2, 1.0).await;
+    deployed.ran("image-pruning", 2, 1.0).await;
     deployed.finds(&[("last_run", "warning", "1 of 3 runs failed")]);
-    deployed.ran(1, 1.0).await;
+    deployed.ran("image-pruning", 1, 1.0).await;
     deployed.finds(&[("last_run", "bad", "later ones failed: 2 of 4 runs")]);
 
     let control = account.control();

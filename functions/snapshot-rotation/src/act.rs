@@ -13,13 +13,26 @@ use aws_sdk_rds::types::{Filter, Tag};
 use futures::{StreamExt, stream};
 use steward::aws;
 use steward::engine::{Act, Outcome};
+use steward::restore_point::Document;
 
 use crate::SnapshotRotation;
-use crate::action::{Action, Copying, Creation, Deletion, Sharing, Subject, Tagging};
+use crate::action::{
+    Action, Copying, Creation, Deletion, DocumentDeletion, RecipeWriting, Sharing, Subject,
+    Tagging, Writing,
+};
+use crate::decide::rule_of;
+use crate::document;
 use crate::names;
 use crate::observe::{Snapshots, snapshot_of};
 use crate::policy::RotationPolicy;
-use crate::world::{Place, Snapshot, World};
+use crate::record::{Bucket, Put};
+use crate::world::{Database, Place, Snapshot, World};
+
+/// What an action comes to without an observation before it.
+const NOT_OBSERVED: &str = "nothing was observed";
+
+/// What a document comes to that would be another than was decided.
+const CHANGED: &str = "what it would tell has changed; the next run writes it";
 
 /// How many actions of a batch are under way at once.
 const AT_ONCE: usize = 4;
@@ -40,11 +53,14 @@ impl Act<SnapshotRotation> for Snapshots {
 
 impl Snapshots {
     async fn one(&self, policy: &RotationPolicy, action: &Action) -> Outcome {
-        let client = match self.client(policy, &action.subject().place).await {
+        let client = match self.client(policy, action.place()).await {
             Ok(client) => client,
             Err(why) => return Outcome::Failed(why),
         };
         match action {
+            Action::WriteRestorePoint(writing) => self.write(policy, writing).await,
+            Action::WriteRecipe(writing) => self.write_recipe(policy, writing).await,
+            Action::DeleteDocument(deletion) => self.delete_document(policy, deletion).await,
             Action::CreateSnapshot(creation) => self.create(&client, creation).await,
             Action::TagSnapshot(tagging) => self.tag(&client, tagging).await,
             Action::ShareSnapshot(sharing) => self.share(&client, sharing).await,
@@ -173,6 +189,119 @@ impl Snapshots {
         }
     }
 
+    fn last_seen(&self) -> Option<Arc<World>> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+
+    /// The bucket of a place, if it still is the one that was meant.
+    async fn bucket_for(
+        &self,
+        policy: &RotationPolicy,
+        place: &Place,
+        name: &str,
+    ) -> Result<Bucket, Outcome> {
+        match self.bucket(policy, place).await {
+            Ok(Some(bucket)) if bucket.name() == name => Ok(bucket),
+            Ok(_) => Err(Outcome::Skipped(format!(
+                "the policy has no bucket {name} for {place} any more"
+            ))),
+            Err(why) => Err(Outcome::Failed(why)),
+        }
+    }
+
+    async fn write(&self, policy: &RotationPolicy, writing: &Writing) -> Outcome {
+        let bucket = self.bucket_for(policy, &writing.of.place, &writing.bucket);
+        let bucket = match bucket.await {
+            Ok(bucket) => bucket,
+            Err(outcome) => return outcome,
+        };
+        let document = match self.document_of(policy, writing).await {
+            Ok(document) => document,
+            Err(outcome) => return outcome,
+        };
+        match bucket.put(&document, Put::UnlessThere).await {
+            Ok(()) => Outcome::Done,
+            Err(why) => Outcome::Failed(why),
+        }
+    }
+
+    /// The document that is written: the same as beside the database, or made of
+    /// what was observed when it was decided.
+    async fn document_of(
+        &self,
+        policy: &RotationPolicy,
+        writing: &Writing,
+    ) -> Result<Document, Outcome> {
+        let Some(world) = self.last_seen() else {
+            return Err(Outcome::Failed(NOT_OBSERVED.to_owned()));
+        };
+        if let Some(name) = &writing.same_as {
+            let home = self.bucket_for(policy, &world.home, name).await?;
+            return match home.read(&writing.key).await {
+                Ok(Some(document)) => Ok(document),
+                Ok(None) => Err(Outcome::Skipped(format!("it is gone from {name}"))),
+                Err(why) => Err(Outcome::Failed(why)),
+            };
+        }
+        let of = &writing.of;
+        let mut databases = world.databases.iter();
+        let database = databases.find(|database| database.resource_id == of.resource_id);
+        let document = database.zip(world.snapshot(&of.place, &of.snapshot));
+        let document = document.and_then(|(database, snapshot)| {
+            let rules = policy.rules();
+            let rule = rule_of(&rules, database).ok()?;
+            document::restore_point(&world, rule, database, snapshot, self.clock.now())
+        });
+        let same = |document: &Document| Some(document.content_digest()) == writing.content_digest;
+        document
+            .filter(same)
+            .ok_or_else(|| Outcome::Skipped(CHANGED.to_owned()))
+    }
+
+    async fn write_recipe(&self, policy: &RotationPolicy, writing: &RecipeWriting) -> Outcome {
+        let bucket = self.bucket_for(policy, &writing.place, &writing.bucket);
+        let bucket = match bucket.await {
+            Ok(bucket) => bucket,
+            Err(outcome) => return outcome,
+        };
+        let Some(world) = self.last_seen() else {
+            return Outcome::Failed(NOT_OBSERVED.to_owned());
+        };
+        let rules = policy.rules();
+        let of_environment: Vec<&Database> = world
+            .databases
+            .iter()
+            .filter(|database| rule_of(&rules, database).is_ok())
+            .filter(|database| database.environment() == writing.environment)
+            .collect();
+        let now = self.clock.now();
+        let document = document::recipe(&world, &writing.environment, &of_environment, now);
+        if document.content_digest() != writing.content_digest {
+            return Outcome::Skipped(CHANGED.to_owned());
+        }
+        match bucket.put(&document, Put::Replacing).await {
+            Ok(()) => Outcome::Done,
+            Err(why) => Outcome::Failed(why),
+        }
+    }
+
+    async fn delete_document(
+        &self,
+        policy: &RotationPolicy,
+        deletion: &DocumentDeletion,
+    ) -> Outcome {
+        let bucket = self.bucket_for(policy, &deletion.place, &deletion.bucket);
+        let bucket = match bucket.await {
+            Ok(bucket) => bucket,
+            Err(outcome) => return outcome,
+        };
+        match bucket.delete(&deletion.key).await {
+            Ok(()) => Outcome::Done,
+            Err(why) => Outcome::Failed(why),
+        }
+    }
+
     async fn delete(
         &self,
         policy: &RotationPolicy,
@@ -180,13 +309,8 @@ impl Snapshots {
         deletion: &Deletion,
     ) -> Outcome {
         let of = &deletion.of;
-        let last = self
-            .last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let Some(world) = last else {
-            return Outcome::Failed("nothing was observed".to_owned());
+        let Some(world) = self.last_seen() else {
+            return Outcome::Failed(NOT_OBSERVED.to_owned());
         };
         let at_home = of.place == world.home;
         let (found, still) = futures::join!(

@@ -3,6 +3,7 @@
 
 mod copies;
 mod creation;
+mod documents;
 mod rationing;
 mod retire;
 mod stays;
@@ -28,7 +29,9 @@ mod pass {
     pub(super) const CREATE: u8 = 0;
     pub(super) const MARK: u8 = 1;
     pub(super) const COPY: u8 = 2;
+    pub(super) const RECORD: u8 = 3;
     pub(super) const DELETE: u8 = 4;
+    pub(super) const FORGET: u8 = 5;
 }
 
 /// How old the newest snapshot is that can be restored.
@@ -49,10 +52,16 @@ const PENDING: MeasureKind = MeasureKind {
     unit: "Count",
     of_all: OfAll::Sum,
 };
+/// Restore points and recipes that lack something.
+const INCOMPLETE: MeasureKind = MeasureKind {
+    name: "DocumentsIncomplete",
+    unit: "Count",
+    of_all: OfAll::Sum,
+};
 
 /// The metrics of a database in a place beside the sums, with their units of
 /// measure.
-pub const METRICS: &[MeasureKind] = &[AGE, MISSED, PENDING];
+pub const METRICS: &[MeasureKind] = &[AGE, MISSED, PENDING, INCOMPLETE];
 
 /// A time that is later than now by no more than this is now: clocks differ.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(15);
@@ -82,6 +91,7 @@ pub(crate) fn decide(
                 Scope::Databases(names) => names.contains(&database.identifier),
                 _ => true,
             };
+            let mut selected = Vec::new();
             for database in world.databases.iter().filter(in_scope) {
                 let rotation = Rotation {
                     world,
@@ -90,11 +100,16 @@ pub(crate) fn decide(
                     now,
                 };
                 match rule_of(&rules, database) {
-                    Ok(rule) => rotation.plan(rule, &mut draft),
+                    Ok(rule) => {
+                        rotation.plan(rule, &mut draft);
+                        selected.push((database, rule));
+                    }
                     Err(reason) => rotation.leave(reason, &mut draft),
                 }
             }
+            documents::keep_documents(&mut draft, seen, scope);
             if *scope == Scope::Everything {
+                documents::write_recipes(&mut draft, world, &selected, &seen.gaps, now);
                 draft.tell_others(seen, now);
             }
         }
@@ -104,7 +119,7 @@ pub(crate) fn decide(
 }
 
 /// The one rule for a database, or why there is none.
-fn rule_of<'a>(rules: &'a [Rule], database: &Database) -> Result<&'a Rule, Reason> {
+pub(crate) fn rule_of<'a>(rules: &'a [Rule], database: &Database) -> Result<&'a Rule, Reason> {
     if let Some(cluster) = &database.cluster {
         let cluster = cluster.clone();
         return Err(Reason::ClusterMember { cluster });
@@ -222,12 +237,13 @@ impl Draft {
                 let verdict = match (made_for, snapshot.hold(now), unread) {
                     (None, _, _) => keep(Reason::Foreign),
                     (Some(_), Some(hold), _) => keep(Reason::Held(hold)),
-                    (Some(id), None, _) if living.contains(id) => keep(Reason::NotSelected),
-                    // The read that failed could have shown the database.
+                    // The read that failed could have shown the database, or more
+                    // of what is there.
                     (Some(_), None, Some(gap)) => {
                         let read = gap.read.clone();
                         (Reason::Unseen { read }, Decision::Defer)
                     }
+                    (Some(id), None, _) if living.contains(id) => keep(Reason::NotSelected),
                     (Some(_), None, None) => keep(Reason::DatabaseGone),
                 };
                 let serves = made_for.is_some() && snapshot.is_available();
@@ -328,6 +344,7 @@ impl<'a> Rotation<'a> {
         let overdue = self.create(rule, &snapshots, &own, draft);
         let awaited = self.copy(rule, &own, draft);
         self.mark(rule, &own, &awaited, draft);
+        self.record(rule, &own, draft);
         self.thin_at_home(rule, &snapshots, &own, &awaited, overdue, draft);
     }
 
@@ -341,7 +358,7 @@ impl<'a> Rotation<'a> {
             }
             _ => Decision::Keep,
         };
-        for (place, _) in &self.world.places {
+        for place in self.world.places.keys() {
             for snapshot in self.snapshots(place) {
                 let unit = self.unit(place);
                 let reason = if self.is_own(place, snapshot) {

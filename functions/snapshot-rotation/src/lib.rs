@@ -8,6 +8,7 @@
 mod act;
 mod action;
 mod decide;
+mod document;
 mod names;
 mod observe;
 mod permissions;
@@ -24,7 +25,8 @@ use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen,
 use steward::event::{Event, RdsSubject};
 
 pub use crate::action::{
-    ACTION_KINDS, Action, Copying, Creation, Deletion, Sharing, Subject, Tagging,
+    ACTION_KINDS, Action, Copying, Creation, Deletion, DocumentDeletion, RecipeWriting, Sharing,
+    Subject, Tagging, Writing,
 };
 pub use crate::decide::METRICS;
 pub use crate::names::{ENVIRONMENT, MADE_FOR, MANAGED_BY, PARKED, TAKEN_AT};
@@ -35,7 +37,10 @@ pub use crate::policy::{
     SHORTEST_INTERVAL,
 };
 pub use crate::reason::{REASON_CODES, Reason};
-pub use crate::world::{Database, Documents, Holdings, Place, Progress, Quota, Snapshot, World};
+pub use crate::world::{
+    Contents, Database, Documents, Holdings, Place, Progress, Quota, Recording, Snapshot, World,
+    Written,
+};
 
 /// The function's name in reports, policies, kill switches and tags.
 pub const NAME: &str = "snapshot-rotation";

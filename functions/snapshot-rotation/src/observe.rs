@@ -15,8 +15,13 @@ use jiff::Timestamp;
 use steward::aws::{self, ActingAs, Pace, Roles};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 
-use crate::policy::{RotationPolicy, Rule};
-use crate::world::{Database, Holdings, Place, Progress, Quota, Snapshot, World};
+use crate::names;
+use crate::policy::{Application, RotationPolicy, Rule};
+use crate::record::{self, ApplicationsWanted, Recorder};
+use crate::world::{
+    Contents, Database, Documents, Holdings, Place, Progress, Quota, Recording, Snapshot, World,
+    Written,
+};
 use crate::{Scope, SnapshotRotation};
 
 /// Calls that are under way at once, at the most.
@@ -34,6 +39,7 @@ const PAGE: i32 = 100;
 pub struct Snapshots {
     config: SdkConfig,
     roles: Roles,
+    recorder: Recorder,
     pub(crate) pace: Pace,
     pub(crate) clock: Clock,
     /// What the last observation saw, for the checks before acting.
@@ -45,6 +51,8 @@ struct Read {
     holdings: Holdings,
     /// The read, and the permission that it needs.
     gap: Option<(String, &'static str)>,
+    /// The same of its bucket.
+    bucket_gap: Option<Gap>,
     warnings: Vec<String>,
 }
 
@@ -59,6 +67,7 @@ impl Snapshots {
         Self {
             config: config.clone(),
             roles: Roles::new(config, SESSION_NAME),
+            recorder: Recorder::new(config),
             pace: Pace::new(aws::meter(), "rds", CALLS_AT_ONCE),
             clock,
             last: Mutex::default(),
@@ -70,19 +79,44 @@ impl Snapshots {
         rds::Client::new(&self.config)
     }
 
-    /// A client for a place; the error is the read that failed.
-    pub(crate) async fn client(
-        &self,
-        policy: &RotationPolicy,
-        place: &Place,
-    ) -> Result<rds::Client, String> {
+    /// The configuration for a place; the error is the read that failed.
+    async fn config_of(&self, policy: &RotationPolicy, place: &Place) -> Result<SdkConfig, String> {
         let copy = policy.places().get(place).copied();
         let who = copy.map_or_else(ActingAs::default, |copy| copy.acting_as());
         let config = self.roles.config(&who).await.map_err(|error| {
             let arn = who.role_arn.clone().unwrap_or_default();
             format!("sts:AssumeRole of {arn}: {}", aws::chain(&error))
         })?;
-        Ok(rds::Client::new(&aws::in_region(&config, &place.region)))
+        Ok(aws::in_region(&config, &place.region))
+    }
+
+    /// A client for a place; the error is the read that failed.
+    pub(crate) async fn client(
+        &self,
+        policy: &RotationPolicy,
+        place: &Place,
+    ) -> Result<rds::Client, String> {
+        let config = self.config_of(policy, place).await?;
+        Ok(rds::Client::new(&config))
+    }
+
+    /// The bucket for documents of a place; `None` where the policy has none.
+    pub(crate) async fn bucket(
+        &self,
+        policy: &RotationPolicy,
+        place: &Place,
+    ) -> Result<Option<record::Bucket>, String> {
+        let name = if *place == self.home() {
+            policy.restore_points.clone()
+        } else {
+            let copy = policy.places().get(place).copied();
+            copy.and_then(|copy| copy.restore_points.clone())
+        };
+        let Some(name) = name else {
+            return Ok(None);
+        };
+        let config = self.config_of(policy, place).await?;
+        Ok(Some(record::Bucket::new(&config, &name, "")))
     }
 
     /// The Region of the databases.
@@ -108,6 +142,7 @@ impl Snapshots {
         let mut read = Read {
             holdings: Holdings::default(),
             gap: None,
+            bucket_gap: None,
             warnings: vec![],
         };
         let client = match self.client(policy, place).await {
@@ -118,14 +153,23 @@ impl Snapshots {
             }
         };
         let is_home = *place == self.home();
-        let ((snapshots, incomplete), quota, replicated) =
-            futures::join!(self.snapshots(&client), self.quota(&client), async {
-                if is_home {
-                    Ok(BTreeMap::new())
-                } else {
-                    self.replicated(&client).await
-                }
-            },);
+        let replicated = async {
+            if is_home {
+                Ok(BTreeMap::new())
+            } else {
+                self.replicated(&client).await
+            }
+        };
+        let ((snapshots, incomplete), quota, replicated, listed) = futures::join!(
+            self.snapshots(&client),
+            self.quota(&client),
+            replicated,
+            self.listed(policy, place),
+        );
+        match listed {
+            Ok(documents) => read.holdings.documents = documents,
+            Err(gap) => read.bucket_gap = Some(gap),
+        }
         read.holdings.snapshots = snapshots;
         match incomplete {
             None => read.holdings.complete = true,
@@ -149,6 +193,102 @@ impl Snapshots {
             )),
         }
         read
+    }
+
+    /// What the bucket of a place holds, recipes with their digests.
+    async fn listed(
+        &self,
+        policy: &RotationPolicy,
+        place: &Place,
+    ) -> Result<Option<Documents>, Gap> {
+        let gap = |bucket: &str, read: String, grant: &str| Gap {
+            read,
+            hides: Hides::unit(format!("s3://{bucket}")),
+            grant: grant.to_owned(),
+        };
+        let bucket = self.bucket(policy, place).await;
+        let Some(bucket) = bucket.map_err(|why| gap("", why, "sts:AssumeRole"))? else {
+            return Ok(None);
+        };
+        let name = bucket.name().to_owned();
+        let (listed, incomplete) = bucket.list().await;
+        if let Some(why) = incomplete {
+            return Err(gap(&name, why, "s3:ListBucket"));
+        }
+        let keys: BTreeSet<String> = listed.into_keys().collect();
+        let mut recipes = BTreeMap::new();
+        for key in keys.iter().filter(|key| key.starts_with("recipes/")) {
+            let head = bucket.head(key).await;
+            if let Some(head) = head.map_err(|why| gap(&name, why, "s3:GetObject"))? {
+                let written = Written {
+                    content_digest: head.content_digest,
+                    at: head.last_modified,
+                };
+                recipes.insert(key.clone(), written);
+            }
+        }
+        Ok(Some(Documents {
+            bucket: name,
+            keys,
+            recipes,
+        }))
+    }
+
+    /// What a recovery of the databases in scope needs beside their data.
+    async fn recordings(
+        &self,
+        policy: &RotationPolicy,
+        scope: &Scope,
+        instances: &[DbInstance],
+    ) -> BTreeMap<String, Recording> {
+        if policy.restore_points.is_none() {
+            return BTreeMap::new();
+        }
+        let databases: Vec<Database> = instances.iter().filter_map(database_of).collect();
+        let mut of: BTreeMap<&str, (BTreeSet<Application>, Option<&str>)> = BTreeMap::new();
+        for (database, rule) in selected(policy, scope, &databases) {
+            let environment = database.tags.get(names::ENVIRONMENT).map(String::as_str);
+            let (named, of_environment) = of.entry(&database.resource_id).or_default();
+            named.extend(rule.applications.iter().cloned());
+            *of_environment = environment.filter(|name| !name.is_empty());
+        }
+        let wanted = ApplicationsWanted {
+            services: of.values().flat_map(|(named, _)| named.clone()).collect(),
+            environments: of
+                .values()
+                .filter_map(|(_, environment)| environment.map(str::to_owned))
+                .collect(),
+        };
+        let is_wanted = |instance: &&DbInstance| {
+            instance
+                .dbi_resource_id()
+                .is_some_and(|id| of.contains_key(id))
+        };
+        let instances: Vec<DbInstance> = instances.iter().filter(is_wanted).cloned().collect();
+        let (mut settings, applications) = futures::join!(
+            Box::pin(self.recorder.databases(&instances)),
+            Box::pin(self.recorder.applications(&wanted)),
+        );
+        let recorded = of.into_iter().map(|(id, (services, environment))| {
+            let uses = applications.of(&services, environment);
+            let mut recording = Recording {
+                settings: None,
+                applications: uses.value.applications,
+                images: uses.value.images,
+                missing: uses.missing,
+            };
+            match settings.remove(id) {
+                Some(read) => {
+                    recording.settings = Some(read.value);
+                    recording.missing.extend(read.missing);
+                }
+                None => recording
+                    .missing
+                    .push("the settings of the database were not read".to_owned()),
+            }
+            (id.to_owned(), recording)
+        });
+        recorded.collect()
     }
 
     /// The manual snapshots of a place, without those that others share.
@@ -347,7 +487,12 @@ impl Observe<SnapshotRotation> for Snapshots {
             })
             .buffer_unordered(CALLS_AT_ONCE)
             .collect::<Vec<_>>();
-        let ((instances, gap), reads) = futures::join!(self.databases(), reads);
+        let here = async {
+            let (instances, gap) = self.databases().await;
+            let recordings = Box::pin(self.recordings(policy, scope, &instances)).await;
+            (instances, gap, recordings)
+        };
+        let ((instances, gap, recordings), reads) = futures::join!(here, reads);
 
         let mut databases: Vec<Database> = Vec::with_capacity(instances.len());
         let mut seen = Seen {
@@ -355,6 +500,7 @@ impl Observe<SnapshotRotation> for Snapshots {
                 home: home.clone(),
                 databases: vec![],
                 places: BTreeMap::new(),
+                recordings,
                 aws_managed_keys: BTreeSet::new(),
             },
             gaps: gap.into_iter().collect(),
@@ -393,6 +539,7 @@ impl Observe<SnapshotRotation> for Snapshots {
                 let grant = grant.to_owned();
                 seen.gaps.push(Gap { read, hides, grant });
             }
+            seen.gaps.extend(read.bucket_gap);
             seen.warnings.extend(read.warnings);
             seen.world.places.insert(place, read.holdings);
         }
@@ -460,6 +607,12 @@ pub(crate) fn snapshot_of(snapshot: DbSnapshot) -> Option<Snapshot> {
         option_group: snapshot.option_group_name,
         source_arn: snapshot.source_db_snapshot_identifier,
         shared_with: None,
+        contents: Contents {
+            engine: snapshot.engine.unwrap_or_default(),
+            engine_version: snapshot.engine_version.unwrap_or_default(),
+            allocated_storage: snapshot.allocated_storage,
+            full_size_bytes: snapshot.full_snapshot_size_in_bytes,
+        },
     })
 }
 

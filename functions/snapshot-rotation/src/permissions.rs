@@ -7,7 +7,6 @@ use steward::permission::{Asked, Needed, Permission};
 
 use crate::policy::RotationPolicy;
 
-const DATABASES: &str = "arn:{partition}:rds:{region}:{account}:db:*";
 const SNAPSHOTS: &str = "arn:{partition}:rds:{region}:{account}:snapshot:steward-*";
 const SWITCHES: &str = "arn:{partition}:ssm:{region}:{account}:parameter/steward/kill-switch/*";
 
@@ -64,9 +63,111 @@ pub const PERMISSIONS: &[Permission] = &[
         "whether a key can be shared, where the policy shares snapshots",
     ),
     of(
+        "rds:DescribeDBParameterGroups",
+        "*",
+        Sometimes,
+        "parameter groups of databases, for restore points",
+    ),
+    of(
+        "rds:DescribeDBParameters",
+        "*",
+        Sometimes,
+        "their parameters that are not the engine's own",
+    ),
+    of(
+        "rds:DescribeOptionGroups",
+        "*",
+        Sometimes,
+        "option groups of databases",
+    ),
+    of(
+        "ecs:ListClusters",
+        "*",
+        Sometimes,
+        "the services that use a database",
+    ),
+    of(
+        "ecs:DescribeClusters",
+        "*",
+        Sometimes,
+        "how their clusters are set up",
+    ),
+    of(
+        "ecs:ListServices",
+        "*",
+        Sometimes,
+        "the services that use a database",
+    ),
+    of(
+        "ecs:DescribeServices",
+        "*",
+        Sometimes,
+        "how they are set up",
+    ),
+    of(
+        "ecs:DescribeServiceRevisions",
+        "*",
+        Sometimes,
+        "the digests of the images that they run",
+    ),
+    of(
+        "ecs:DescribeTaskDefinition",
+        "*",
+        Sometimes,
+        "what their tasks are",
+    ),
+    of(
+        "elasticloadbalancing:DescribeTargetGroups",
+        "*",
+        Sometimes,
+        "their target groups and health checks",
+    ),
+    of(
+        "elasticloadbalancing:DescribeTargetGroupAttributes",
+        "*",
+        Sometimes,
+        "the same",
+    ),
+    of(
+        "application-autoscaling:DescribeScalableTargets",
+        "*",
+        Sometimes,
+        "how they are scaled",
+    ),
+    of(
+        "application-autoscaling:DescribeScalingPolicies",
+        "*",
+        Sometimes,
+        "the same",
+    ),
+    of(
+        "application-autoscaling:DescribeScheduledActions",
+        "*",
+        Sometimes,
+        "the same",
+    ),
+    of(
+        "secretsmanager:DescribeSecret",
+        "arn:{partition}:secretsmanager:{region}:{account}:secret:*",
+        Sometimes,
+        "names and versions of their secrets, never values",
+    ),
+    of(
+        "ssm:DescribeParameters",
+        "*",
+        Sometimes,
+        "the same of parameters",
+    ),
+    of(
+        "s3:ListBucket",
+        "*",
+        Sometimes,
+        "which restore points there are, where the policy names their bucket",
+    ),
+    of(
         "rds:CreateDBSnapshot",
-        DATABASES,
-        Apply,
+        "arn:{partition}:rds:{region}:{account}:db:*",
+        SometimesToApply,
         "making snapshots; of the snapshots too",
     ),
     of(
@@ -93,6 +194,18 @@ pub const PERMISSIONS: &[Permission] = &[
         Apply,
         "deleting; in apply mode only",
     ),
+    of(
+        "s3:PutObject",
+        "*",
+        SometimesToApply,
+        "writing restore points and recipes, where the policy names their bucket",
+    ),
+    of(
+        "s3:DeleteObject",
+        "*",
+        SometimesToApply,
+        "deleting restore points with their snapshots",
+    ),
     of("ssm:GetParameters", SWITCHES, Apply, "the kill switches"),
     of(
         "ssm:GetParameter",
@@ -104,7 +217,7 @@ pub const PERMISSIONS: &[Permission] = &[
         "s3:GetObject",
         "*",
         Sometimes,
-        "the policy, when it is in S3",
+        "restore points, where the policy names their bucket; and the policy, when it is in S3",
     ),
     of(
         "sts:AssumeRole",
@@ -152,16 +265,29 @@ pub const BEHIND_CALLS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The permissions that a policy asks for beyond those that are always needed.
+/// The permissions that a policy asks for beyond those that are always needed;
+/// to make snapshots, on those databases of these units that a rule may select by
+/// their identifiers.
 pub fn asked_for(
     policy: &RotationPolicy,
     partition: &str,
     region: &str,
     account: &str,
-    _: &[String],
+    units: &[String],
 ) -> Vec<Asked> {
     let own = |region: &str| format!("arn:{partition}:rds:{region}:{account}:snapshot:steward-*");
     let mut all = BTreeSet::new();
+    for unit in units {
+        // As `Place::unit` writes it.
+        if let Some((place, of)) = unit.split_once('/')
+            && let Some((database, _)) = of.split_once('/')
+            && place == region
+            && policy.rules.iter().any(|rule| rule.may_select(database))
+        {
+            let database = format!("arn:{partition}:rds:{region}:{account}:db:{database}");
+            all.insert(("rds:CreateDBSnapshot", database));
+        }
+    }
     for rule in &policy.rules {
         if !rule.shares().is_empty() {
             all.insert(("rds:DescribeDBSnapshotAttributes", own(region)));
@@ -174,8 +300,38 @@ pub fn asked_for(
             };
         }
     }
+    if let Some(bucket) = &policy.restore_points {
+        let reads = PERMISSIONS
+            .iter()
+            .filter(|permission| is_recorded(permission));
+        let resource =
+            |permission: &Permission| permission.resource(partition, region, account, "");
+        all.extend(reads.map(|permission| (permission.action, resource(permission))));
+        // Those of other accounts are for the roles there.
+        let here = policy.places().into_values();
+        let here = here.filter(|copy| copy.role_arn.is_none());
+        let buckets = here.filter_map(|copy| copy.restore_points.as_ref());
+        for bucket in buckets.chain([bucket]) {
+            let bucket = format!("arn:{partition}:s3:::{bucket}");
+            all.insert(("s3:ListBucket", bucket.clone()));
+            for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
+                all.insert((action, format!("{bucket}/*")));
+            }
+        }
+    }
     let asked = all.into_iter();
     asked
         .map(|(action, resource)| Asked { action, resource })
         .collect()
+}
+
+/// Whether it is a read for restore points, of what they are about.
+fn is_recorded(permission: &Permission) -> bool {
+    let (service, operation) = permission.action.split_once(':').unwrap_or_default();
+    match service {
+        "ecs" | "elasticloadbalancing" | "application-autoscaling" | "secretsmanager" => true,
+        "rds" => operation.ends_with("Parameters") || operation.ends_with("Groups"),
+        "ssm" => operation == "DescribeParameters",
+        _ => false,
+    }
 }

@@ -203,12 +203,17 @@ impl Default for Rule {
 impl Rule {
     /// Whether it selects the database.
     pub fn selects(&self, database: &Database) -> bool {
-        let named = self.databases.as_ref();
-        named.is_none_or(|selection| selection.selects(&database.identifier))
+        self.may_select(&database.identifier)
             && self.tags.iter().all(|(key, glob)| {
                 let value = database.tags.get(key);
                 value.is_some_and(|value| WildMatch::new(glob).matches(value))
             })
+    }
+
+    /// Whether it selects a database of this identifier, if it has the tags.
+    pub fn may_select(&self, identifier: &str) -> bool {
+        let named = self.databases.as_ref();
+        named.is_none_or(|selection| selection.selects(identifier))
     }
 
     /// Whether it makes a snapshot of somebody else's its own.

@@ -139,6 +139,23 @@ pub enum Reason {
     Untagged,
     /// A snapshot is shared: the policy says so, or it is to be copied.
     NotShared,
+    /// A document is written: there is none, or an incomplete one.
+    Undocumented,
+    /// A recipe is written: what it tells has changed, or there is none.
+    RecipeChanged,
+    /// A recipe is written: the last one is a day old.
+    RecipeDue,
+    /// A document waits: what it would tell was not read, or is not yet written
+    /// beside the database.
+    NotRecorded,
+    /// A document stays: its snapshot is there, or it is of today.
+    Recorded,
+    /// A document stays: it lacks something, and there is no better one.
+    RecordedIncompletely,
+    /// A document goes: its snapshot is gone.
+    SnapshotGone,
+    /// A document goes: a complete one is there instead.
+    Replaced,
     /// A snapshot goes: no rule keeps it.
     Expired,
     /// A snapshot goes: it cannot be restored, and another was made in its place
@@ -185,6 +202,14 @@ pub const REASON_CODES: &[&str] = &[
     "missing",
     "untagged",
     "not_shared",
+    "undocumented",
+    "recipe_changed",
+    "recipe_due",
+    "not_recorded",
+    "recorded",
+    "recorded_incompletely",
+    "snapshot_gone",
+    "replaced",
     "expired",
     "broken_and_replaced",
     "retired",
@@ -225,6 +250,14 @@ impl steward::engine::Reason for Reason {
             Self::Missing { .. } => "missing",
             Self::Untagged => "untagged",
             Self::NotShared => "not_shared",
+            Self::Undocumented => "undocumented",
+            Self::RecipeChanged => "recipe_changed",
+            Self::RecipeDue => "recipe_due",
+            Self::NotRecorded => "not_recorded",
+            Self::Recorded => "recorded",
+            Self::RecordedIncompletely => "recorded_incompletely",
+            Self::SnapshotGone => "snapshot_gone",
+            Self::Replaced => "replaced",
             Self::Expired => "expired",
             Self::BrokenAndReplaced { .. } => "broken_and_replaced",
             Self::Retired => "retired",
@@ -314,6 +347,16 @@ impl fmt::Display for Reason {
             Self::Missing { newest: false } => f.write_str("wanted there, and has no copy"),
             Self::Untagged => f.write_str("it does not say when its data was taken"),
             Self::NotShared => f.write_str("not yet shared with everybody whom the policy names"),
+            Self::Undocumented => f.write_str("its snapshot has no complete restore point there"),
+            Self::RecipeChanged => f.write_str("what it tells has changed"),
+            Self::RecipeDue => f.write_str("the last one is a day old"),
+            Self::NotRecorded => f.write_str("what it would tell is not recorded yet"),
+            Self::Recorded => f.write_str("its snapshot is there, or it is of today"),
+            Self::RecordedIncompletely => {
+                f.write_str("it lacks something, and there is no better one")
+            }
+            Self::SnapshotGone => f.write_str("its snapshot is gone"),
+            Self::Replaced => f.write_str("a complete one takes its place"),
             Self::Expired => f.write_str("no rule keeps it"),
             Self::BrokenAndReplaced { status } => {
                 write!(

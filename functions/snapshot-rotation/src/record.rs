@@ -1,7 +1,7 @@
 //! What a recovery needs beside a snapshot, read from AWS: how databases are set
 //! up, and the applications that use them. `documents` keeps what was read.
 //!
-//! It only reads, but for [`Documents::put`] and [`Documents::delete`], and it
+//! It only reads, but for [`Bucket::put`] and [`Bucket::delete`], and it
 //! decides nothing. Values of secrets and parameters are never asked for.
 
 mod answer;
@@ -26,8 +26,8 @@ use {
     aws_sdk_secretsmanager as secretsmanager, aws_sdk_ssm as ssm,
 };
 
-pub(crate) use self::applications::{Applications, ApplicationsWanted, ServiceName, Uses};
-pub(crate) use self::documents::{Documents, Head, Listed, Put};
+pub(crate) use self::applications::ApplicationsWanted;
+pub(crate) use self::documents::{Bucket, Put};
 
 /// Things that are looked at side by side; what they call waits its turn.
 const AT_ONCE: usize = 16;

@@ -7,6 +7,7 @@ use std::fmt::{self, Display};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steward::hold::{self, Hold};
+use steward::restore_point;
 
 use crate::names;
 
@@ -58,6 +59,9 @@ pub struct World {
     pub databases: Vec<Database>,
     /// What each place holds; a place that could not be read at all is missing.
     pub places: BTreeMap<Place, Holdings>,
+    /// What a recovery needs beside the data, by resource id, where documents are
+    /// written.
+    pub recordings: BTreeMap<String, Recording>,
     /// Keys that AWS manages for the account, such as the one behind
     /// `alias/aws/rds`, by ARN: what they encrypt cannot be shared.
     pub aws_managed_keys: BTreeSet<String>,
@@ -140,7 +144,8 @@ pub struct Holdings {
     /// Until when databases, by resource id, can be restored here from automated
     /// backups that RDS replicates.
     pub replicated_until: BTreeMap<String, Timestamp>,
-    /// Restore points and recipes, where the policy has a bucket for them.
+    /// Restore points and recipes, where the policy has a bucket for them and it
+    /// can be listed.
     pub documents: Option<Documents>,
 }
 
@@ -159,10 +164,32 @@ pub struct Quota {
 pub struct Documents {
     /// The bucket.
     pub bucket: String,
-    /// The keys of restore points and recipes, and when each was written.
-    pub keys: BTreeMap<String, Timestamp>,
-    /// Whether these are all.
-    pub complete: bool,
+    /// The keys of all that is in it.
+    pub keys: BTreeSet<String>,
+    /// What is known of the recipes of the environments that matter, by key.
+    pub recipes: BTreeMap<String, Written>,
+}
+
+/// A recipe that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The digest of its content; `None` when somebody else wrote it.
+    pub content_digest: Option<String>,
+    /// When; `None` when S3 does not tell.
+    pub at: Option<Timestamp>,
+}
+
+/// What was read of a database for a recovery.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recording {
+    /// Its settings.
+    pub settings: Option<restore_point::Database>,
+    /// The services that use it.
+    pub applications: Vec<restore_point::Application>,
+    /// Every image of theirs.
+    pub images: Vec<restore_point::Image>,
+    /// What could not be read, a sentence each.
+    pub missing: Vec<String>,
 }
 
 /// How far a snapshot is.
@@ -244,6 +271,21 @@ pub struct Snapshot {
     pub tags: BTreeMap<String, String>,
     /// The accounts that may restore or copy it; `None` when nobody asked.
     pub shared_with: Option<BTreeSet<String>>,
+    /// What of it only restore points tell.
+    pub contents: Contents,
+}
+
+/// What is in a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Such as `postgres`.
+    pub engine: String,
+    /// Such as `16.4`.
+    pub engine_version: String,
+    /// The storage of its database, in GiB.
+    pub allocated_storage: Option<i32>,
+    /// Its full size in bytes.
+    pub full_size_bytes: Option<i64>,
 }
 
 impl Snapshot {

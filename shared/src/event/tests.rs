@@ -225,6 +225,10 @@ const ACCEPTED: &[(&str, &str)] = &[
         "event RDS DB Snapshot Event rds:orders-2026-11-22-04-07 Some(\"RDS-EVENT-0091\")",
     ),
     (
+        "rds-snapshot-copied",
+        "event RDS DB Snapshot Event steward-orders-uvwxyz-20261122-0300 Some(\"RDS-EVENT-0060\")",
+    ),
+    (
         "rds-snapshot-manual",
         "event RDS DB Snapshot Event steward-orders-20261122 Some(\"RDS-EVENT-0042\")",
     ),

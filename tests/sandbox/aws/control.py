@@ -16,9 +16,24 @@ import ecs
 import faults
 import network
 import rds
+import rds_backups
+import rds_snapshots
 import settings
 
 PREFIX = "/sandbox/"
+
+# Members of requests that are times.
+TIMES = {
+    "pushed_at",
+    "last_pull",
+    "archived_at",
+    "restored_at",
+    "taken_at",
+    "created_at",
+    "latest_restorable_time",
+    "earliest",
+    "latest",
+}
 
 
 class Request:
@@ -72,7 +87,35 @@ def clear_faults(request):
 
 
 def backdate_snapshot(request):
-    rds.backdate_snapshot(request.account, request.region, request["snapshot"], time_of(request["created_at"]))
+    created_at = time_of(request["created_at"])
+    rds_snapshots.backdate(request.account, request.region, request["snapshot"], created_at)
+    return {}
+
+
+def seed_snapshots(request):
+    wanted = [
+        _described(snapshot, {"instance", "id", "type", "taken_at", "created_at", "tags", "status"})
+        for snapshot in request["snapshots"]
+    ]
+    return {"snapshots": rds_snapshots.seed(request.account, request.region, wanted)}
+
+
+def fail_snapshot(request):
+    rds_snapshots.fail(request.account, request.region, request["snapshot"])
+    return {}
+
+
+def put_instance(request):
+    changes = _described(request.members, {"instance", "status", "latest_restorable_time"})
+    name = changes.pop("instance", None) or request["instance"]
+    rds.put_instance(request.account, request.region, name, **changes)
+    return {}
+
+
+def put_replicated_backup(request):
+    changes = _described(request.members, {"resource_id", "status", "earliest", "latest"})
+    resource_id = changes.pop("resource_id", None) or request["resource_id"]
+    rds_backups.put_replicated(request.account, request.region, resource_id, **changes)
     return {}
 
 
@@ -107,7 +150,11 @@ ROUTES = {
     ("GET", "health"): health,
     ("POST", "ecr/images"): seed_images,
     ("POST", "ecs/tasks"): edit_task,
+    ("POST", "rds/snapshots"): seed_snapshots,
     ("POST", "rds/backdate"): backdate_snapshot,
+    ("POST", "rds/fail"): fail_snapshot,
+    ("POST", "rds/instances"): put_instance,
+    ("POST", "rds/replicated-backups"): put_replicated_backup,
     ("POST", "network"): lay_out_network,
     ("POST", "settings"): change_settings,
     ("POST", "faults"): add_fault,
@@ -142,7 +189,7 @@ def _members_of(body):
 
 
 def _seeded_image(image):
-    """A seeded image with its times as AWS writes them."""
+    """A seeded image."""
     known = {
         "tags",
         "pushed_at",
@@ -157,11 +204,15 @@ def _seeded_image(image):
         "archived_at",
         "restored_at",
     }
-    _refuse_unknown(image, known)
-    described = {name: value for name, value in image.items() if value is not None}
-    for name in ("pushed_at", "last_pull", "archived_at", "restored_at"):
-        if name in described:
-            described[name] = time_of(described[name])
+    return _described(image, known)
+
+
+def _described(members, known):
+    """The members that are set, with times as seconds since 1970. Unknown ones are refused."""
+    _refuse_unknown(members, known)
+    described = {name: value for name, value in members.items() if value is not None}
+    for name in TIMES & set(described):
+        described[name] = time_of(described[name])
     return described
 
 

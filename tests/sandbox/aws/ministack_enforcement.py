@@ -28,7 +28,18 @@ import urllib.request
 MOTO_URL = "SANDBOX_MOTO_URL"
 
 # Services of moto, as ministack routes them. It has no Application Auto Scaling.
-SERVICES = ("autoscaling", "ec2", "ecr", "ecs", "elasticloadbalancing", "lambda", "monitoring", "rds", "secretsmanager")
+SERVICES = (
+    "autoscaling",
+    "ec2",
+    "ecr",
+    "ecs",
+    "elasticloadbalancing",
+    "kms",
+    "lambda",
+    "monitoring",
+    "rds",
+    "secretsmanager",
+)
 
 ROLE_SESSION = re.compile(r"Credential=ASIA")
 SEVERAL = " "

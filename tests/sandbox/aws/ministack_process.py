@@ -29,6 +29,7 @@ SERVICES_OF_MOTO = (
     "ECR",
     "ECS",
     "ELASTIC_LOAD_BALANCING_V2",
+    "KMS",
     "LAMBDA",
     "RDS",
     "SECRETS_MANAGER",

@@ -1,79 +1,66 @@
-"""Amazon RDS: states that take time, pages, and the refusals that protect snapshots.
+"""Amazon RDS: instances, who they are and the states they pass through.
 
-moto keeps instances and snapshots and makes every change at once. Here a change passes through the state that AWS shows
-meanwhile, for as many describes as the settings say ("Viewing Amazon RDS DB instance status", RDS User Guide). Rules
-are from the Amazon RDS API Reference (named API_*).
+moto keeps instances and makes every change at once. Rules are from the Amazon RDS API Reference (named API_*) and the
+RDS User Guide. Snapshots are in `rds_snapshots.py`, `rds_copies.py` and `rds_sharing.py`, automated backups in
+`rds_backups.py`, groups and quotas in `rds_groups.py`.
 """
 
-import weakref
-from datetime import datetime, timezone
+import base64
+import collections
+import hashlib
+from datetime import datetime, timedelta
 
-from moto.core.responses import ActionResult
-from moto.rds.models import rds_backends
+from moto.core.utils import utcnow
+from moto.rds.models import DBInstance, rds_backends
 from moto.rds.responses import RDSResponse
 
+import kms
 import operations
-import settings
+import rds_answers
+import rds_backups
+import rds_copies
+import rds_groups
+import rds_sharing
+import rds_snapshots
+import rds_states
 from operations import refuse
+from rds_answers import refuse_instance_state, refuse_snapshot_state
 
-# API_DescribeDBSnapshots and API_DescribeDBInstances, MaxRecords: "Default: 100. Constraints: Minimum 20, maximum 100."
-SMALLEST_PAGE = 20
-LARGEST_PAGE = 100
+# API_DescribeDBInstances, Filters; domains are not modelled.
+FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "engine")
 
-# API_CreateDBSnapshot: "The source DB instance must be in the available or storage-optimization state."
-STATES_THAT_ALLOW_SNAPSHOTS = ("available", "storage-optimization")
+# "Restoring a DB instance to a specified time": the latest restorable time is typically within the last five minutes.
+BEHIND = timedelta(minutes=5)
 
-
-class Transition:
-    """A state on the way to another."""
-
-    def __init__(self, resource, during, after, polls):
-        self._resource = weakref.ref(resource)
-        self._after = after
-        self._polls = self._polls_left = polls
-        resource.status = during
-        self._show_progress()
-
-    def look(self):
-        """Somebody describes the resource: time passes. Returns False when the change is complete."""
-        self._show_progress()
-        if self._polls_left == 0:
-            self._resource().status = self._after
-            return False
-        self._polls_left -= 1
-        return True
-
-    def _show_progress(self):
-        """API_DBSnapshot, PercentProgress: the share of the data that has been transferred."""
-        done = self._polls - self._polls_left
-        self._resource().percent_progress = 100 * done // self._polls if self._polls else 100
-
-
-_transitions = weakref.WeakKeyDictionary()
-
-
-def begin(response, resource, during, after="available"):
-    """Let a resource pass through a state, if the account's settings give states any time."""
-    polls = settings.of_account(response.current_account).rds_polls
-    if polls:
-        _transitions[resource] = Transition(resource, during, after, polls)
-
-
-def _look(resource):
-    if resource in _transitions and not _transitions[resource].look():
-        del _transitions[resource]
-
+# What moto forgets of an instance's settings: parameter of API_CreateDBInstance and API_ModifyDBInstance -> attribute
+# of the instance, named as API_DBInstance names it in moto's way.
+FORGOTTEN = {
+    "DatabaseInsightsMode": "database_insights_mode",
+    "DedicatedLogVolume": "dedicated_log_volume",
+    "EnablePerformanceInsights": "performance_insights_enabled",
+    "EngineLifecycleSupport": "engine_lifecycle_support",
+    "NetworkType": "network_type",
+    "PerformanceInsightsRetentionPeriod": "performance_insights_retention_period",
+}
+# API_CreateDBInstance: their defaults, and what no call of the sandbox changes.
+DEFAULTS = {
+    "backup_target": "region",
+    "database_insights_mode": "standard",
+    "dedicated_log_volume": False,
+    "engine_lifecycle_support": "open-source-rds-extended-support",
+    "network_type": "IPV4",
+    "performance_insights_enabled": False,
+}
+DEFAULT_INSIGHTS_DAYS = 7
 
 # moto's own operations, which the ones below begin with.
 _moto = {
     name: getattr(RDSResponse, name)
     for name in (
-        "copy_db_snapshot",
+        "add_tags_to_resource",
         "create_db_instance",
         "create_db_instance_read_replica",
-        "create_db_snapshot",
         "delete_db_instance",
-        "delete_db_snapshot",
         "modify_db_instance",
         "reboot_db_instance",
         "restore_db_instance_from_db_snapshot",
@@ -83,77 +70,52 @@ _moto = {
     )
 }
 
-
-# Snapshots
-
-
-def describe_db_snapshots(response):
-    """API_DescribeDBSnapshots, in pages."""
-    snapshots = response.backend.describe_db_snapshots(
-        response.params.get("DBInstanceIdentifier"),
-        response.params.get("DBSnapshotIdentifier"),
-        response.params.get("SnapshotType"),
-        _filters_of(response),
-    )
-    return _page(response, "DBSnapshots", snapshots)
-
-
-def create_db_snapshot(response):
-    """API_CreateDBSnapshot."""
-    instance = _instance(response, "DBInstanceIdentifier")
-    if instance is not None and instance.status not in STATES_THAT_ALLOW_SNAPSHOTS:
-        _refuse_instance_state(instance, "available")
-    result = _moto["create_db_snapshot"](response)
-    begin(response, result.result["DBSnapshot"], "creating")
-    return result
-
-
-def copy_db_snapshot(response):
-    """API_CopyDBSnapshot: the source must be in the available state."""
-    source = response.backend.get_db_snapshot(response.params["SourceDBSnapshotIdentifier"])
-    if source.status != "available":
-        _refuse_snapshot_state(source, "is not currently in the available state.")
-    result = _moto["copy_db_snapshot"](response)
-    begin(response, result.result["DBSnapshot"], "creating")
-    return result
-
-
-def delete_db_snapshot(response):
-    """API_DeleteDBSnapshot: a snapshot that is available, and not one that Amazon RDS or AWS Backup made."""
-    snapshot = response.backend.database_snapshots.get(response.params["DBSnapshotIdentifier"])
-    if snapshot is not None and snapshot.snapshot_type != "manual":
-        _refuse_snapshot_state(snapshot, "is not a manual snapshot, and only manual snapshots may be deleted.")
-    if snapshot is not None and snapshot.status != "available":
-        _refuse_snapshot_state(snapshot, "is not currently in the available state.")
-    return _moto["delete_db_snapshot"](response)
-
-
-# Instances
+# How many instances have had a name in an account and Region.
+_born = collections.Counter()
 
 
 def describe_db_instances(response):
     """API_DescribeDBInstances, in pages."""
     instances = response.backend.describe_db_instances(
-        response.params.get("DBInstanceIdentifier"), filters=_filters_of(response)
+        response.params.get("DBInstanceIdentifier"), filters=rds_answers.filters_of(response, FILTERS)
     )
-    return _page(response, "DBInstances", instances)
+    return rds_answers.page(response, "DBInstances", instances, rds_answers.arn_of, _looked_at)
 
 
 def create_db_instance(response):
     """API_CreateDBInstance."""
-    return _created(response, "create_db_instance")
+    rds_answers.tags_of(response)
+    key = response.params.get("KmsKeyId")
+    if key and kms.usable_key(response.current_account, response.region, key) is None:
+        refuse(
+            "KMSKeyNotAccessibleFault",
+            f"Specified KMS key [{key}] does not exist, is not enabled or you do not have permissions to access it.",
+        )
+    result = _created(response, "create_db_instance")
+    _keep_what_moto_forgets(result.result["DBInstance"], response.params)
+    return result
 
 
 def create_db_instance_read_replica(response):
-    """API_CreateDBInstanceReadReplica."""
-    return _created(response, "create_db_instance_read_replica")
+    """API_CreateDBInstanceReadReplica. moto's replica is its source once more; here it is an instance of its own."""
+    tags = rds_answers.tags_of(response)
+    result = _moto["create_db_instance_read_replica"](response)
+    replica = result.result["DBInstance"]
+    replica.backend = response.backend
+    replica.created = replica.instance_create_time = utcnow()
+    replica.tags = tags or []
+    replica.latest_restorable_time = None
+    replica.db_instance_automated_backups_replications = []
+    replica.dbi_resource_id = _new_resource_id(replica)
+    rds_states.begin(response.current_account, replica, "creating")
+    return result
 
 
 def restore_db_instance_from_db_snapshot(response):
     """API_RestoreDBInstanceFromDBSnapshot: the snapshot must be available."""
     snapshot = response.backend.database_snapshots.get(response.params.get("DBSnapshotIdentifier"))
     if snapshot is not None and snapshot.status != "available":
-        _refuse_snapshot_state(snapshot, "is not currently in the available state.")
+        refuse_snapshot_state(snapshot, "is not currently in the available state.")
     return _created(response, "restore_db_instance_from_db_snapshot")
 
 
@@ -164,7 +126,9 @@ def restore_db_instance_to_point_in_time(response):
 
 def modify_db_instance(response):
     """API_ModifyDBInstance: not while another change is under way."""
-    return _changed(response, "modify_db_instance", "modifying")
+    result = _changed(response, "modify_db_instance", "modifying")
+    _keep_what_moto_forgets(result.result["DBInstance"], response.params)
+    return result
 
 
 def reboot_db_instance(response):
@@ -175,41 +139,60 @@ def reboot_db_instance(response):
 def start_db_instance(response):
     """API_StartDBInstance."""
     result = _moto["start_db_instance"](response)
-    begin(response, result.result["DBInstance"], "starting")
+    rds_states.begin(response.current_account, result.result["DBInstance"], "starting")
     return result
 
 
 def stop_db_instance(response):
     """API_StopDBInstance, with a snapshot if one is asked for."""
     result = _moto["stop_db_instance"](response)
-    begin(response, result.result["DBInstance"], "stopping", "stopped")
+    rds_states.begin(response.current_account, result.result["DBInstance"], "stopping", "stopped")
     _begin_snapshot_named(response, "DBSnapshotIdentifier")
     return result
 
 
 def delete_db_instance(response):
-    """API_DeleteDBInstance, with a final snapshot if one is asked for. The instance is gone at once."""
+    """API_DeleteDBInstance, with a final snapshot unless it is skipped. The instance is gone at once."""
+    final, skips = (response.params.get(name) for name in ("FinalDBSnapshotIdentifier", "SkipFinalSnapshot"))
+    instance = _instance(response)
+    if instance is not None and bool(final) == bool(skips) and instance.db_cluster_identifier is None:
+        refuse(
+            "InvalidParameterCombination",
+            "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and forbidden then.",
+        )
     result = _moto["delete_db_instance"](response)
     _begin_snapshot_named(response, "FinalDBSnapshotIdentifier")
     return result
 
 
-def backdate_snapshot(account, region, snapshot_id, created_at):
-    """Let a snapshot have been made at another time, in seconds since 1970."""
-    snapshot = rds_backends[account][region].get_db_snapshot(snapshot_id)
-    # moto keeps times without a zone, in UTC.
-    moment = datetime.fromtimestamp(created_at, timezone.utc).replace(tzinfo=None)
-    snapshot.created = snapshot.original_snapshot_create_time = moment
+def add_tags_to_resource(response):
+    """API_AddTagsToResource: tags of the form that API_Tag has."""
+    rds_answers.tags_of(response)
+    return _moto["add_tags_to_resource"](response)
+
+
+def put_instance(account, region, name, status=None, latest_restorable_time=None):
+    """Put an instance into a state that lasts until a call changes it; times in seconds since 1970."""
+    instance = rds_backends[account][region].databases.get(name)
+    if instance is None:
+        raise ValueError(f"there is no instance {name!r}")
+    if status is not None:
+        rds_states.put(instance, status)
+    if latest_restorable_time is not None:
+        # moto keeps times without a zone, in UTC.
+        instance.latest_restorable_time = datetime(1970, 1, 1) + timedelta(seconds=latest_restorable_time)
 
 
 def install():
     """Put these operations in place of moto's."""
+    kms.install()
+    for part in (rds_backups, rds_copies, rds_groups, rds_sharing, rds_snapshots):
+        part.install()
+    # moto calls this once, for every new instance but replicas, when all of it is set.
+    DBInstance.save_automated_backup = _be_born
+    DBInstance.latest_restorable_time = property(_latest_restorable_time, _set_latest_restorable_time)
     operations.install(
         RDSResponse,
-        describe_db_snapshots,
-        create_db_snapshot,
-        copy_db_snapshot,
-        delete_db_snapshot,
         describe_db_instances,
         create_db_instance,
         create_db_instance_read_replica,
@@ -220,66 +203,97 @@ def install():
         start_db_instance,
         stop_db_instance,
         delete_db_instance,
+        add_tags_to_resource,
     )
+
+
+def _be_born(instance):
+    """What is an instance's own, and which moto makes the same for all; then its first automated snapshot."""
+    instance.dbi_resource_id = _new_resource_id(instance)
+    vars(instance).update(DEFAULTS)
+    if instance.db_cluster_identifier is not None:
+        return
+    if instance.engine == "postgres":
+        instance.license_model = "postgresql-license"
+    # "Multi-AZ DB instance deployments": a standby in another zone.
+    instance.secondary_availability_zone = f"{instance.region}b" if instance.multi_az else None
+    instance.storage_encryption_type = "sse-kms" if instance.storage_encrypted else "none"
+    if instance.storage_encrypted:
+        named = instance.kms_key_id and kms.usable_key(instance.account_id, instance.region, instance.kms_key_id)
+        instance.kms_key_id = (named or kms.default_key(instance.account_id, instance.region)).arn
+    if not instance.option_group_supplied:
+        instance.option_group_name = rds_groups.default_option_group_of(instance.engine, instance.engine_version)
+    # "Backup retention period": automated backups are off when it is 0.
+    if instance.backup_retention_period:
+        rds_snapshots.take_automated(instance.backend, instance)
+
+
+def _new_resource_id(instance):
+    """API_DBInstance, DbiResourceId: `db-` and 26 capital letters and digits, another for each instance there ever was.
+
+    The same in every run of the same calls.
+    """
+    name = f"{instance.account_id}/{instance.region}/{instance.db_instance_identifier}"
+    _born[name] += 1
+    digest = hashlib.sha256(f"{name}/{_born[name]}".encode()).digest()
+    return f"db-{base64.b32encode(digest).decode()[:26]}"
+
+
+def _latest_restorable_time(instance):
+    """API_DBInstance, LatestRestorableTime: there is one as long as there are automated backups."""
+    told = instance.__dict__.get("told_restorable_time")
+    typical = max(instance.created, utcnow() - BEHIND)
+    return told or (typical if instance.backup_retention_period else None)
+
+
+def _set_latest_restorable_time(instance, moment):
+    instance.__dict__["told_restorable_time"] = moment
+
+
+def _keep_what_moto_forgets(instance, params):
+    for parameter, attribute in FORGOTTEN.items():
+        if parameter in params:
+            setattr(instance, attribute, params[parameter])
+    if not instance.performance_insights_enabled:
+        instance.performance_insights_kms_key_id = instance.performance_insights_retention_period = None
+        return
+    # API_CreateDBInstance, PerformanceInsightsKMSKeyId and PerformanceInsightsRetentionPeriod: the defaults.
+    named = params.get("PerformanceInsightsKMSKeyId") or getattr(instance, "performance_insights_kms_key_id", None)
+    key = kms.usable_key(instance.account_id, instance.region, named or kms.KEY_OF_RDS)
+    if key is None:
+        refuse("KMSKeyNotAccessibleFault", f"Specified KMS key [{named}] does not exist or is not enabled.")
+    instance.performance_insights_kms_key_id = key.arn
+    if not getattr(instance, "performance_insights_retention_period", None):
+        instance.performance_insights_retention_period = DEFAULT_INSIGHTS_DAYS
 
 
 def _created(response, operation):
     result = _moto[operation](response)
-    begin(response, result.result["DBInstance"], "creating")
+    rds_states.begin(response.current_account, result.result["DBInstance"], "creating")
     return result
 
 
 def _changed(response, operation, during):
-    instance = _instance(response, "DBInstanceIdentifier")
-    if instance in _transitions:
-        _refuse_instance_state(instance, "available")
+    instance = _instance(response)
+    if instance is not None and rds_states.is_changing(instance):
+        refuse_instance_state(instance, "available")
     before = instance.status if instance is not None else None
     result = _moto[operation](response)
     if before == "available":
-        begin(response, result.result["DBInstance"], during)
+        rds_states.begin(response.current_account, result.result["DBInstance"], during)
     return result
 
 
 def _begin_snapshot_named(response, parameter):
     name = response.params.get(parameter)
     if name:
-        begin(response, response.backend.get_db_snapshot(name), "creating")
+        rds_states.begin(response.current_account, response.backend.get_db_snapshot(name), "creating")
 
 
-def _instance(response, parameter):
-    return response.backend.databases.get(response.params.get(parameter))
+def _instance(response):
+    return response.backend.databases.get(response.params.get("DBInstanceIdentifier"))
 
 
-def _refuse_instance_state(instance, wanted):
-    refuse("InvalidDBInstanceState", f"Instance {instance.db_instance_identifier} is not in {wanted} state.")
-
-
-def _refuse_snapshot_state(snapshot, what):
-    refuse("InvalidDBSnapshotState", f"Snapshot {snapshot.db_snapshot_identifier} {what}")
-
-
-def _filters_of(response):
-    return {each["Name"]: each["Values"] for each in response.params.get("Filters", [])}
-
-
-def _page(response, member, resources):
-    """One page of resources by ARN; time passes for those that are on it."""
-    size = int(response.params.get("MaxRecords") or LARGEST_PAGE)
-    if not SMALLEST_PAGE <= size <= LARGEST_PAGE:
-        refuse(
-            "InvalidParameterValue",
-            f"Invalid value {size} for MaxRecords. Must be between {SMALLEST_PAGE} and {LARGEST_PAGE}",
-        )
-    marker = response.params.get("Marker")
-    try:
-        after = operations.position_of(marker) if marker else None
-    except ValueError:
-        refuse("InvalidParameterValue", f"The parameter Marker is not valid: {marker}")
-    page, token = operations.page_of(sorted(resources, key=_arn_of), size, after, _arn_of)
-    for resource in page:
-        _look(resource)
-    return ActionResult({member: page, "Marker": token} if token else {member: page})
-
-
-def _arn_of(resource):
-    return resource.arn
+def _looked_at(instance):
+    rds_states.look(instance)
+    return instance

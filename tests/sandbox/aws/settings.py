@@ -9,6 +9,8 @@ class Settings:
     def __init__(self):
         #: DescribeDBInstances or DescribeDBSnapshots calls that a state lasts.
         self.rds_polls = 0
+        #: Manual snapshots that an account may have in a Region; 100 unless AWS raised it.
+        self.rds_manual_snapshots = 100
         #: DescribeServices calls that a rollout lasts.
         self.ecs_polls = 0
         #: DescribeImages calls that an image is ACTIVATING after it was restored from the archive.

@@ -174,6 +174,11 @@ impl Account {
         aws_sdk_cloudwatch::Client::new(&self.sdk_config())
     }
 
+    /// Keys that encrypt databases and their snapshots.
+    pub fn kms(&self) -> aws_sdk_kms::Client {
+        aws_sdk_kms::Client::new(&self.sdk_config())
+    }
+
     /// Secrets.
     pub fn secretsmanager(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.sdk_config())

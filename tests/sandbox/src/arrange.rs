@@ -1,6 +1,8 @@
 //! Small builders that arrange one thing in an account, for tests and the
 //! seed. Each uses the SDK as a person or a pipeline would.
 
+mod database;
+
 use anyhow::{Context, Result, ensure};
 use aws_sdk_ecr::types::{
     DescribeImagesFilter, ImageIdentifier, ImageScanningConfiguration, ImageStatusFilter,
@@ -16,6 +18,8 @@ use jiff::Timestamp;
 use crate::account::Account;
 use crate::control::Image;
 use crate::manifest::Manifest;
+
+pub use database::Database;
 
 /// A repository of an account.
 #[derive(Clone, Debug)]

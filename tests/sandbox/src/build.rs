@@ -1,5 +1,6 @@
 //! Builds the binaries that the sandbox runs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -8,19 +9,44 @@ use anyhow::{Context, Result, ensure};
 /// What was built, in Cargo's target directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Binaries {
-    /// The function.
-    pub(crate) image_pruning: PathBuf,
+    /// The functions, by name.
+    pub(crate) functions: BTreeMap<&'static str, PathBuf>,
     /// The command line.
     pub(crate) steward: PathBuf,
 }
 
-/// Builds the function and the command line. Cargo shows its own progress.
+/// Every function.
+const FUNCTIONS: [&str; 2] = ["image-pruning", "snapshot-rotation"];
+
+impl Binaries {
+    /// The functions as they are deployed.
+    pub(crate) fn packages(&self) -> Vec<(&str, &Path)> {
+        let functions = self.functions.iter();
+        functions
+            .map(|(name, path)| (*name, path.as_path()))
+            .collect()
+    }
+
+    /// Another package of a function.
+    ///
+    /// # Errors
+    /// When there is no such function.
+    pub(crate) fn replace(&mut self, function: &str, package: PathBuf) -> Result<()> {
+        let names = FUNCTIONS.join(", ");
+        let own = self.functions.get_mut(function);
+        *own.with_context(|| format!("there is no function {function}, but {names}"))? = package;
+        Ok(())
+    }
+}
+
+/// Builds the functions and the command line. Cargo shows its own progress.
 pub(crate) fn binaries() -> Result<Binaries> {
     // The whole workspace takes part in feature resolution: with `-p`, other
     // features would rebuild the SDK.
     let mut cargo = Command::new(cargo());
     cargo
-        .args(["build", "--bin", "image-pruning", "--bin", "steward"])
+        .args(["build", "--bin", "steward"])
+        .args(FUNCTIONS.iter().flat_map(|function| ["--bin", function]))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .stdin(Stdio::null());
     // Cargo describes this package to the program it runs. Build scripts of
@@ -53,7 +79,10 @@ pub(crate) fn binaries() -> Result<Binaries> {
         directory.with_file_name("debug")
     };
     Ok(Binaries {
-        image_pruning: directory.join("image-pruning"),
+        functions: FUNCTIONS
+            .iter()
+            .map(|function| (*function, directory.join(function)))
+            .collect(),
         steward: directory.join("steward"),
     })
 }

@@ -2,6 +2,8 @@
 //! control API of our moto plugin: bulk seeding with chosen dates, network,
 //! settings, faults, task edits, and the record of calls.
 
+use std::collections::BTreeMap;
+
 use aws_smithy_http_client::Connector;
 use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
@@ -58,6 +60,57 @@ pub struct Image {
     /// When it was last restored from the archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restored_at: Option<Timestamp>,
+}
+
+/// A snapshot of a database to put there as if it had been taken at a moment
+/// of one's choice. No quota holds it back.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SeededSnapshot {
+    /// Identifier of the instance, which must exist.
+    pub instance: String,
+    /// Its identifier; one of the form that its type has when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// `manual`, `automated` or `awsbackup`; manual when absent.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub snapshot_type: Option<String>,
+    /// `OriginalSnapshotCreateTime`; `created_at` or else now when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Timestamp>,
+    /// `SnapshotCreateTime`; `taken_at` or else now when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// Its tags; when absent those of the instance, if that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Its status; `available` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// What to change of a database. A status lasts until a call changes it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DatabaseEdit {
+    /// `stopped`, `modifying`, `storage-full` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Up to when it can be restored to a point in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_restorable_time: Option<Timestamp>,
+}
+
+/// What to change of automated backups that are replicated to this Region.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReplicatedBackupEdit {
+    /// `replicating`, `retained` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Begin of the restore window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earliest: Option<Timestamp>,
+    /// End of the restore window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Timestamp>,
 }
 
 /// A call that fails, on demand.
@@ -120,6 +173,10 @@ pub struct Settings {
     /// How many describes an RDS state takes to move on; 0 is at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rds_polls: Option<u32>,
+    /// How many manual snapshots the account may have in each Region; 100
+    /// unless told otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rds_manual_snapshots: Option<u32>,
     /// How many describes an ECS rollout takes to move on; 0 is at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ecs_polls: Option<u32>,
@@ -256,6 +313,67 @@ impl Control {
             json!({"snapshot": snapshot, "created_at": created_at}),
         )
         .await?;
+        Ok(())
+    }
+
+    /// Puts snapshots of databases there; thousands at once are fine. Answers
+    /// their identifiers in the same order.
+    ///
+    /// # Errors
+    /// When an instance does not exist, or an identifier is taken.
+    pub async fn snapshots(
+        &self,
+        snapshots: &[SeededSnapshot],
+    ) -> Result<Vec<String>, ControlError> {
+        #[derive(Deserialize)]
+        struct Made {
+            snapshots: Vec<String>,
+        }
+        let made: Made = self
+            .post("/sandbox/rds/snapshots", json!({"snapshots": snapshots}))
+            .await?;
+        Ok(made.snapshots)
+    }
+
+    /// Lets a database snapshot fail, whether it is on its way or complete.
+    ///
+    /// # Errors
+    /// When there is no such snapshot.
+    pub async fn fail_snapshot(&self, snapshot: &str) -> Result<(), ControlError> {
+        self.post::<Value>("/sandbox/rds/fail", json!({"snapshot": snapshot}))
+            .await?;
+        Ok(())
+    }
+
+    /// Changes a database as time or AWS would.
+    ///
+    /// # Errors
+    /// When there is no such database.
+    pub async fn edit_database(
+        &self,
+        instance: &str,
+        edit: &DatabaseEdit,
+    ) -> Result<(), ControlError> {
+        let mut body = json!(edit);
+        body["instance"] = json!(instance);
+        self.post::<Value>("/sandbox/rds/instances", body).await?;
+        Ok(())
+    }
+
+    /// Changes automated backups that are replicated to this Region, by the
+    /// resource id of their database.
+    ///
+    /// # Errors
+    /// When there are none of that database here.
+    pub async fn edit_replicated_backup(
+        &self,
+        resource_id: &str,
+        edit: &ReplicatedBackupEdit,
+    ) -> Result<(), ControlError> {
+        let mut body = json!(edit);
+        body["resource_id"] = json!(resource_id);
+        self.post::<Value>("/sandbox/rds/replicated-backups", body)
+            .await?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use steward_sandbox::deploy::Deployment;
+use steward_sandbox::deploy::Function;
 use steward_sandbox::seed::{InUse, Reference, ReleaseImages};
 use steward_sandbox::{Account, Mailbox, Progress};
 
@@ -22,10 +22,10 @@ const SECOND_POLICY: &str = include_str!("demo/second-policy.yaml");
 const EVERY_REPOSITORY: (&str, &str) = ("ImagePruningRepositories", "*");
 
 /// Plays the whole demonstration.
-pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> {
+pub(crate) async fn demo(stage: &Stage, packages: Vec<(String, PathBuf)>) -> Result<()> {
     let mut binaries = up::build_binaries().await?;
-    if let Some(package) = package {
-        binaries.image_pruning = package;
+    for (function, package) in packages {
+        binaries.replace(&function, package)?;
     }
     let sandbox = up::start().await?;
     let account = sandbox.default_account();
@@ -33,7 +33,7 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
     stage.title("An AWS on this machine")?;
     up::describe(stage, &account, &reference).await?;
 
-    let function = up::deploy_automation(
+    let automation = up::deploy_automation(
         &account,
         &binaries,
         &[
@@ -43,14 +43,15 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
         ],
     )
     .await?;
-    let mailbox = Mailbox::of(&account, function.output("TopicArn")?, "steward-people").await?;
+    let function = automation.function("image-pruning")?;
+    let mailbox = Mailbox::of(&account, automation.output("TopicArn")?, "steward-people").await?;
     stage.title("1. The schedule fires, in plan mode")?;
     stage.say(format!(
         "infra/automation.yaml is deployed as for real, with the real Lambda binary. Its\n\
          EventBridge schedule fires. Its policy:\n\n{}",
         indented(FIRST_POLICY)
     ))?;
-    let run = fire(&function).await?;
+    let run = fire(function).await?;
     stage.report(&binaries.steward, &run)?;
 
     stage.title("2. What it refuses")?;
@@ -78,7 +79,7 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
         stage.strong("ImagePruningMode=apply"),
         indented(SECOND_POLICY)
     ))?;
-    let function = up::deploy_automation(
+    let automation = up::deploy_automation(
         &account,
         &binaries,
         &[
@@ -88,10 +89,11 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
         ],
     )
     .await?;
+    let function = automation.function("image-pruning")?;
     // What the plans refused was told as well.
     mailbox.read(0).await?;
     let before = counts(&account, &reference).await?;
-    let run = fire(&function).await?;
+    let run = fire(function).await?;
     stage.report(&binaries.steward, &run)?;
     let after = counts(&account, &reference).await?;
 
@@ -108,7 +110,7 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
     }
 
     stage.title("5. The schedule fires again")?;
-    let again = fire(&function).await?;
+    let again = fire(function).await?;
     stage.report(&binaries.steward, &again)?;
 
     stage.title("6. The proof, read from the registry itself")?;
@@ -155,7 +157,7 @@ pub(crate) async fn demo(stage: &Stage, package: Option<PathBuf>) -> Result<()> 
 }
 
 /// Makes the schedule fire, and waits for the run's report.
-async fn fire(function: &Deployment) -> Result<Value> {
+async fn fire(function: &Function) -> Result<Value> {
     let progress = Progress::start("Waiting for EventBridge to fire the schedule");
     let run = function.fire_schedule(up::now()).await;
     progress.clear();

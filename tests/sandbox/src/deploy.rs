@@ -1,6 +1,6 @@
-//! Deploys the automation stack of `infra/` with a function's binary in it, as
-//! for real: function, role, log group, topic, schedule, kill switches. And makes
-//! the schedule fire.
+//! Deploys the automation stack of `infra/` with the functions' binaries in it,
+//! as for real: functions, roles, log groups, topic, schedules, kill switches.
+//! And makes a schedule fire.
 //!
 //! Functions run with the credentials of their role, so they act in the default
 //! account whoever deploys them; elsewhere deploying is refused.
@@ -31,24 +31,31 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(120);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The automation as it is deployed, and image-pruning in it.
+/// The automation as it is deployed.
 #[derive(Clone, Debug)]
 pub struct Deployment {
-    account: Account,
     outputs: BTreeMap<String, String>,
+    functions: BTreeMap<String, Function>,
+}
+
+/// A function as it is deployed.
+#[derive(Clone, Debug)]
+pub struct Function {
+    account: Account,
     name: String,
     log_group: String,
     answers_url: String,
 }
 
-/// Deploys `infra/automation.yaml` with a package (the executable, or its zip)
-/// and parameters that are not left at their defaults, or updates the stack.
+/// Deploys `infra/automation.yaml` with packages by function (the executable, or
+/// its zip) and parameters that are not left at their defaults, or updates the
+/// stack.
 ///
 /// # Errors
 /// Outside the default account, or when the stack or an emulator refuses.
 pub async fn automation(
     account: &Account,
-    package: &Path,
+    packages: &[(&str, &Path)],
     parameters: &[(&str, &str)],
 ) -> Result<Deployment> {
     ensure!(
@@ -59,41 +66,26 @@ pub async fn automation(
     let stack = Stack {
         name: STACK,
         template: "automation.yaml",
-        package,
+        packages,
         parameters,
     };
     let outputs = account.deploy_stack(&stack).await?;
-    let name = outputs.get("ImagePruningFunctionName");
-    let name = name.context("a stack without its function")?.clone();
-    let (answers_url, answers_arn) = queue(account, &format!("{name}-answers")).await?;
-    // In AWS nobody hears the answer of a scheduled run; here the stage does.
-    account
-        .lambda_runtime()
-        .put_function_event_invoke_config()
-        .function_name(&name)
-        .maximum_retry_attempts(0)
-        .destination_config(
-            DestinationConfig::builder()
-                .on_success(OnSuccess::builder().destination(&answers_arn).build())
-                .on_failure(OnFailure::builder().destination(&answers_arn).build())
-                .build(),
-        )
-        .send()
-        .await
-        .context("cannot set the destinations of asynchronous runs")?;
-    Ok(Deployment {
-        account: account.clone(),
-        outputs,
-        log_group: format!("/aws/lambda/{name}"),
-        name,
-        answers_url,
-    })
+    let mut functions = BTreeMap::new();
+    for (function, _) in packages {
+        let deployed = Function::deployed(account, function).await?;
+        functions.insert((*function).to_owned(), deployed);
+    }
+    Ok(Deployment { outputs, functions })
 }
 
 impl Deployment {
-    /// The function's name in Lambda.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// A function that was given a package.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub fn function(&self, function: &str) -> Result<&Function> {
+        let found = self.functions.get(function);
+        found.with_context(|| format!("no package of {function} is deployed"))
     }
 
     /// An output of the stack.
@@ -103,6 +95,41 @@ impl Deployment {
     pub fn output(&self, name: &str) -> Result<&str> {
         let value = self.outputs.get(name).map(String::as_str);
         value.with_context(|| format!("the stack has no output {name}"))
+    }
+}
+
+impl Function {
+    /// The function of the stack, with somebody to hear its answers.
+    async fn deployed(account: &Account, function: &str) -> Result<Self> {
+        // The template fixes it.
+        let name = format!("steward-{function}");
+        let (answers_url, answers_arn) = queue(account, &format!("{name}-answers")).await?;
+        // In AWS nobody hears the answer of a scheduled run; here the stage does.
+        account
+            .lambda_runtime()
+            .put_function_event_invoke_config()
+            .function_name(&name)
+            .maximum_retry_attempts(0)
+            .destination_config(
+                DestinationConfig::builder()
+                    .on_success(OnSuccess::builder().destination(&answers_arn).build())
+                    .on_failure(OnFailure::builder().destination(&answers_arn).build())
+                    .build(),
+            )
+            .send()
+            .await
+            .with_context(|| format!("cannot set the destinations of runs of {name}"))?;
+        Ok(Self {
+            account: account.clone(),
+            log_group: format!("/aws/lambda/{name}"),
+            name,
+            answers_url,
+        })
+    }
+
+    /// The function's name in Lambda.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Invokes the function with an event and waits for its answer.
@@ -148,7 +175,7 @@ impl Deployment {
             .await
             .context("cannot empty the queue of answers")?;
         let scheduler = self.account.scheduler();
-        let nightly = scheduler
+        let scheduled = scheduler
             .get_schedule()
             .group_name(SCHEDULES)
             .name(&self.name)
@@ -166,7 +193,7 @@ impl Deployment {
                     .mode(FlexibleTimeWindowMode::Off)
                     .build()?,
             )
-            .set_target(nightly.target)
+            .set_target(scheduled.target)
             .action_after_completion(ActionAfterCompletion::Delete)
             .send()
             .await

@@ -7,13 +7,14 @@ use std::net::IpAddr;
 /// The services that moto, the account looked after, answers: the name in a
 /// `SigV4` credential scope, and the one in `AWS_ENDPOINT_URL_<NAME>`. ministack,
 /// the plumbing, answers all others.
-const LOOKED_AFTER: [(&str, &str); 10] = [
+const LOOKED_AFTER: [(&str, &str); 11] = [
     ("application-autoscaling", "APPLICATION_AUTO_SCALING"),
     ("autoscaling", "AUTO_SCALING"),
     ("ec2", "EC2"),
     ("ecr", "ECR"),
     ("ecs", "ECS"),
     ("elasticloadbalancing", "ELASTIC_LOAD_BALANCING_V2"),
+    ("kms", "KMS"),
     ("lambda", "LAMBDA"),
     ("monitoring", "CLOUDWATCH"),
     ("rds", "RDS"),

@@ -30,9 +30,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use account::Account;
-pub use arrange::{Place, Repository, container};
+pub use arrange::{Database, Place, Repository, container};
 pub use control::{
-    Call, Control, Fault, Image, ImageFailure, Network, SecurityGroups, Settings, TaskEdit,
+    Call, Control, DatabaseEdit, Fault, Image, ImageFailure, Network, ReplicatedBackupEdit,
+    SecurityGroups, SeededSnapshot, Settings, TaskEdit,
 };
 pub use endpoints::{Endpoints, NotLoopback, refuse_beyond_loopback};
 pub use mailbox::{Letter, Mailbox};

@@ -33,9 +33,10 @@ enum Command {
     /// Shows image-pruning at work on the reference system, and stops.
     Demo {
         /// Run this instead of a binary built for it: the zip that `cargo lambda
-        /// build --release --output-format zip` makes of image-pruning.
-        #[arg(long, value_name = "ZIP")]
-        package: Option<PathBuf>,
+        /// build --release --output-format zip` makes of a function. May be
+        /// repeated.
+        #[arg(long, value_name = "FUNCTION=ZIP", value_parser = package)]
+        package: Vec<(String, PathBuf)>,
     },
 }
 
@@ -60,4 +61,11 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn package(text: &str) -> Result<(String, PathBuf), String> {
+    let (function, zip) = text
+        .split_once('=')
+        .ok_or("allowed: FUNCTION=ZIP, such as image-pruning=bootstrap.zip")?;
+    Ok((function.to_owned(), PathBuf::from(zip)))
 }

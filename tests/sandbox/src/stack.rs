@@ -16,8 +16,9 @@ pub struct Stack<'a> {
     pub name: &'a str,
     /// The template's file name in `infra/`.
     pub template: &'a str,
-    /// The functions' executable, or the zip that `cargo lambda build` makes.
-    pub package: &'a Path,
+    /// By function its executable, or the zip that `cargo lambda build` makes. A
+    /// function without one is deployed and cannot run.
+    pub packages: &'a [(&'a str, &'a Path)],
     /// Parameters that are not left at their defaults.
     pub parameters: &'a [(&'a str, &'a str)],
 }
@@ -39,9 +40,13 @@ impl Account {
             .args(["--endpoint", endpoint.context("no ministack to deploy to")?])
             .args(["--account", self.id(), "--region", self.region_name()])
             .args(["--stack", stack.name, "--template", stack.template])
-            .arg("--package")
-            .arg(stack.package)
             .env("PYTHONDONTWRITEBYTECODE", "1");
+        for (function, package) in stack.packages {
+            let package = package
+                .to_str()
+                .context("a package whose path is no text")?;
+            python.args(["--package", &format!("{function}={package}")]);
+        }
         for (name, value) in stack.parameters {
             python.arg(format!("{name}={value}"));
         }

@@ -23,8 +23,9 @@ pub(crate) async fn up(stage: &Stage, bare: bool) -> Result<()> {
             Ok(binaries) => {
                 deploy_automation(&account, &binaries, &[]).await?;
                 stage.say(
-                    "infra/automation.yaml is deployed: function steward-image-pruning with its\n\
-                     role, schedule, topic and alarms, in plan mode.",
+                    "infra/automation.yaml is deployed: functions steward-image-pruning and\n\
+                     steward-snapshot-rotation with their roles, schedules, topic and alarms, in\n\
+                     plan mode.",
                 )?;
             }
             Err(error) => stage.say(format!("The automation is not deployed: {error:#}."))?,
@@ -72,7 +73,7 @@ pub(crate) async fn seed(account: &Account) -> Result<Reference> {
     seeded.context("cannot seed the reference system")
 }
 
-/// Builds the function and the command line; Cargo shows its own progress.
+/// Builds the functions and the command line; Cargo shows its own progress.
 pub(crate) async fn build_binaries() -> Result<Binaries> {
     tokio::task::spawn_blocking(build::binaries)
         .await
@@ -87,7 +88,7 @@ pub(crate) async fn deploy_automation(
     parameters: &[(&str, &str)],
 ) -> Result<deploy::Deployment> {
     let progress = Progress::start("Deploying infra/automation.yaml");
-    let deployed = deploy::automation(account, &binaries.image_pruning, parameters).await;
+    let deployed = deploy::automation(account, &binaries.packages(), parameters).await;
     progress.clear();
     deployed
 }

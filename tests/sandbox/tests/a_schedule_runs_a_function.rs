@@ -1,4 +1,4 @@
-//! The automation stack and its schedule, with a stand-in for the function: a
+//! The automation stack and its schedules, with a stand-in for the functions: a
 //! script that speaks Lambda's runtime API as the real binaries do.
 
 use std::fs;
@@ -50,33 +50,39 @@ fn now() -> Timestamp {
 }
 
 #[tokio::test]
-async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<()> {
+async fn a_fired_schedule_wakes_its_function_in_the_default_account() -> Result<()> {
     // Its own sandbox: the default account is everybody's.
     let sandbox = Sandbox::start(Parts::Both)?;
     let account = sandbox.default_account();
     let stand_in = stand_in()?;
-    let deployed = deploy::automation(&account, &stand_in, &[]).await?;
+    let packages = [
+        ("image-pruning", stand_in.as_path()),
+        ("snapshot-rotation", stand_in.as_path()),
+    ];
+    let deployed = deploy::automation(&account, &packages, &[]).await?;
 
-    let run = deployed.fire_schedule(now()).await?;
+    for (function, operation) in [("image-pruning", "prune"), ("snapshot-rotation", "rotate")] {
+        let run = deployed.function(function)?.fire_schedule(now()).await?;
 
-    let (event, environment) = (&run["event"], &run["environment"]);
-    // As the stack's schedule says, with what Scheduler fills in.
-    assert_eq!(event["operation"], "prune", "{event}");
-    let schedule = event["scheduleArn"].as_str().unwrap_or_default();
-    let group = "arn:aws:scheduler:us-east-1:123456789012:schedule/steward/";
-    assert!(schedule.starts_with(group), "{event}");
-    assert_eq!(event["attemptNumber"], "1", "{event}");
-    assert!(!event.to_string().contains("<aws."), "{event}");
-    assert_eq!(environment["STEWARD_MODE"], "plan");
-    let topic = deployed.output("TopicArn")?;
-    assert_eq!(environment["STEWARD_NOTIFY_TOPIC"], topic);
-    let endpoints = sandbox.endpoints();
-    assert_eq!(environment["AWS_ENDPOINT_URL_ECR"], endpoints.moto());
-    assert_eq!(
-        environment["AWS_ENDPOINT_URL"].as_str(),
-        endpoints.ministack()
-    );
-    for switch in ["all", "image-pruning"] {
+        let (event, environment) = (&run["event"], &run["environment"]);
+        // As the stack's schedule says, with what Scheduler fills in.
+        assert_eq!(event["operation"], operation, "{event}");
+        let schedule = event["scheduleArn"].as_str().unwrap_or_default();
+        let group = "arn:aws:scheduler:us-east-1:123456789012:schedule/steward/";
+        assert!(schedule.starts_with(group), "{event}");
+        assert_eq!(event["attemptNumber"], "1", "{event}");
+        assert!(!event.to_string().contains("<aws."), "{event}");
+        assert_eq!(environment["STEWARD_MODE"], "plan");
+        let topic = deployed.output("TopicArn")?;
+        assert_eq!(environment["STEWARD_NOTIFY_TOPIC"], topic);
+        let endpoints = sandbox.endpoints();
+        assert_eq!(environment["AWS_ENDPOINT_URL_ECR"], endpoints.moto());
+        assert_eq!(
+            environment["AWS_ENDPOINT_URL"].as_str(),
+            endpoints.ministack()
+        );
+    }
+    for switch in ["all", "image-pruning", "snapshot-rotation"] {
         let switch = format!("/steward/kill-switch/{switch}");
         let parameter = account.ssm().get_parameter().name(&switch).send().await?;
         assert_eq!(
@@ -94,15 +100,18 @@ async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<
             "{version: 1, repositories: {include: ['*']}}",
         ),
     ];
-    let deployed = deploy::automation(&account, &stand_in, &apply).await?;
-    let run = deployed.invoke(&json!({"operation": "else"})).await?;
+    let deployed = deploy::automation(&account, &packages[..1], &apply).await?;
+    let function = deployed.function("image-pruning")?;
+    let run = function.invoke(&json!({"operation": "else"})).await?;
     assert_eq!(run["environment"]["STEWARD_MODE"], "apply");
     assert_eq!(run["event"], json!({"operation": "else"}));
-    let run = deployed.fire_schedule(now()).await?;
+    let run = function.fire_schedule(now()).await?;
     assert_eq!(run["environment"]["STEWARD_MODE"], "apply");
 
-    let error = deployed.invoke(&json!({"fail": true})).await.unwrap_err();
+    let error = function.invoke(&json!({"fail": true})).await.unwrap_err();
     assert!(error.to_string().contains("as told"), "{error:#}");
+    // What is deployed without a package is there, and nothing of it can be run.
+    assert!(deployed.function("snapshot-rotation").is_err());
     Ok(())
 }
 
@@ -110,7 +119,7 @@ async fn a_fired_schedule_wakes_the_function_in_the_default_account() -> Result<
 async fn deploying_into_another_account_is_refused() -> Result<()> {
     let account = Sandbox::shared()?.account();
     let nothing = Path::new("/dev/null");
-    let error = deploy::automation(&account, nothing, &[])
+    let error = deploy::automation(&account, &[("image-pruning", nothing)], &[])
         .await
         .unwrap_err();
     assert!(

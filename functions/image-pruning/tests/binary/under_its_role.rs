@@ -24,7 +24,10 @@ async fn deployed(account: &Account, mode: &str) -> String {
     let stack = Stack {
         name: "steward",
         template: "automation.yaml",
-        package: Path::new(env!("CARGO_BIN_EXE_image-pruning")),
+        packages: &[(
+            "image-pruning",
+            Path::new(env!("CARGO_BIN_EXE_image-pruning")),
+        )],
         parameters: &[
             ("ImagePruningMode", mode),
             ("ImagePruningPolicy", POLICY),

@@ -3,7 +3,6 @@
 //! deploys it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::time::Duration;
 
 use image_pruning::{BEHIND_CALLS, ImagePruning, PERMISSIONS, PruningPolicy, Registry};
@@ -53,7 +52,7 @@ async fn automation(account: &Account, parameters: &[(&str, &str)]) -> BTreeMap<
         name: "steward",
         template: "automation.yaml",
         // It is recorded in process; what is deployed is never run.
-        package: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/policy.example.yaml")),
+        packages: &[],
         parameters,
     };
     account.deploy_stack(&stack).await.unwrap()

@@ -329,9 +329,12 @@ impl<'w> Rotation<'w> {
         let of = self.subject(home, &snapshot.id);
         let action = Action::ShareSnapshot(Sharing { of, accounts });
         let target = action.target();
-        let (reason, decision) = match self.default_key(snapshot) {
-            Some(key) => (Reason::DefaultKey { key }, Decision::Defer),
-            None => (
+        let hold = snapshot.hold(self.now);
+        let hold = hold.or_else(|| self.database.hold(self.now));
+        let (reason, decision) = match (hold, self.default_key(snapshot)) {
+            (Some(hold), _) => (Reason::Held(hold), Decision::Keep),
+            (None, Some(key)) => (Reason::DefaultKey { key }, Decision::Defer),
+            (None, None) => (
                 Reason::NotShared,
                 self.change(pass::MARK, Effect::Restore, action),
             ),

@@ -36,7 +36,7 @@ pub(super) fn ration(draft: &mut Draft, world: &World, limits: &Limits) {
     let mut wanted: BTreeMap<Place, Vec<(Ration, usize)>> = BTreeMap::new();
     for (n, drafted) in draft.items.iter().enumerate() {
         if let (Some(ration), Decision::Act(change)) = (&drafted.ration, &drafted.item.decision) {
-            let place = change.action.subject().place.clone();
+            let place = change.action.place().clone();
             let of_place = wanted.entry(place).or_default();
             of_place.push((ration.clone(), n));
         }
@@ -82,8 +82,7 @@ pub(super) fn ration(draft: &mut Draft, world: &World, limits: &Limits) {
 fn room_is_made(items: &[Drafted], without_room: &BTreeSet<Place>) -> bool {
     items.iter().any(|drafted| match &drafted.item.decision {
         Decision::Act(change) => {
-            change.effect == Effect::Destroy
-                && without_room.contains(&change.action.subject().place)
+            change.effect == Effect::Destroy && without_room.contains(change.action.place())
         }
         Decision::Keep | Decision::Defer => false,
     })

@@ -12,7 +12,7 @@ use crate::names;
 use crate::policy::{CopyTo, RotationPolicy, Rule};
 use crate::reason::{REASON_CODES, Reason};
 use crate::retention::Keep;
-use crate::world::{Database, Holdings, Place, Progress, Quota, Snapshot, World};
+use crate::world::{Contents, Database, Holdings, Place, Progress, Quota, Snapshot, World};
 use crate::{Scope, SnapshotRotation};
 
 mod copies;
@@ -104,6 +104,7 @@ impl Case {
                 home: home(),
                 databases: vec![],
                 places: BTreeMap::from([(home(), holdings)]),
+                recordings: BTreeMap::new(),
                 aws_managed_keys: BTreeSet::new(),
             },
             gaps: vec![],
@@ -339,6 +340,7 @@ fn own(database: &Database, hours_ago: i64) -> Snapshot {
             (names::TAKEN_AT.to_owned(), taken_at.to_string()),
         ]),
         shared_with: Some(BTreeSet::new()),
+        contents: Contents::default(),
     }
 }
 

@@ -2,7 +2,6 @@
 //! that have the environment's tag.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde_json::{Map, Value};
 use steward::restore_point::{
@@ -13,6 +12,7 @@ use super::answer::{objects, settle, text};
 use super::secrets::{self, Named};
 use super::services::{Listing, Scalings, short};
 use super::{Reads, Recorded, Recorder};
+use crate::policy::Application as ServiceName;
 
 /// What of a service is state, not setting.
 const STATE: [&str; 10] = [
@@ -36,19 +36,9 @@ const OF_DEPLOYMENTS: [&str; 4] = [
     "fargateEphemeralStorage",
 ];
 
-/// A service by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ServiceName {
-    /// The cluster's name.
-    pub(crate) cluster: String,
-    /// The service's name.
-    pub(crate) service: String,
-}
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "service {} in cluster {}", self.service, self.cluster)
-    }
+/// A service as people call it.
+pub(super) fn told(name: &ServiceName) -> String {
+    format!("service {} in cluster {}", name.service, name.cluster)
 }
 
 /// Which applications are read: those of all databases together.
@@ -97,8 +87,8 @@ impl Applications {
             );
         }
         for name in &names {
-            let Some(of) = self.services.get(&name.to_string()) else {
-                all.missing.push(format!("{name} was not read"));
+            let Some(of) = self.services.get(&told(name)) else {
+                all.missing.push(format!("{} was not read", told(name)));
                 continue;
             };
             all.value
@@ -269,8 +259,8 @@ fn record(
         service: text(&service, "serviceName").unwrap_or_default().to_owned(),
     };
     for release in &mut releases {
-        let definition = read.definitions.get(&release.task_definition_arn);
-        release.task_definition = take(definition, &mut missing);
+        let arn = &release.task_definition_arn;
+        release.task_definition = take(&read.definitions, arn, &mut missing);
     }
     let mut images = Vec::new();
     for release in &releases {
@@ -292,18 +282,18 @@ fn record(
     let mut parameters = Vec::new();
     for named in &named {
         match named {
-            Named::Secret(name) => secrets.extend(take(read.secrets.get(name), &mut missing)),
+            Named::Secret(name) => secrets.extend(take(&read.secrets, name, &mut missing)),
             Named::Parameter(name) => {
-                parameters.extend(take(read.parameters.get(name), &mut missing));
+                parameters.extend(take(&read.parameters, name, &mut missing));
             }
         }
     }
     sort(&mut secrets);
     sort(&mut parameters);
     let groups = target_groups(&service);
-    let groups = groups.iter().map(|arn| read.target_groups.get(arn));
     let groups: Vec<TargetGroup> = groups
-        .filter_map(|group| take(group, &mut missing))
+        .iter()
+        .filter_map(|arn| take(&read.target_groups, arn, &mut missing))
         .collect();
     let mut scaled = |listing: &Listing| scaled(&name, listing, &mut missing);
     let scaling = Scaling {
@@ -311,7 +301,7 @@ fn record(
         policies: scaled(&read.scalings.policies),
         scheduled_actions: scaled(&read.scalings.scheduled_actions),
     };
-    let cluster_settings = take(read.clusters.get(&cluster_arn), &mut missing);
+    let cluster_settings = take(&read.clusters, &cluster_arn, &mut missing);
     let rollout_state = lift_primary_deployment(&mut service);
     settle(&mut service, &STATE);
     let application = Application {
@@ -342,15 +332,14 @@ fn sort<T: Ord>(items: &mut Vec<T>) {
     items.dedup();
 }
 
-/// What was read, or why it was not.
-fn take<T: Clone>(read: Option<&Result<T, String>>, missing: &mut Vec<String>) -> Option<T> {
-    match read? {
-        Ok(value) => Some(value.clone()),
-        Err(why) => {
-            missing.push(why.clone());
-            None
-        }
+/// What was read of this name; where it was not, why is missing.
+fn take<T: Clone>(reads: &Reads<T>, name: &str, missing: &mut Vec<String>) -> Option<T> {
+    match reads.get(name) {
+        Some(Ok(value)) => return Some(value.clone()),
+        Some(Err(why)) => missing.push(why.clone()),
+        None => missing.push(format!("{name} was not read")),
     }
+    None
 }
 
 /// What scales one service.
@@ -419,8 +408,9 @@ fn images_of(name: &ServiceName, release: &Release) -> Recorded<Vec<Image>> {
         let digest = resolved(container).or(pinned);
         if digest.is_none() && !tag_is_meant {
             all.missing.push(format!(
-                "Amazon ECS tells no digest for image {image} of container {container} in {name}: \
-                 it has resolved none since the service was last deployed"
+                "Amazon ECS tells no digest for image {image} of container {container} in {}: \
+                 it has resolved none since the service was last deployed",
+                told(name)
             ));
         }
         all.value.push(Image {

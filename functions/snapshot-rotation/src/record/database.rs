@@ -11,10 +11,11 @@ use steward::restore_point::{
 };
 
 use super::{AT_ONCE, Reads, Recorded, Recorder};
+use crate::names::{MADE_FOR, MANAGED_BY, TAKEN_AT};
 
-/// Tags of snapshots of ours, which a database has only if somebody copied them
+/// Tags of Steward's snapshots, which a database has only if somebody copied them
 /// there.
-const OF_SNAPSHOTS: [&str; 3] = ["steward:managed-by", "steward:made-for", "steward:taken-at"];
+const OF_SNAPSHOTS: [&str; 3] = [MANAGED_BY, MADE_FOR, TAKEN_AT];
 
 /// The groups that databases share, by name.
 pub(super) struct Groups {

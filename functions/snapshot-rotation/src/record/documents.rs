@@ -1,5 +1,7 @@
 //! The restore points and recipes in one bucket.
 
+use std::collections::BTreeMap;
+
 use aws_config::SdkConfig;
 use aws_sdk_s3 as s3;
 use aws_sdk_s3::error::SdkError;
@@ -16,19 +18,10 @@ const CONTENT_DIGEST: &str = "content-digest";
 
 /// One bucket, and where in it documents are.
 #[derive(Clone, Debug)]
-pub(crate) struct Documents {
+pub(crate) struct Bucket {
     s3: s3::Client,
     bucket: String,
     prefix: String,
-}
-
-/// A document as the bucket lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
-    /// As [`Document::key`] has it.
-    pub(crate) key: String,
-    /// When it was last written; `None` when S3 does not tell.
-    pub(crate) last_modified: Option<Timestamp>,
 }
 
 /// What is known of a document without reading it.
@@ -50,7 +43,7 @@ pub(crate) enum Put {
     Replacing,
 }
 
-impl Documents {
+impl Bucket {
     /// Those of a bucket in the Region and account of the configuration, below a
     /// prefix that is empty or ends with a slash.
     pub(crate) fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
@@ -61,27 +54,39 @@ impl Documents {
         }
     }
 
-    /// Every document there is, whole and incomplete ones, by key.
-    ///
-    /// # Errors
-    /// When a page cannot be read: then some may be hidden.
-    pub(crate) async fn list(&self) -> Result<Vec<Listed>, String> {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Every document that is listed, incomplete ones too: its key as
+    /// [`Document::key`] has it, and when it was last written. And why these may
+    /// not be all.
+    pub(crate) async fn list(&self) -> (BTreeMap<String, Timestamp>, Option<String>) {
         let objects = self.s3.list_objects_v2().bucket(&self.bucket);
         let objects = objects.prefix(&self.prefix).into_paginator();
         let (objects, incomplete) =
             aws::read_pages(objects.page_size(1000).send(), aws::objects_of).await;
-        if let Some(why) = incomplete {
-            let place = format!("s3://{}/{}", self.bucket, self.prefix);
-            return Err(format!("s3:ListObjectsV2 of {place}: {why}"));
+        let mut why = incomplete.map(|why| why.to_string());
+        let mut listed = BTreeMap::new();
+        for object in &objects {
+            let key = object.key().unwrap_or_default();
+            let Some(key) = key
+                .strip_prefix(&self.prefix)
+                .filter(|it| it.ends_with(".json"))
+            else {
+                continue;
+            };
+            match object.last_modified().and_then(timestamp) {
+                Some(at) => {
+                    listed.insert(key.to_owned(), at);
+                }
+                None => why = Some(format!("the answer has no LastModified of {key} in it")),
+            }
         }
-        let listed = objects.iter().filter_map(|object| {
-            let key = object.key()?.strip_prefix(&self.prefix)?;
-            key.ends_with(".json").then(|| Listed {
-                key: key.to_owned(),
-                last_modified: object.last_modified().and_then(timestamp),
-            })
-        });
-        Ok(listed.collect())
+        let place = format!("s3://{}/{}", self.bucket, self.prefix);
+        let why = why.map(|why| format!("s3:ListObjectsV2 of {place}: {why}"));
+        (listed, why)
     }
 
     /// One document; `None` when there is none of this key.
@@ -90,7 +95,7 @@ impl Documents {
     /// When it cannot be read or is no document, with its place and nothing of
     /// its content.
     pub(crate) async fn read(&self, key: &str) -> Result<Option<Document>, String> {
-        let failed = |why: &str| format!("s3:GetObject of {}: {why}", self.name(key));
+        let failed = |why: &str| format!("s3:GetObject of {}: {why}", self.name_of(key));
         let request = self
             .s3
             .get_object()
@@ -140,7 +145,7 @@ impl Documents {
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(format!(
                 "s3:HeadObject of {}: {}",
-                self.name(key),
+                self.name_of(key),
                 why(&error)
             )),
         }
@@ -152,7 +157,7 @@ impl Documents {
     /// When it is too large to be read again, or S3 refuses.
     pub(crate) async fn put(&self, document: &Document, put: Put) -> Result<(), String> {
         let key = document.key();
-        let failed = |why: &str| format!("s3:PutObject of {}: {why}", self.name(&key));
+        let failed = |why: &str| format!("s3:PutObject of {}: {why}", self.name_of(&key));
         let text = document
             .text()
             .map_err(|error| failed(&error.to_string()))?;
@@ -189,7 +194,7 @@ impl Documents {
             Ok(_) => Ok(()),
             Err(error) => Err(format!(
                 "s3:DeleteObject of {}: {}",
-                self.name(key),
+                self.name_of(key),
                 why(&error)
             )),
         }
@@ -199,7 +204,7 @@ impl Documents {
         format!("{}{key}", self.prefix)
     }
 
-    fn name(&self, key: &str) -> String {
+    fn name_of(&self, key: &str) -> String {
         format!("s3://{}/{}{key}", self.bucket, self.prefix)
     }
 }

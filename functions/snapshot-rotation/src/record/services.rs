@@ -11,8 +11,10 @@ use steward::aws;
 use steward::restore_point::AsAnswered;
 
 use super::answer::{Answer, settle, text};
-use super::applications::ServiceName;
+use super::applications::told;
 use super::{AT_ONCE, Reads, Recorder};
+use crate::names::ENVIRONMENT;
+use crate::policy::Application as ServiceName;
 
 /// The most that one call describes (Amazon ECS API Reference,
 /// `DescribeServices`, `DescribeClusters`, `DescribeServiceRevisions`).
@@ -75,9 +77,6 @@ fn environment_of(service: &AsAnswered) -> Option<&str> {
     tags.next()?.get("value")?.as_str()
 }
 
-/// The tag that tells which environment something belongs to.
-const ENVIRONMENT: &str = "steward:environment";
-
 /// What a describe left open inside an HTTP 200; a thing that is missing is not
 /// there.
 fn open(operation: &str, failures: &[Failure]) -> Result<(), String> {
@@ -104,7 +103,7 @@ impl Recorder {
         }
         let mut by_cluster: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for name in named {
-            if !found.services.contains_key(&name.to_string()) {
+            if !found.services.contains_key(&told(name)) {
                 let services = by_cluster.entry(&name.cluster).or_default();
                 services.push(name.service.clone());
             }
@@ -137,9 +136,9 @@ impl Recorder {
                 let read = match (by_name.remove(&name), &why) {
                     (Some(service), _) => Ok(service),
                     (None, Err(why)) => Err(why.clone()),
-                    (None, Ok(())) => Err(format!("there is no {name}")),
+                    (None, Ok(())) => Err(format!("there is no {}", told(&name))),
                 };
-                found.services.insert(name.to_string(), read);
+                found.services.insert(told(&name), read);
             }
         }
         found
@@ -163,7 +162,7 @@ impl Recorder {
                 let environment = environment_of(&service).map(str::to_owned);
                 let environment = environment.filter(|it| environments.contains(it));
                 if let (Some(environment), Some(name)) = (environment, name_of(&service)) {
-                    found.services.insert(name.to_string(), Ok(service));
+                    found.services.insert(told(&name), Ok(service));
                     found
                         .environments
                         .entry(environment)

@@ -212,7 +212,7 @@ fn attempts_that_fail_again_and_again_leave_one_and_no_name_is_used_twice() {
         "new: do 0 due",
     ]);
     assert_eq!(
-        case.action("new").subject().snapshot,
+        case.action("new").subject().unwrap().snapshot,
         "steward-shop-db-uvwxyz-20261122-1200-4"
     );
     assert_eq!(case.comes_after("attempt 2"), ["new"]);
@@ -221,11 +221,14 @@ fn attempts_that_fail_again_and_again_leave_one_and_no_name_is_used_twice() {
 #[test]
 fn somebody_elses_snapshot_of_that_name_is_no_obstacle() {
     let case = Case::new().own("a", 24);
-    let id = case.action("new").subject().snapshot.clone();
+    let id = case.action("new").subject().unwrap().snapshot.clone();
     let other = foreign(&case.world.databases[0], &id, 1);
     let case = case.put(&home(), "other", other);
     case.expect(&["a: keep kept", "other: keep foreign", "new: do 0 due"]);
-    assert_eq!(case.action("new").subject().snapshot, format!("{id}-2"));
+    assert_eq!(
+        case.action("new").subject().unwrap().snapshot,
+        format!("{id}-2")
+    );
 }
 
 #[test]
@@ -401,5 +404,5 @@ fn a_run_for_some_databases_leaves_the_others() {
     let mut case = Case::new().and_database("other-db", "db-OTHER000000000000000000001");
     case.scope = Scope::Databases(vec!["other-db".to_owned()]);
     case.expect(&["new: do 0 first"]);
-    assert_eq!(case.action("new").subject().database, "other-db");
+    assert_eq!(case.action("new").subject().unwrap().database, "other-db");
 }

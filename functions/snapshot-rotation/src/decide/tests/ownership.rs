@@ -1,41 +1,131 @@
-//! Whose snapshots are whose: what Steward may touch is its own or adopted.
+//! What is Steward's own, and which databases it looks after.
 
 use super::*;
 
-/// Two that stay by the rules, and one more that would go.
-fn with_third(change: impl FnOnce(&mut Snapshot)) -> Case {
-    let case = Case::new().own("a", 1).own("b", 25).own("c", 49);
-    case.snapshot(&home(), "c", change)
-}
-
-fn renamed(case: Case, from: &str, to: &str) -> Case {
-    let mut case = case;
-    let holdings = case.world.places.get_mut(&home()).unwrap();
-    let snapshots = &mut holdings.snapshots;
-    let found = snapshots.iter_mut().find(|s| s.id == from).unwrap();
-    to.clone_into(&mut found.id);
-    let label = case.labels.remove(from).unwrap();
-    case.labels.insert(to.to_owned(), label);
-    case
+#[test]
+fn a_tag_alone_proves_nothing() {
+    let database = Case::new().world.databases[0].clone();
+    let tagged = |id: &str| Snapshot {
+        tags: own(&database, 2000).tags,
+        ..foreign(&database, id, 2000)
+    };
+    let mut of_another = own(&database, 3000);
+    // Restored from a snapshot of Steward's, a database has its tags.
+    of_another.resource_id = Some("db-ANOTHERANOTHERANOTHERANOTHE".to_owned());
+    Case::new()
+        .own("a", 25)
+        .own("b", 1)
+        .put(&home(), "final", tagged("shop-db-final"))
+        .put(&home(), "manual", tagged("steward-shop-db"))
+        .put(&home(), "restored", of_another)
+        .expect(&[
+            "db: keep recent",
+            "a: keep kept",
+            "b: keep kept",
+            "final: keep foreign",
+            "manual: keep foreign",
+            "restored: keep foreign",
+        ]);
 }
 
 #[test]
-fn a_snapshot_with_a_copied_tag_and_another_name_is_never_deleted() {
-    // AWS copies the tags of a database onto its final and its parking snapshots.
-    let case = with_third(|_| {});
-    let id = case.world.at_home().unwrap().snapshots[2].id.clone();
-    for other in [
-        "shop-db-final",
-        "steward-shop-db",
-        "steward-shop-db-aaaaaa-20261121-1100",
-    ] {
-        renamed(case.clone(), &id, other).expect(&[
-            "a: keep kept",
+fn snapshots_of_others_are_rotated_only_where_their_names_match() {
+    let database = Case::new().world.databases[0].clone();
+    let case = Case::new()
+        .own("a", 25)
+        .own("b", 1)
+        .put(&home(), "old", foreign(&database, "nightly-1", 2000))
+        .put(&home(), "final", foreign(&database, "shop-db-final", 2000));
+    let fates = ["db: keep recent", "a: keep kept", "b: keep kept"];
+    case.expect(&[&fates[..], &["old: keep foreign", "final: keep foreign"]].concat());
+    case.rule(|rule| rule.adopt = vec!["nightly-*".to_owned()])
+        .expect(&[&fates[..], &["old: do 4 expired", "final: keep foreign"]].concat());
+}
+
+#[test]
+fn a_database_made_again_under_its_name_begins_anew_and_the_old_snapshots_stay() {
+    let case = Case::new().own("a", 49).own("b", 25);
+    let mut again = case.clone();
+    again.world.databases.clear();
+    let again = again.and_database("shop-db", "db-ZYXWVUTSRQPONMLKJIHGFEDCBA");
+    again.expect(&[
+        "new: do 0 first",
+        "a: keep database_gone",
+        "b: keep database_gone",
+    ]);
+}
+
+#[test]
+fn a_renamed_database_keeps_its_snapshots() {
+    Case::new()
+        .own("a", 49)
+        .own("b", 25)
+        .own("c", 1)
+        .database(|database| database.identifier = "renamed".to_owned())
+        .expect(&[
+            "renamed: keep recent",
+            "a: do 4 expired",
             "b: keep kept",
-            "c: keep foreign",
-            "db: keep recent",
+            "c: keep kept",
         ]);
-    }
+}
+
+#[test]
+fn a_database_that_two_rules_select_is_left_alone_and_told() {
+    let mut case = Case::new().own("a", 49).own("b", 25);
+    let second = Rule {
+        name: "again".to_owned(),
+        ..case.policy.rules[0].clone()
+    };
+    case.policy.rules.push(second);
+    case.expect(&[
+        "db: wait two_rules",
+        "a: keep two_rules",
+        "b: keep two_rules",
+    ]);
+    assert_eq!(
+        case.needs(),
+        ["db: more than one rule selects it: all, again"]
+    );
+}
+
+#[test]
+fn members_of_clusters_and_replicas_are_left_alone() {
+    let member = |database: &mut Database| database.cluster = Some("shop".to_owned());
+    Case::new()
+        .database(member)
+        .expect(&["db: keep cluster_member"]);
+    let replica = |database: &mut Database| database.replica_of = Some("shop".to_owned());
+    let case = Case::new().database(replica);
+    case.expect(&["db: keep read_replica"]);
+    case.rule(|rule| rule.replicas = true)
+        .expect(&["new: do 0 first"]);
+}
+
+#[test]
+fn databases_are_selected_by_name_and_tags() {
+    let case = Case::new().rule(|rule| {
+        rule.databases = Some(Selection {
+            include: vec!["shop-*".to_owned()],
+            exclude: vec!["*-test".to_owned()],
+        });
+        rule.tags = BTreeMap::from([("team".to_owned(), "pay*".to_owned())]);
+    });
+    let tag = |value: &'static str| {
+        move |database: &mut Database| {
+            database.tags.insert("team".to_owned(), value.to_owned());
+        }
+    };
+    case.expect(&["db: keep not_selected"]);
+    case.clone()
+        .database(tag("web"))
+        .expect(&["db: keep not_selected"]);
+    case.clone()
+        .database(tag("payments"))
+        .expect(&["new: do 0 first"]);
+    case.database(tag("payments"))
+        .database(|database| database.identifier = "shop-test".to_owned())
+        .expect(&["shop-test: keep not_selected"]);
 }
 
 #[test]
@@ -82,50 +172,6 @@ fn a_snapshot_that_rds_says_is_of_another_database_is_foreign() {
 }
 
 #[test]
-fn snapshots_of_others_stay_and_take_no_place() {
-    let case = Case::new().own("a", 1).own("b", 25).own("c", 49);
-    let database = case.world.databases[0].clone();
-    case.put(&home(), "final", foreign(&database, "shop-db-final", 2))
-        .put(
-            &home(),
-            "by hand",
-            foreign(&database, "before-migration", 900),
-        )
-        .expect(&[
-            "final: keep foreign",
-            "by hand: keep foreign",
-            "a: keep kept",
-            "b: keep kept",
-            "c: do 4 expired",
-            "db: keep recent",
-        ]);
-}
-
-#[test]
-fn only_names_that_a_rule_adopts_are_rotated_too() {
-    let case = Case::new()
-        .rule(|rule| rule.adopt = vec!["nightly-*".to_owned()])
-        .own("a", 1)
-        .own("b", 25);
-    let database = case.world.databases[0].clone();
-    let other = Database {
-        resource_id: "db-OTHER".to_owned(),
-        ..database.clone()
-    };
-    case.put(&home(), "old", foreign(&database, "nightly-1", 49))
-        .put(&home(), "final", foreign(&database, "final", 50))
-        .put(&home(), "of another", foreign(&other, "nightly-2", 51))
-        .expect(&[
-            "a: keep kept",
-            "b: keep kept",
-            "old: do 4 expired",
-            "final: keep foreign",
-            "of another: keep foreign",
-            "db: keep recent",
-        ]);
-}
-
-#[test]
 fn adopted_snapshots_count_in_the_history_and_not_for_the_interval() {
     let case = Case::new().rule(|rule| rule.adopt = vec!["nightly-*".to_owned()]);
     let database = case.world.databases[0].clone();
@@ -140,43 +186,6 @@ fn adopted_snapshots_count_in_the_history_and_not_for_the_interval() {
         "new: do 0 first",
     ]);
     assert_eq!(case.comes_after("z"), ["new"]);
-}
-
-#[test]
-fn a_database_that_is_renamed_keeps_its_history() {
-    let case = Case::new().own("a", 24).own("b", 48).own("c", 72);
-    let case = case.database(|database| {
-        "store-db".clone_into(&mut database.identifier);
-        "arn:aws:rds:eu-west-1:111111111111:db:store-db".clone_into(&mut database.arn);
-    });
-    case.expect(&[
-        "a: keep kept",
-        "b: keep kept",
-        "c: do 4 expired",
-        "new: do 0 due",
-    ]);
-    let of = case.action("new").subject().clone();
-    assert_eq!(of.snapshot, "steward-store-db-uvwxyz-20261123-1200");
-    // What belongs together is judged together, under the name of now.
-    let items = case.plan().items;
-    let units: BTreeSet<&str> = items.iter().map(|item| item.unit.as_str()).collect();
-    assert_eq!(units.len(), 1, "{units:?}");
-}
-
-#[test]
-fn one_that_is_made_again_under_the_same_name_begins_anew() {
-    let case = Case::new().own("a", 24).own("b", 48).own("c", 72);
-    let case = case.database(|database| {
-        "db-ZYXWVUTSRQPONMLKJIHGFEDCBA".clone_into(&mut database.resource_id);
-    });
-    case.expect(&[
-        "a: keep database_gone",
-        "b: keep database_gone",
-        "c: keep database_gone",
-        "new: do 0 first",
-    ]);
-    let of = case.action("new").subject().clone();
-    assert_eq!(of.snapshot, "steward-shop-db-fedcba-20261123-0000");
 }
 
 #[test]
@@ -206,4 +215,10 @@ fn copies_where_its_rule_has_none_are_not_said_to_be_of_no_database() {
         "west c: keep not_selected",
         "db: keep recent",
     ]);
+}
+
+/// Two that stay by the rules, and one more that would go.
+fn with_third(change: impl FnOnce(&mut Snapshot)) -> Case {
+    let case = Case::new().own("a", 1).own("b", 25).own("c", 49);
+    case.snapshot(&home(), "c", change)
 }

@@ -1,16 +1,61 @@
-//! Room for snapshots, and copies under way: who gets what is short.
+//! When the account has no room.
 
 use super::*;
 
 #[test]
-fn without_room_a_snapshot_is_put_off_and_says_so_before_it_fails() {
-    let case = Case::new().own("a", 24).quota(&home(), 100, 100);
-    case.expect(&["a: keep kept", "new: wait quota_full"]);
+fn a_plan_says_that_there_is_no_room_and_what_has_expired_makes_some() {
+    let case = Case::new()
+        .own("a", 72)
+        .own("b", 48)
+        .own("c", 24)
+        .quota(&home(), 100, 100);
+    case.expect(&[
+        "new: wait quota_full",
+        "a: do 4 expired",
+        "b: keep kept",
+        "c: keep kept",
+    ]);
+    assert_eq!(case.comes_after("a"), Vec::<String>::new());
+    assert!(case.needs()[0].contains("100 of 100"), "{:?}", case.needs());
+}
+
+#[test]
+fn who_has_waited_longest_gets_the_room_that_there_is() {
+    let other = "db-OTHEROTHEROTHEROTHEROTHER1";
+    let case = Case::new()
+        .own("a", 24)
+        .and_database("other-db", other)
+        .quota(&home(), 99, 100);
+    let fates: Vec<(String, bool)> = case
+        .plan()
+        .items
+        .iter()
+        .filter(|item| item.target.contains("steward-") && item.reason.code() != "kept")
+        .map(|item| {
+            let acts = matches!(item.decision, Decision::Act(_));
+            (item.unit.clone(), acts)
+        })
+        .collect();
     assert_eq!(
-        case.needs(),
-        ["db: 100 of 100 manual snapshots are in use, and there is no room for another"]
+        fates,
+        [
+            (format!("eu-west-1/shop-db/{RESOURCE_ID}"), false),
+            (format!("eu-west-1/other-db/{other}"), true),
+        ]
     );
-    assert_eq!(case.waits_for(), None, "nothing will make room");
+}
+
+#[test]
+fn copies_need_room_where_they_go() {
+    Case::new()
+        .own("a", 1)
+        .copies_to(&west())
+        .quota(&west(), 40, 40)
+        .expect(&[
+            "db: keep recent",
+            "a: keep awaits_copy",
+            "west a: wait quota_full",
+        ]);
 }
 
 #[test]
@@ -45,51 +90,6 @@ fn without_room_a_failed_attempt_does_not_hold_what_could_make_it() {
         "c: do 4 expired",
         "new: wait quota_full",
     ]);
-}
-
-#[test]
-fn the_database_that_has_gone_longest_without_gets_the_room_there_is() {
-    let mut case = Case::new().own("a", 30).quota(&home(), 98, 100);
-    for (identifier, age) in [("blog-db", Some(50)), ("forum-db", None)] {
-        let resource_id = format!("db-{identifier}");
-        case = case.and_database(identifier, &resource_id);
-        if let Some(age) = age {
-            let database = case.world.databases.last().unwrap();
-            let snapshot = own(database, age);
-            case = case.put(&home(), identifier, snapshot);
-        }
-    }
-    let plan = case.plan();
-    let made: BTreeSet<&str> = plan
-        .items
-        .iter()
-        .filter_map(|item| match &item.decision {
-            Decision::Act(change) => Some(change.action.subject().database.as_str()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(made, BTreeSet::from(["blog-db", "forum-db"]));
-    assert_eq!(case.needs().len(), 1);
-}
-
-#[test]
-fn an_account_that_does_not_tell_is_asked_all_the_same() {
-    let case = Case::new().own("a", 24);
-    case.expect(&["a: keep kept", "new: do 0 due"]);
-}
-
-#[test]
-fn copies_need_room_too() {
-    let case = Case::new()
-        .own("a", 1)
-        .copies_to(&west())
-        .quota(&west(), 100, 100);
-    case.expect(&[
-        "a: keep awaits_copy",
-        "west a: wait quota_full",
-        "db: keep recent",
-    ]);
-    assert_eq!(case.needs().len(), 1);
 }
 
 #[test]
