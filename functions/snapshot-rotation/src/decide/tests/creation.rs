@@ -225,7 +225,10 @@ fn somebody_elses_snapshot_of_that_name_is_no_obstacle() {
     let other = foreign(&case.world.databases[0], &id, 1);
     let case = case.put(&home(), "other", other);
     case.expect(&["a: keep kept", "other: keep foreign", "new: do 0 due"]);
-    assert_eq!(case.action("new").subject().unwrap().snapshot, format!("{id}-2"));
+    assert_eq!(
+        case.action("new").subject().unwrap().snapshot,
+        format!("{id}-2")
+    );
 }
 
 #[test]
