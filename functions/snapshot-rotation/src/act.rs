@@ -26,7 +26,7 @@ use crate::names;
 use crate::observe::{Snapshots, snapshot_of};
 use crate::policy::RotationPolicy;
 use crate::record::{Bucket, Put};
-use crate::world::{Database, Place, Snapshot, World};
+use crate::world::{Database, Place, Progress, Snapshot, World};
 
 /// What an action comes to without an observation before it.
 const NOT_OBSERVED: &str = "nothing was observed";
@@ -336,10 +336,16 @@ impl Snapshots {
         if (found.created_at, found.taken_at) != (deletion.created_at, deletion.taken_at) {
             return Outcome::Skipped("it is another snapshot now".to_owned());
         }
-        match still {
-            Ok(None) => {}
-            Ok(Some(why)) => return Outcome::Skipped(why),
-            Err(why) => return Outcome::Failed(why),
+        match (&found.progress, still) {
+            // It cannot be restored, so that nothing has to stay in its place.
+            (Progress::Broken { .. }, _) if !deletion.retired => {}
+            (Progress::Under { status, .. }, _) => {
+                return Outcome::Skipped(format!("it is {status} now"));
+            }
+            (Progress::Deleting, _) => return Outcome::AlreadyDone,
+            (_, Ok(None)) => {}
+            (_, Ok(Some(why))) => return Outcome::Skipped(why),
+            (_, Err(why)) => return Outcome::Failed(why),
         }
         let request = client
             .delete_db_snapshot()
@@ -347,6 +353,11 @@ impl Snapshots {
         match self.pace.call(request.send()).await {
             Ok(_) => Outcome::Done,
             Err(error) if is(&error, "DBSnapshotNotFound") => Outcome::AlreadyDone,
+            // "The DB snapshot must be in the available state to be deleted"
+            // (`DeleteDBSnapshot`, Amazon RDS API Reference).
+            Err(error) if is(&error, "InvalidDBSnapshotState") => {
+                Outcome::Skipped(format!("rds:DeleteDBSnapshot: {}", aws::explain(&error)))
+            }
             Err(error) => failed("rds:DeleteDBSnapshot", &error),
         }
     }

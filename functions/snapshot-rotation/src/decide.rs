@@ -8,7 +8,7 @@ mod rationing;
 mod retire;
 mod stays;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use steward::engine::{
@@ -91,10 +91,12 @@ pub(crate) fn decide(
                 Scope::Databases(names) => names.contains(&database.identifier),
                 _ => true,
             };
+            let snapshots = by_database(world);
             let mut selected = Vec::new();
             for database in world.databases.iter().filter(in_scope) {
                 let rotation = Rotation {
                     world,
+                    snapshots: &snapshots,
                     gaps: &seen.gaps,
                     database,
                     now,
@@ -275,10 +277,30 @@ impl Draft {
     }
 }
 
+/// The snapshots of each database, by its resource id, with where they are.
+type ByDatabase<'a> = HashMap<&'a str, Vec<(&'a Place, &'a Snapshot)>>;
+
+/// Finds out once of which database each snapshot is: by what RDS tells beside the
+/// databases, and elsewhere by what Steward wrote on it.
+fn by_database(world: &World) -> ByDatabase<'_> {
+    let mut all = ByDatabase::new();
+    for (place, holdings) in &world.places {
+        let at_home = *place == world.home;
+        for snapshot in &holdings.snapshots {
+            let told = snapshot.resource_id.as_deref().filter(|_| at_home);
+            if let Some(id) = told.or_else(|| snapshot.made_for(at_home)) {
+                all.entry(id).or_default().push((place, snapshot));
+            }
+        }
+    }
+    all
+}
+
 /// One database, judged by one rule.
 struct Rotation<'a> {
     world: &'a World,
     gaps: &'a [Gap],
+    snapshots: &'a ByDatabase<'a>,
     database: &'a Database,
     now: Timestamp,
 }
@@ -318,18 +340,12 @@ impl<'a> Rotation<'a> {
         })
     }
 
-    /// Its snapshots in a place, whoever made them: by what RDS tells, or, where
-    /// that says nothing, by what Steward wrote on them.
+    /// Its snapshots in a place, whoever made them.
     fn snapshots(&self, place: &Place) -> Vec<&'a Snapshot> {
-        let at_home = *place == self.world.home;
-        let id = self.database.resource_id.as_str();
-        let is_its = |snapshot: &&Snapshot| {
-            snapshot.made_for(at_home) == Some(id)
-                || (at_home && snapshot.resource_id.as_deref() == Some(id))
-        };
-        let holdings = self.world.places.get(place);
-        let all = holdings.map(|holdings| holdings.snapshots.as_slice());
-        all.unwrap_or_default().iter().filter(is_its).collect()
+        let of = self.snapshots.get(self.database.resource_id.as_str());
+        let all = of.into_iter().flatten();
+        let there = all.filter(|(where_it_is, _)| *where_it_is == place);
+        there.map(|(_, snapshot)| *snapshot).collect()
     }
 
     fn is_own(&self, place: &Place, snapshot: &Snapshot) -> bool {
