@@ -310,10 +310,14 @@ impl Cloud {
         let is_own = |s: &&Snapshot| s.made_for(at_home) == Some(&of.resource_id);
         let seen = last.places[place].snapshots.iter().filter(is_own);
         let newest = seen.filter(|s| s.is_available()).max_by_key(|s| s.taken_at);
+        if matches!(found.progress, Progress::Under { .. }) {
+            return skipped("being made or copied now");
+        }
         let stays = newest.is_some_and(|newest| {
             newest.id != found.id && all.get(&newest.id).is_some_and(Snapshot::is_available)
         });
-        if !deletion.retired && !stays {
+        // What cannot be restored needs nothing in its place.
+        if found.is_available() && !deletion.retired && !stays {
             return skipped("no other could be restored");
         }
 

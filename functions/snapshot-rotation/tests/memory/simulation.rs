@@ -1,4 +1,4 @@
-//! A year of three databases in a bad world: nights are missed, Regions are down,
+//! A year of two databases in a bad world: nights are missed, Regions are down,
 //! accounts are full, keys cannot be used, clocks step, snapshots and copies fail,
 //! databases are stopped, renamed and made again, and runs are killed or doubled.
 //! At no moment is the newest snapshot older than its objective unless the world
@@ -150,7 +150,7 @@ impl Year {
         // A Thursday.
         let start: Timestamp = "2026-01-01T00:07:00Z".parse().unwrap();
         let mut cloud = Cloud::new(start, home());
-        for n in 0..3 {
+        for n in 0..2 {
             let resource_id = format!("db-{n}AAAAAAAAAAAAAAAAAAAAAAA{n}");
             let database = database(&format!("shop-{n}"), &resource_id, start);
             cloud.databases.push(database);
@@ -280,8 +280,8 @@ impl Year {
         if self.chance.one_in(900) {
             let database = cloud.databases.last_mut().unwrap();
             let other = match database.identifier.as_str() {
-                "shop-2" => "store-2",
-                _ => "shop-2",
+                "shop-1" => "store-1",
+                _ => "shop-1",
             };
             other.clone_into(&mut database.identifier);
         }
@@ -290,10 +290,11 @@ impl Year {
             let again = self.made_again.get() + 1;
             self.made_again.set(again);
             let resource_id = format!("db-{again}BBBBBBBBBBBBBBBBBBBBB{again:02}");
-            let made = database("shop-1", &resource_id, now);
-            *cloud.database("shop-1") = made;
+            let old = cloud.databases.last_mut().unwrap();
+            *old = database(&old.identifier, &resource_id, now);
+            let name = old.identifier.clone();
             drop(cloud);
-            self.hinder("shop-1");
+            self.hinder(name);
         }
     }
 
@@ -443,26 +444,25 @@ impl Year {
     }
 }
 
+fn a_year(seed: u64) {
+    let year = Year::new(seed);
+    block_on(year.live());
+    let cloud = year.cloud.borrow();
+    // It has been looked at, and much has happened.
+    assert!(year.looked.get() > HOURS, "{} looks", year.looked.get());
+    assert!(year.compared.get() > 500, "{}", year.compared.get());
+    assert!(cloud.names.len() > 600, "{}", cloud.names.len());
+    assert!(cloud.deleted.len() > 3 * 500, "{}", cloud.deleted.len());
+    assert!(year.made_again.get() > 0);
+}
+
 #[test]
 fn a_year_of_a_bad_world_loses_nothing_and_stays_bounded() {
-    for seed in [1, 2] {
-        let year = Year::new(seed);
-        let started = std::time::Instant::now();
-        block_on(year.live());
-        let cloud = year.cloud.borrow();
-        println!(
-            "seed {seed}: {:?}, {} looks, {} comparisons, {} made, {} deleted, {} made again",
-            started.elapsed(),
-            year.looked.get(),
-            year.compared.get(),
-            cloud.names.len(),
-            cloud.deleted.len(),
-            year.made_again.get(),
-        );
-        assert!(year.looked.get() > HOURS, "{} looks", year.looked.get());
-        assert!(year.compared.get() > 800, "{}", year.compared.get());
-        assert!(cloud.names.len() > 3 * 330);
-        assert!(cloud.deleted.len() > 3 * 3 * 250);
-        assert!(year.made_again.get() > 0);
-    }
+    a_year(1);
+}
+
+// By itself, so that it runs beside the first.
+#[test]
+fn another_year_of_a_bad_world_loses_nothing_and_stays_bounded() {
+    a_year(2);
 }
