@@ -80,7 +80,12 @@ pub(crate) struct Named<'a> {
 impl Named<'_> {
     /// Whether it can be the name of a snapshot of this database.
     pub(crate) fn is_of(&self, resource_id: &str) -> bool {
-        self.end == end_of(resource_id)
+        let plain = resource_id
+            .chars()
+            .rev()
+            .filter(char::is_ascii_alphanumeric);
+        let lower = plain.map(|c| c.to_ascii_lowercase());
+        self.end.chars().rev().eq(lower.take(OF_RESOURCE_ID))
     }
 }
 
@@ -95,11 +100,22 @@ pub(crate) fn parse(id: &str) -> Option<Named<'_>> {
     };
     let (rest, time) = rest.rsplit_once('-')?;
     let (rest, day) = rest.rsplit_once('-')?;
-    if day.len() != 8 || time.len() != 4 {
+    let are_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if day.len() != 8 || time.len() != 4 || !are_digits(day) || !are_digits(time) {
         return None;
     }
-    let due = DateTime::strptime(SLOT, format!("{day}-{time}")).ok()?;
-    let due = due.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    // By hand: every run reads every name.
+    let digits = |text: &str, from, to| text.get(from..to)?.parse::<i8>().ok();
+    let due = DateTime::new(
+        day.get(..4)?.parse().ok()?,
+        digits(day, 4, 6)?,
+        digits(day, 6, 8)?,
+        digits(time, 0, 2)?,
+        digits(time, 2, 4)?,
+        0,
+        0,
+    );
+    let due = due.ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
     let (database, end) = rest.rsplit_once('-')?;
     (!database.is_empty() && !end.is_empty()).then_some(Named {
         database,
@@ -128,6 +144,8 @@ mod tests {
             assert_eq!(named.due.to_string(), "2026-11-23T03:02:00Z");
             assert!(named.is_of(resource_id));
             assert!(!named.is_of("db-ABCDEFGHIJKLMNOPQRSTUVWXYY"));
+            assert!(!named.is_of("db-VWXYZ"));
+            assert!(!named.is_of(""));
         }
         // A database may be called like the end of a snapshot.
         let odd = snapshot_id("a-20261123-0302", resource_id, due, 1);
@@ -136,6 +154,10 @@ mod tests {
             "shop-final",
             "steward-shop-db",
             "steward-shop-db-uvwxyz-20261323-0302",
+            "steward-shop-db-uvwxyz-20261123-2460",
+            "steward-shop-db-uvwxyz-+2026112-0302",
+            "steward-shop-db-uvwxyz-20261123-+302",
+            "steward-shop-db-uvwxyz-2026112ä-0302",
             "steward-shop-db-uvwxyz-20261123",
             "steward-uvwxyz-20261123-0302",
             "rds:shop-db-2026-11-23-03-02",

@@ -366,6 +366,19 @@ impl RotationPolicy {
             }
         }
         rule.keep.check(&at("keep"), problems);
+        let keeps = rule.copies.iter().enumerate().filter_map(|(m, copy)| {
+            let path = format!("{path}.copies[{m}].keep");
+            Some((path, copy.keep.as_ref()?))
+        });
+        for (path, keep) in std::iter::once((at("keep"), &rule.keep)).chain(keeps) {
+            // Every deletion would be refused, and nothing would ever go.
+            let floor = i64::from(self.limits.keep_snapshots_at_least);
+            if let Some(keeps) = keep.at_least(rule.every).filter(|keeps| *keeps < floor) {
+                let found = format!("rules that come down to {keeps}");
+                let allowed = format!("limits.keep_snapshots_at_least, {floor}, or more");
+                problems.add(&path, found, allowed);
+            }
+        }
         if TimeZone::get(&rule.time_zone).is_err() {
             problems.add(
                 &at("time_zone"),
@@ -481,3 +494,6 @@ impl Policy for RotationPolicy {
         &self.notify
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,24 @@ impl Keep {
         }
     }
 
+    /// How many snapshots of a long history, one for each interval, it keeps at
+    /// least; `None` for all.
+    pub(crate) fn at_least(&self, every: Period) -> Option<i64> {
+        let counts = [
+            self.last,
+            self.hourly,
+            self.daily,
+            self.weekly,
+            self.monthly,
+            self.yearly,
+        ];
+        let most = i64::from(counts.into_iter().max().unwrap_or(0));
+        let within = self
+            .within
+            .map_or(0, |within| within.seconds() / every.seconds().max(1));
+        (!self.is_empty()).then_some(most.max(within).max(1))
+    }
+
     /// Whether it has no rule at all. Then nothing is thinned: no rule is not the
     /// same as nothing worth keeping.
     pub fn is_empty(&self) -> bool {

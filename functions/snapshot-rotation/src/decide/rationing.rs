@@ -43,7 +43,10 @@ pub(super) fn ration(draft: &mut Draft, world: &World, limits: &Limits) {
     }
     let mut without_room = BTreeSet::new();
     for (place, mut of_place) in wanted {
-        of_place.sort();
+        of_place.sort_by(|(a, m), (b, n)| {
+            let target = |n: &usize| &draft.items[*n].item.target;
+            a.cmp(b).then_with(|| target(m).cmp(target(n)))
+        });
         let Some(holdings) = world.places.get(&place) else {
             continue;
         };
