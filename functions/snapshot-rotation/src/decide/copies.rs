@@ -182,7 +182,11 @@ impl<'w> Rotation<'w> {
         #[expect(clippy::cast_precision_loss, reason = "a count of copies is small")]
         draft.measure(&unit, &PENDING, (missing.len() + under_way.len()) as f64);
         let since = sources.first().map(|(at, _)| *at);
-        if let Some(reason) = there.iter().find_map(|snapshot| super::under_way(snapshot)) {
+        let copying = there
+            .iter()
+            .filter(|snapshot| matches!(snapshot.progress, Progress::Under { .. }))
+            .max_by_key(|snapshot| &snapshot.id);
+        if let Some(reason) = copying.and_then(|snapshot| super::under_way(snapshot)) {
             why = reason;
         }
         let moves = acts || self.is_on_its_way(&there, objective);

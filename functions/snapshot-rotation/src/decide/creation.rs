@@ -132,7 +132,8 @@ impl Rotation<'_> {
             let due = names::parse(&snapshot.id).map(|named| named.due);
             matches!(snapshot.progress, Progress::Under { .. }) && due > newest
         };
-        if let Some(reason) = own.iter().find(being_made).and_then(|s| under_way(s)) {
+        let being_made = own.iter().filter(being_made).max_by_key(|s| &s.id);
+        if let Some(reason) = being_made.and_then(|s| under_way(s)) {
             return (reason, None);
         }
         let every = rule.every;
