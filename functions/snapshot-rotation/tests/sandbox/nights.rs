@@ -188,7 +188,7 @@ async fn the_snapshots_of_a_database_that_is_gone_end_when_a_person_says_so() {
     };
     let report = run().await;
     assert_eq!(actions(&report), Vec::<String>::new(), "while it lives");
-    assert_eq!(names(&stage.account).await, [name.clone()]);
+    assert_eq!(names(&stage.account).await, std::slice::from_ref(&name));
 
     database.delete().await.unwrap();
     let report = stage.apply(DAILY).await;
