@@ -428,8 +428,8 @@ proptest! {
             }
             let taken_at = snapshot.taken_at.unwrap();
             prop_assert!(taken_at <= now());
-            let past = good(&world, &policy, &place, name).into_iter();
-            let newest = past.filter(|s| s.taken_at.unwrap() <= now()).next_back().unwrap();
+            let mut past = good(&world, &policy, &place, name).into_iter();
+            let newest = past.rfind(|s| s.taken_at.unwrap() <= now()).unwrap();
             prop_assert!(newest.id != id, "the newest goes: {snapshot:?}");
             // And everything that is copied can be read.
             if !policy.rules[0].copies.is_empty() {
