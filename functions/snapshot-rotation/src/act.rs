@@ -5,7 +5,7 @@
 //! snapshot that goes together with the newest that stays; what has changed in a
 //! way that matters is skipped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use aws_sdk_rds as rds;
@@ -28,9 +28,6 @@ use crate::policy::RotationPolicy;
 use crate::record::{Bucket, Put};
 use crate::world::{Database, Place, Progress, Snapshot, World};
 
-/// What an action comes to without an observation before it.
-const NOT_OBSERVED: &str = "nothing was observed";
-
 /// What a document comes to that would be another than was decided.
 const CHANGED: &str = "what it would tell has changed; the next run writes it";
 
@@ -39,34 +36,36 @@ const AT_ONCE: usize = 4;
 
 impl Act<SnapshotRotation> for Snapshots {
     async fn act(&self, policy: &RotationPolicy, batch: &[Action]) -> Vec<Outcome> {
-        let mut outcomes: HashMap<usize, Outcome> = stream::iter(batch.iter().enumerate())
-            .map(|(n, action)| async move { (n, Box::pin(self.one(policy, action)).await) })
-            .buffer_unordered(AT_ONCE)
+        stream::iter(batch)
+            .map(|action| Box::pin(self.one(policy, action)))
+            .buffered(AT_ONCE)
             .collect()
-            .await;
-        let missing = || Outcome::Failed("it has no outcome".to_owned());
-        (0..batch.len())
-            .map(|n| outcomes.remove(&n).unwrap_or_else(missing))
-            .collect()
+            .await
     }
 }
 
 impl Snapshots {
     async fn one(&self, policy: &RotationPolicy, action: &Action) -> Outcome {
-        let client = match self.client(policy, action.place()).await {
-            Ok(client) => client,
-            Err(why) => return Outcome::Failed(why),
+        // A future that is not awaited calls nothing: documents need no client.
+        let client = async {
+            let client = self.client(policy, action.place()).await;
+            client.map_err(Outcome::Failed)
         };
-        match action {
-            Action::WriteRestorePoint(writing) => self.write(policy, writing).await,
-            Action::WriteRecipe(writing) => self.write_recipe(policy, writing).await,
-            Action::DeleteDocument(deletion) => self.delete_document(policy, deletion).await,
-            Action::CreateSnapshot(creation) => self.create(&client, creation).await,
-            Action::TagSnapshot(tagging) => self.tag(&client, tagging).await,
-            Action::ShareSnapshot(sharing) => self.share(&client, sharing).await,
-            Action::CopySnapshot(copying) => self.copy(&client, copying).await,
-            Action::DeleteSnapshot(deletion) => self.delete(policy, &client, deletion).await,
-        }
+        let outcome = async {
+            Ok(match action {
+                Action::WriteRestorePoint(writing) => self.write(policy, writing).await?,
+                Action::WriteRecipe(writing) => self.write_recipe(policy, writing).await?,
+                Action::DeleteDocument(deletion) => self.delete_document(policy, deletion).await?,
+                Action::CreateSnapshot(creation) => self.create(&client.await?, creation).await,
+                Action::TagSnapshot(tagging) => self.tag(&client.await?, tagging).await,
+                Action::ShareSnapshot(sharing) => self.share(&client.await?, sharing).await,
+                Action::CopySnapshot(copying) => self.copy(&client.await?, copying).await,
+                Action::DeleteSnapshot(deletion) => {
+                    self.delete(policy, &client.await?, deletion).await
+                }
+            })
+        };
+        outcome.await.unwrap_or_else(|obstacle| obstacle)
     }
 
     async fn create(&self, client: &rds::Client, creation: &Creation) -> Outcome {
@@ -189,9 +188,11 @@ impl Snapshots {
         }
     }
 
-    fn last_seen(&self) -> Option<Arc<World>> {
+    /// What was seen when it was decided.
+    fn last_seen(&self) -> Result<Arc<World>, Outcome> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.clone()
+        let unseen = || Outcome::Failed("nothing was observed".to_owned());
+        last.clone().ok_or_else(unseen)
     }
 
     /// The bucket of a place, if it still is the one that was meant.
@@ -210,20 +211,12 @@ impl Snapshots {
         }
     }
 
-    async fn write(&self, policy: &RotationPolicy, writing: &Writing) -> Outcome {
+    async fn write(&self, policy: &RotationPolicy, writing: &Writing) -> Result<Outcome, Outcome> {
         let bucket = self.bucket_for(policy, &writing.of.place, &writing.bucket);
-        let bucket = match bucket.await {
-            Ok(bucket) => bucket,
-            Err(outcome) => return outcome,
-        };
-        let document = match self.document_of(policy, writing).await {
-            Ok(document) => document,
-            Err(outcome) => return outcome,
-        };
-        match bucket.put(&document, Put::UnlessThere).await {
-            Ok(()) => Outcome::Done,
-            Err(why) => Outcome::Failed(why),
-        }
+        let bucket = bucket.await?;
+        let document = self.document_of(policy, writing).await?;
+        let put = bucket.put(&document, Put::UnlessThere).await;
+        put.map(|()| Outcome::Done).map_err(Outcome::Failed)
     }
 
     /// The document that is written: the same as beside the database, or made of
@@ -233,9 +226,7 @@ impl Snapshots {
         policy: &RotationPolicy,
         writing: &Writing,
     ) -> Result<Document, Outcome> {
-        let Some(world) = self.last_seen() else {
-            return Err(Outcome::Failed(NOT_OBSERVED.to_owned()));
-        };
+        let world = self.last_seen()?;
         if let Some(name) = &writing.same_as {
             let home = self.bucket_for(policy, &world.home, name).await?;
             return match home.read(&writing.key).await {
@@ -259,15 +250,14 @@ impl Snapshots {
             .ok_or_else(|| Outcome::Skipped(CHANGED.to_owned()))
     }
 
-    async fn write_recipe(&self, policy: &RotationPolicy, writing: &RecipeWriting) -> Outcome {
+    async fn write_recipe(
+        &self,
+        policy: &RotationPolicy,
+        writing: &RecipeWriting,
+    ) -> Result<Outcome, Outcome> {
         let bucket = self.bucket_for(policy, &writing.place, &writing.bucket);
-        let bucket = match bucket.await {
-            Ok(bucket) => bucket,
-            Err(outcome) => return outcome,
-        };
-        let Some(world) = self.last_seen() else {
-            return Outcome::Failed(NOT_OBSERVED.to_owned());
-        };
+        let bucket = bucket.await?;
+        let world = self.last_seen()?;
         let rules = policy.rules();
         let of_environment: Vec<&Database> = world
             .databases
@@ -278,28 +268,20 @@ impl Snapshots {
         let now = self.clock.now();
         let document = document::recipe(&world, &writing.environment, &of_environment, now);
         if document.content_digest() != writing.content_digest {
-            return Outcome::Skipped(CHANGED.to_owned());
+            return Err(Outcome::Skipped(CHANGED.to_owned()));
         }
-        match bucket.put(&document, Put::Replacing).await {
-            Ok(()) => Outcome::Done,
-            Err(why) => Outcome::Failed(why),
-        }
+        let put = bucket.put(&document, Put::Replacing).await;
+        put.map(|()| Outcome::Done).map_err(Outcome::Failed)
     }
 
     async fn delete_document(
         &self,
         policy: &RotationPolicy,
         deletion: &DocumentDeletion,
-    ) -> Outcome {
+    ) -> Result<Outcome, Outcome> {
         let bucket = self.bucket_for(policy, &deletion.place, &deletion.bucket);
-        let bucket = match bucket.await {
-            Ok(bucket) => bucket,
-            Err(outcome) => return outcome,
-        };
-        match bucket.delete(&deletion.key).await {
-            Ok(()) => Outcome::Done,
-            Err(why) => Outcome::Failed(why),
-        }
+        let deleted = bucket.await?.delete(&deletion.key).await;
+        deleted.map(|()| Outcome::Done).map_err(Outcome::Failed)
     }
 
     async fn delete(
@@ -309,8 +291,9 @@ impl Snapshots {
         deletion: &Deletion,
     ) -> Outcome {
         let of = &deletion.of;
-        let Some(world) = self.last_seen() else {
-            return Outcome::Failed(NOT_OBSERVED.to_owned());
+        let world = match self.last_seen() {
+            Ok(world) => world,
+            Err(outcome) => return outcome,
         };
         let at_home = of.place == world.home;
         let (found, still) = futures::join!(
