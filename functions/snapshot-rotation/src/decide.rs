@@ -87,10 +87,7 @@ pub(crate) fn decide(
     match scope {
         Scope::Retire(resource_ids) => retire::retire(&mut draft, seen, resource_ids, now),
         Scope::Everything | Scope::Databases(_) => {
-            let in_scope = |database: &&Database| match scope {
-                Scope::Databases(names) => names.contains(&database.identifier),
-                _ => true,
-            };
+            let in_scope = |database: &&Database| scope.covers(&database.identifier);
             let snapshots = by_database(world);
             let mut selected = Vec::new();
             for database in world.databases.iter().filter(in_scope) {

@@ -62,6 +62,17 @@ pub enum Scope {
     Retire(Vec<String>),
 }
 
+impl Scope {
+    /// Whether a run rotates the database of this identifier.
+    pub(crate) fn covers(&self, database: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Databases(names) => names.iter().any(|name| name == database),
+            Self::Retire(_) => false,
+        }
+    }
+}
+
 impl Function for SnapshotRotation {
     const NAME: &'static str = NAME;
     const OPERATIONS: &'static [&'static str] = &["rotate", "retire"];

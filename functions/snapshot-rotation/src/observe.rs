@@ -1,7 +1,7 @@
 //! What is true: the DB instances of this Region, and the manual snapshots of
 //! each place that the policy names. It only reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::SdkConfig;
@@ -15,8 +15,7 @@ use jiff::Timestamp;
 use steward::aws::{self, ActingAs, Pace, Roles};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 
-use crate::names;
-use crate::policy::{Application, RotationPolicy, Rule};
+use crate::policy::{Application, CopyTo, RotationPolicy, Rule};
 use crate::record::{self, ApplicationsWanted, Recorder};
 use crate::world::{
     Contents, Database, Documents, Holdings, Place, Progress, Quota, Recording, Snapshot, World,
@@ -125,17 +124,26 @@ impl Snapshots {
         Place::here(region.unwrap_or_default())
     }
 
-    async fn databases(&self) -> (Vec<DbInstance>, Option<Gap>) {
+    /// The DB instances here, and what was missing in the listing.
+    async fn instances(&self) -> (Vec<DbInstance>, Vec<Gap>) {
         let pages = self.here().describe_db_instances().max_records(PAGE);
         let pages = pages.into_paginator().send();
         let (instances, incomplete) =
             aws::read_pages_at(&self.pace, pages, |page| page.db_instances).await;
-        let gap = incomplete.map(|why| Gap {
+        let gap = |why: String, grant: &str| Gap {
             read: format!("rds:DescribeDBInstances: {why}"),
             hides: Hides::Everything,
-            grant: "rds:DescribeDBInstances".to_owned(),
-        });
-        (instances, gap)
+            grant: grant.to_owned(),
+        };
+        let mut gaps = Vec::new();
+        if let Some(why) = incomplete {
+            gaps.push(gap(why.to_string(), "rds:DescribeDBInstances"));
+        }
+        if instances.iter().any(|found| database_of(found).is_none()) {
+            let why = "a DB instance has no identifier, resource id, ARN or status";
+            gaps.push(gap(why.to_owned(), ""));
+        }
+        (instances, gaps)
     }
 
     async fn place(&self, policy: &RotationPolicy, place: &Place) -> Read {
@@ -240,17 +248,16 @@ impl Snapshots {
         policy: &RotationPolicy,
         scope: &Scope,
         instances: &[DbInstance],
+        databases: &[Database],
     ) -> BTreeMap<String, Recording> {
         if policy.restore_points.is_none() {
             return BTreeMap::new();
         }
-        let databases: Vec<Database> = instances.iter().filter_map(database_of).collect();
         let mut of: BTreeMap<&str, (BTreeSet<Application>, Option<&str>)> = BTreeMap::new();
-        for (database, rule) in selected(policy, scope, &databases) {
-            let environment = database.tags.get(names::ENVIRONMENT).map(String::as_str);
+        for (database, rule) in selected(policy, scope, databases) {
             let (named, of_environment) = of.entry(&database.resource_id).or_default();
             named.extend(rule.applications.iter().cloned());
-            *of_environment = environment.filter(|name| !name.is_empty());
+            *of_environment = database.tagged_environment();
         }
         let wanted = ApplicationsWanted {
             services: of.values().flat_map(|(named, _)| named.clone()).collect(),
@@ -437,16 +444,34 @@ fn wanted_shares(
     scope: &Scope,
     world: &World,
 ) -> BTreeMap<String, String> {
-    let mut wanted = BTreeMap::new();
+    let mut rules_of: HashMap<&str, Vec<(&Database, &Rule)>> = HashMap::new();
     for (database, rule) in selected(policy, scope, &world.databases) {
-        let id = database.resource_id.as_str();
-        let snapshots = world.at_home().map(|home| home.snapshots.as_slice());
-        for snapshot in snapshots.unwrap_or_default() {
-            let copied_by_others = rule.copies.iter().map(|copy| copy.place()).any(|place| {
-                place.account.is_some() && world.snapshot(&place, &snapshot.id).is_none()
-            });
-            let matters = !rule.share_with.is_empty() || copied_by_others;
-            if matters && snapshot.is_available() && snapshot.made_for(true) == Some(id) {
+        let of = rules_of.entry(&database.resource_id).or_default();
+        of.push((database, rule));
+    }
+    let ids_in: HashMap<&Place, HashSet<&str>> = world
+        .places
+        .iter()
+        .map(|(place, held)| {
+            (
+                place,
+                held.snapshots.iter().map(|s| s.id.as_str()).collect(),
+            )
+        })
+        .collect();
+    let is_missing =
+        |place: &Place, id: &str| !ids_in.get(place).is_some_and(|ids| ids.contains(id));
+    let mut wanted = BTreeMap::new();
+    let snapshots = world.at_home().into_iter().flat_map(|home| &home.snapshots);
+    for snapshot in snapshots.filter(|snapshot| snapshot.is_available()) {
+        let Some(id) = snapshot.made_for(true) else {
+            continue;
+        };
+        for (database, rule) in rules_of.get(id).into_iter().flatten() {
+            let mut places = rule.copies.iter().map(CopyTo::place);
+            let others_copy =
+                places.any(|place| place.account.is_some() && is_missing(&place, &snapshot.id));
+            if others_copy || !rule.share_with.is_empty() {
                 let unit = world.home.unit(&database.identifier, id);
                 wanted.insert(snapshot.id.clone(), unit);
             }
@@ -461,11 +486,7 @@ fn selected<'a>(
     scope: &'a Scope,
     databases: &'a [Database],
 ) -> impl Iterator<Item = (&'a Database, &'a Rule)> {
-    let in_scope = move |database: &&Database| match scope {
-        Scope::Everything => true,
-        Scope::Databases(names) => names.contains(&database.identifier),
-        Scope::Retire(_) => false,
-    };
+    let in_scope = move |database: &&Database| scope.covers(&database.identifier);
     databases.iter().filter(in_scope).flat_map(|database| {
         let rules = policy.rules.iter();
         rules
@@ -488,13 +509,14 @@ impl Observe<SnapshotRotation> for Snapshots {
             .buffer_unordered(CALLS_AT_ONCE)
             .collect::<Vec<_>>();
         let here = async {
-            let (instances, gap) = self.databases().await;
-            let recordings = Box::pin(self.recordings(policy, scope, &instances)).await;
-            (instances, gap, recordings)
+            let (instances, gaps) = self.instances().await;
+            let mut databases: Vec<Database> = instances.iter().filter_map(database_of).collect();
+            databases.sort_by(|a, b| a.identifier.cmp(&b.identifier));
+            let recordings = self.recordings(policy, scope, &instances, &databases);
+            let recordings = Box::pin(recordings).await;
+            (databases, gaps, recordings)
         };
-        let ((instances, gap, recordings), reads) = futures::join!(here, reads);
-
-        let mut databases: Vec<Database> = Vec::with_capacity(instances.len());
+        let ((databases, gaps, recordings), mut reads) = futures::join!(here, reads);
         let mut seen = Seen {
             world: World {
                 home: home.clone(),
@@ -503,22 +525,9 @@ impl Observe<SnapshotRotation> for Snapshots {
                 recordings,
                 aws_managed_keys: BTreeSet::new(),
             },
-            gaps: gap.into_iter().collect(),
+            gaps,
             warnings: vec![],
         };
-        for instance in &instances {
-            match database_of(instance) {
-                Some(database) => databases.push(database),
-                None => seen.gaps.push(Gap {
-                    read: "rds:DescribeDBInstances: a DB instance has no identifier, resource id, \
-                           ARN or status"
-                        .to_owned(),
-                    hides: Hides::Everything,
-                    grant: String::new(),
-                }),
-            }
-        }
-        databases.sort_by(|a, b| a.identifier.cmp(&b.identifier));
         if let Scope::Databases(names) = scope {
             for name in names {
                 if !databases.iter().any(|d| d.identifier == *name) {
@@ -527,7 +536,6 @@ impl Observe<SnapshotRotation> for Snapshots {
                 }
             }
         }
-        let mut reads = reads;
         reads.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (place, read) in reads {
             if let Some((read, grant)) = read.gap {

@@ -117,12 +117,15 @@ impl Database {
         self.arn.split(':').nth(4)
     }
 
-    /// The environment that it belongs to: its tag, or itself.
-    pub fn environment(&self) -> &str {
+    /// The environment that its tag names.
+    pub fn tagged_environment(&self) -> Option<&str> {
         let tagged = self.tags.get(names::ENVIRONMENT).map(String::as_str);
-        tagged
-            .filter(|name| !name.is_empty())
-            .unwrap_or(&self.identifier)
+        tagged.filter(|name| !name.is_empty())
+    }
+
+    /// The environment that it belongs to: that of its tag, or itself.
+    pub fn environment(&self) -> &str {
+        self.tagged_environment().unwrap_or(&self.identifier)
     }
 
     /// When it was parked, as its tag says; `None` also when it cannot be read.

@@ -143,12 +143,7 @@ pub(super) fn keep_documents(draft: &mut Draft, seen: &Seen<World>, scope: &Scop
         let snapshots: BTreeSet<&str> = holdings.snapshots.iter().map(|s| s.id.as_str()).collect();
         for key in &documents.keys {
             let Some(of) = parse_key(key) else { continue };
-            let in_scope = match scope {
-                Scope::Everything => true,
-                Scope::Databases(names) => names.iter().any(|name| name == of.database),
-                Scope::Retire(_) => false,
-            };
-            if !in_scope {
+            if !scope.covers(of.database) {
                 continue;
             }
             let unit = place.unit(of.database, of.resource_id);
