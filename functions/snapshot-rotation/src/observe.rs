@@ -12,7 +12,7 @@ use aws_sdk_rds::primitives::DateTime;
 use aws_sdk_rds::types::{DbInstance, DbSnapshot, Tag};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use steward::aws::{self, ActingAs, Pace, Roles};
+use steward::aws::{self, ActingAs, Pace, Roles, WholeXml};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 
 use crate::policy::{Application, CopyTo, RotationPolicy, Rule};
@@ -75,7 +75,7 @@ impl Snapshots {
 
     /// A client for the Region of the databases.
     pub(crate) fn here(&self) -> rds::Client {
-        rds::Client::new(&self.config)
+        client_of(&self.config)
     }
 
     /// The configuration for a place; the error is the read that failed.
@@ -96,7 +96,7 @@ impl Snapshots {
         place: &Place,
     ) -> Result<rds::Client, String> {
         let config = self.config_of(policy, place).await?;
-        Ok(rds::Client::new(&config))
+        Ok(client_of(&config))
     }
 
     /// The bucket for documents of a place; `None` where the policy has none.
@@ -435,6 +435,12 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// A client that takes no part of an answer for the whole.
+pub(crate) fn client_of(config: &SdkConfig) -> rds::Client {
+    let config = rds::config::Builder::from(config).interceptor(WholeXml);
+    rds::Client::from_conf(config.build())
 }
 
 /// The snapshots whose shares matter, with their units: Steward's own that can be

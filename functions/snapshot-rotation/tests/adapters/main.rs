@@ -1,0 +1,13 @@
+//! How the function reads AWS, call by call, against a scripted AWS: pages and
+//! their sizes, pages that fail, absent fields, throttling, and what is asked for
+//! side by side or not at all.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
+
+mod absent;
+mod listing;
+mod script;
