@@ -146,7 +146,7 @@ impl Snapshots {
         (instances, gaps)
     }
 
-    async fn place(&self, policy: &RotationPolicy, place: &Place) -> Read {
+    async fn place(&self, policy: &RotationPolicy, scope: &Scope, place: &Place) -> Read {
         let mut read = Read {
             holdings: Holdings::default(),
             gap: None,
@@ -172,7 +172,7 @@ impl Snapshots {
             self.snapshots(&client),
             self.quota(&client),
             replicated,
-            self.listed(policy, place),
+            self.listed(policy, scope, place),
         );
         match listed {
             Ok(documents) => read.holdings.documents = documents,
@@ -207,6 +207,7 @@ impl Snapshots {
     async fn listed(
         &self,
         policy: &RotationPolicy,
+        scope: &Scope,
         place: &Place,
     ) -> Result<Option<Documents>, Gap> {
         let gap = |bucket: &str, read: String, grant: &str| Gap {
@@ -224,9 +225,17 @@ impl Snapshots {
             return Err(gap(&name, why, "s3:ListBucket"));
         }
         let keys: BTreeSet<String> = listed.into_keys().collect();
+        // Runs about some databases write no recipes.
+        let are_written = *scope == Scope::Everything;
+        let is_recipe = |key: &&String| are_written && key.starts_with("recipes/");
+        let bucket = &bucket;
+        let heads: Vec<_> = stream::iter(keys.iter().filter(is_recipe))
+            .map(|key| async move { (key, bucket.head(key).await) })
+            .buffered(CALLS_AT_ONCE)
+            .collect()
+            .await;
         let mut recipes = BTreeMap::new();
-        for key in keys.iter().filter(|key| key.starts_with("recipes/")) {
-            let head = bucket.head(key).await;
+        for (key, head) in heads {
             if let Some(head) = head.map_err(|why| gap(&name, why, "s3:GetObject"))? {
                 let written = Written {
                     content_digest: head.content_digest,
@@ -509,7 +518,7 @@ impl Observe<SnapshotRotation> for Snapshots {
             .collect();
         let reads = stream::iter(places)
             .map(|place| async move {
-                let read = Box::pin(self.place(policy, &place)).await;
+                let read = Box::pin(self.place(policy, scope, &place)).await;
                 (place, read)
             })
             .buffer_unordered(CALLS_AT_ONCE)

@@ -9,5 +9,6 @@
 )]
 
 mod absent;
+mod documents;
 mod listing;
 mod script;
