@@ -464,9 +464,9 @@ fn wanted_shares(
         let of = rules_of.entry(&database.resource_id).or_default();
         of.push((database, rule));
     }
-    let ids_in: HashMap<&Place, HashSet<&str>> = world
-        .places
-        .iter()
+    // Nothing is copied to a place that was not read.
+    let read = world.places.iter().filter(|(_, held)| held.complete);
+    let ids_in: HashMap<&Place, HashSet<&str>> = read
         .map(|(place, held)| {
             (
                 place,
@@ -475,7 +475,7 @@ fn wanted_shares(
         })
         .collect();
     let is_missing =
-        |place: &Place, id: &str| !ids_in.get(place).is_some_and(|ids| ids.contains(id));
+        |place: &Place, id: &str| ids_in.get(place).is_some_and(|ids| !ids.contains(id));
     let mut wanted = BTreeMap::new();
     let snapshots = world.at_home().into_iter().flat_map(|home| &home.snapshots);
     for snapshot in snapshots.filter(|snapshot| snapshot.is_available()) {

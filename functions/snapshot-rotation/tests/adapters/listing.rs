@@ -152,3 +152,33 @@ async fn an_empty_marker_ends_a_listing_as_none_does() {
     assert_eq!(seen.gaps.len(), 1, "{:?}", seen.gaps);
     assert_eq!(seen.gaps[0].grant, "rds:DescribeDBInstances");
 }
+
+#[tokio::test]
+async fn a_role_that_cannot_be_assumed_is_a_gap_of_its_place() {
+    let role = "arn:aws:iam::222222222222:role/steward-copies";
+    let mut rule = copies();
+    rule["copies"][0]["role_arn"] = json!(role);
+    let here = home((1..=5).map(|days| snapshot(HERE, days)).collect())
+        .always("sts:AssumeRole", |_| {
+            Answer::error(403, "AccessDenied", "not trusted")
+        });
+    let stage = Stage::over(here, region(vec![])).await;
+    let policy = policy(rule);
+    let seen = stage.observe(&policy).await;
+    let of_role = seen.gaps.iter().find(|gap| gap.grant == "sts:AssumeRole");
+    let gap = of_role.unwrap_or_else(|| panic!("{:?}", seen.gaps));
+    assert!(
+        gap.read.contains(role) && gap.read.contains("not trusted"),
+        "{gap:?}"
+    );
+    assert!(gap.hides.covers(&format!("{HERE}/shop-db/{RESOURCE_ID}")));
+    assert_eq!(
+        stage.sent(THERE, "DescribeDBSnapshots"),
+        Vec::<String>::new()
+    );
+    let planned = planned(&policy, &seen);
+    assert!(
+        planned.iter().all(|what| what.ends_with(" due")),
+        "{planned:?}"
+    );
+}
