@@ -10,5 +10,6 @@
 
 mod absent;
 mod documents;
+mod elsewhere;
 mod listing;
 mod script;
