@@ -3,7 +3,6 @@
 //! side by side or not at all.
 
 #![expect(
-    clippy::expect_used,
     clippy::unwrap_used,
     reason = "a test fails by panicking, helpers included"
 )]
