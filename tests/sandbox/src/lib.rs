@@ -11,6 +11,7 @@
 
 mod account;
 mod arrange;
+pub mod contract;
 mod control;
 pub mod deploy;
 mod endpoints;
