@@ -15,6 +15,8 @@ use jiff::Timestamp;
 use steward::aws::{self, ActingAs, Pace, Roles, WholeXml};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 
+use crate::decide::rule_of;
+use crate::names;
 use crate::policy::{Application, CopyTo, RotationPolicy, Rule};
 use crate::record::{self, ApplicationsWanted, Recorder};
 use crate::world::{
@@ -28,6 +30,12 @@ const CALLS_AT_ONCE: usize = 16;
 
 /// How `CloudTrail` of other accounts shows who was there.
 const SESSION_NAME: &str = "steward-snapshot-rotation";
+
+/// What is wrong with a listing of snapshots one of which is not whole.
+const PARTIAL: &str = "a snapshot has no identifier, ARN or list of tags";
+
+/// How many databases a warning names.
+const NAMED: usize = 5;
 
 /// The largest page (`MaxRecords`, Amazon RDS API Reference).
 const PAGE: i32 = 100;
@@ -139,8 +147,11 @@ impl Snapshots {
         if let Some(why) = incomplete {
             gaps.push(gap(why.to_string(), "rds:DescribeDBInstances"));
         }
-        if instances.iter().any(|found| database_of(found).is_none()) {
-            let why = "a DB instance has no identifier, resource id, ARN or status";
+        // Without its list of tags nobody knows whether it is on hold.
+        let is_whole =
+            |found: &DbInstance| found.tag_list.is_some() && database_of(found).is_some();
+        if !instances.iter().all(is_whole) {
+            let why = "a DB instance has no identifier, resource id, ARN, status or list of tags";
             gaps.push(gap(why.to_owned(), ""));
         }
         (instances, gaps)
@@ -240,6 +251,7 @@ impl Snapshots {
                 let written = Written {
                     content_digest: head.content_digest,
                     at: head.last_modified,
+                    of: head.of,
                 };
                 recipes.insert(key.clone(), written);
             }
@@ -264,9 +276,11 @@ impl Snapshots {
         }
         let mut of: BTreeMap<&str, (BTreeSet<Application>, Option<&str>)> = BTreeMap::new();
         for (database, rule) in selected(policy, scope, databases) {
-            let (named, of_environment) = of.entry(&database.resource_id).or_default();
-            named.extend(rule.applications.iter().cloned());
-            *of_environment = database.tagged_environment();
+            let named = rule.applications.iter().cloned().collect();
+            of.insert(
+                &database.resource_id,
+                (named, database.tagged_environment()),
+            );
         }
         let wanted = ApplicationsWanted {
             services: of.values().flat_map(|(named, _)| named.clone()).collect(),
@@ -312,7 +326,8 @@ impl Snapshots {
         let listing = client.describe_db_snapshots().snapshot_type("manual");
         let pages = listing.max_records(PAGE).into_paginator().send();
         let (read, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
-            Some(page.db_snapshots?.into_iter().map(snapshot_of).collect())
+            let snapshots = page.db_snapshots?.into_iter();
+            Some(snapshots.map(whole_snapshot_of).collect())
         })
         .await;
         let mut incomplete = incomplete.map(|why| why.to_string());
@@ -320,7 +335,7 @@ impl Snapshots {
         for snapshot in read {
             match snapshot {
                 Some(snapshot) => snapshots.push(snapshot),
-                None => incomplete = Some("a snapshot has no identifier or ARN".to_owned()),
+                None => incomplete = Some(PARTIAL.to_owned()),
             }
         }
         snapshots.sort_by(|a, b| a.id.cmp(&b.id));
@@ -459,11 +474,9 @@ fn wanted_shares(
     scope: &Scope,
     world: &World,
 ) -> BTreeMap<String, String> {
-    let mut rules_of: HashMap<&str, Vec<(&Database, &Rule)>> = HashMap::new();
-    for (database, rule) in selected(policy, scope, &world.databases) {
-        let of = rules_of.entry(&database.resource_id).or_default();
-        of.push((database, rule));
-    }
+    let selected: HashMap<&str, (&Database, &Rule)> = selected(policy, scope, &world.databases)
+        .map(|(database, rule)| (database.resource_id.as_str(), (database, rule)))
+        .collect();
     // Nothing is copied to a place that was not read.
     let read = world.places.iter().filter(|(_, held)| held.complete);
     let ids_in: HashMap<&Place, HashSet<&str>> = read
@@ -479,40 +492,56 @@ fn wanted_shares(
     let mut wanted = BTreeMap::new();
     let snapshots = world.at_home().into_iter().flat_map(|home| &home.snapshots);
     for snapshot in snapshots.filter(|snapshot| snapshot.is_available()) {
-        let Some(id) = snapshot.made_for(true) else {
+        let of = world
+            .made_for(&world.home, snapshot)
+            .and_then(|id| selected.get(id));
+        let Some((database, rule)) = of else {
             continue;
         };
-        for (database, rule) in rules_of.get(id).into_iter().flatten() {
-            let mut places = rule.copies.iter().map(CopyTo::place);
-            let others_copy =
-                places.any(|place| place.account.is_some() && is_missing(&place, &snapshot.id));
-            if others_copy || !rule.share_with.is_empty() {
-                let unit = world.home.unit(&database.identifier, id);
-                wanted.insert(snapshot.id.clone(), unit);
-            }
+        let mut places = rule.copies.iter().map(CopyTo::place);
+        let others_copy =
+            places.any(|place| place.account.is_some() && is_missing(&place, &snapshot.id));
+        if others_copy || !rule.share_with.is_empty() {
+            let unit = world.home.unit(&database.identifier, &database.resource_id);
+            wanted.insert(snapshot.id.clone(), unit);
         }
     }
     wanted
 }
 
-/// The databases that rules select, once for each rule that does.
+/// Whether a run has nothing to look at: RDS tells of every instance and snapshot,
+/// of which the policy may select none.
+fn is_about_nothing(policy: &RotationPolicy, scope: &Scope) -> bool {
+    let Scope::Databases(names) = scope else {
+        return false;
+    };
+    let rules = policy.rules();
+    let mut selecting = names
+        .iter()
+        .filter(|name| rules.iter().any(|rule| rule.may_select(name)));
+    selecting.next().is_none()
+}
+
+/// The databases in scope that a rule of the policy rotates.
 fn selected<'a>(
     policy: &'a RotationPolicy,
     scope: &'a Scope,
     databases: &'a [Database],
 ) -> impl Iterator<Item = (&'a Database, &'a Rule)> {
-    let in_scope = move |database: &&Database| scope.covers(&database.identifier);
-    databases.iter().filter(in_scope).flat_map(|database| {
-        let rules = policy.rules.iter();
-        rules
-            .filter(|rule| rule.selects(database))
-            .map(move |rule| (database, rule))
-    })
+    let in_scope = databases.iter().filter(|d| scope.covers(&d.identifier));
+    in_scope.filter_map(|database| Some((database, rule_of(&policy.rules, database).ok()?)))
 }
 
 impl Observe<SnapshotRotation> for Snapshots {
     async fn observe(&self, policy: &RotationPolicy, scope: &Scope) -> Seen<World> {
         let home = self.home();
+        if is_about_nothing(policy, scope) {
+            return Seen {
+                world: World::of_nothing(home),
+                gaps: vec![],
+                warnings: vec![],
+            };
+        }
         let places: Vec<Place> = std::iter::once(home.clone())
             .chain(policy.places().into_keys())
             .collect();
@@ -532,16 +561,14 @@ impl Observe<SnapshotRotation> for Snapshots {
             (databases, gaps, recordings)
         };
         let ((databases, gaps, recordings), mut reads) = futures::join!(here, reads);
+        let warnings = nobody_uses(&databases, &recordings);
         let mut seen = Seen {
             world: World {
-                home: home.clone(),
-                databases: vec![],
-                places: BTreeMap::new(),
                 recordings,
-                aws_managed_keys: BTreeSet::new(),
+                ..World::of_nothing(home.clone())
             },
             gaps,
-            warnings: vec![],
+            warnings: warnings.into_iter().collect(),
         };
         if let Scope::Databases(names) = scope {
             for name in names {
@@ -573,6 +600,30 @@ impl Observe<SnapshotRotation> for Snapshots {
         drop(last);
         seen
     }
+}
+
+/// Says of which databases no service is known, whose restore points bring back
+/// the database alone.
+fn nobody_uses(databases: &[Database], recordings: &BTreeMap<String, Recording>) -> Option<String> {
+    let unused = databases.iter().filter(|database| {
+        let recording = recordings.get(&database.resource_id);
+        recording.is_some_and(|it| it.applications.is_empty() && it.missing.is_empty())
+    });
+    let unused: Vec<&str> = unused
+        .map(|database| database.identifier.as_str())
+        .collect();
+    let more = match unused.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!unused.is_empty()).then(|| {
+        let named = unused[..unused.len().min(NAMED)].join(", ");
+        format!(
+            "restore points of {named}{more} have no service of Amazon ECS in them: give the \
+             database and its services the same tag {}, or name these in `applications`",
+            names::ENVIRONMENT
+        )
+    })
 }
 
 /// What cannot be told while a place cannot be read: what its databases still
@@ -608,6 +659,12 @@ fn database_of(instance: &DbInstance) -> Option<Database> {
         cluster: instance.db_cluster_identifier().map(str::to_owned),
         tags: tags_of(instance.tag_list()),
     })
+}
+
+/// The same of a snapshot that says which tags it has, without which nobody knows
+/// whose it is.
+fn whole_snapshot_of(snapshot: DbSnapshot) -> Option<Snapshot> {
+    snapshot.tag_list.is_some().then(|| snapshot_of(snapshot))?
 }
 
 pub(crate) fn snapshot_of(snapshot: DbSnapshot) -> Option<Snapshot> {

@@ -199,6 +199,29 @@ fn a_place_is_named_once_in_a_rule_and_the_same_way_everywhere() {
 }
 
 #[test]
+fn a_bucket_holds_the_documents_of_one_place() {
+    let policy = |here: &str, one: &str, other: &str| {
+        format!(
+            "version: 1\nrestore_points: {here}\nrules:\n- name: all\n  databases: {{include: \
+             [\"*\"]}}\n  copies:\n  - {{region: eu-west-1, kms_key_id: alias/backups, \
+             restore_points: {one}}}\n  - {{region: eu-west-2, kms_key_id: alias/backups, \
+             restore_points: {other}}}\n"
+        )
+    };
+    parse(&policy("here", "there", "elsewhere")).unwrap();
+    let twice = "restore_points: \"there\" is not allowed; allowed: another bucket for each account \
+                 and Region";
+    refused(
+        &policy("here", "there", "there"),
+        &format!("rules[0].copies[0].{twice}; rules[0].copies[1].{twice}"),
+    );
+    refused(
+        &policy("there", "there", "elsewhere"),
+        &format!("rules[0].copies[0].{twice}"),
+    );
+}
+
+#[test]
 fn rules_have_names_of_their_own_and_select_something() {
     let of = |rules: &str| format!("version: 1\nrules:\n{rules}");
     refused(
@@ -291,7 +314,8 @@ fn a_floor_of_one_allows_rules_that_come_down_to_one() {
 fn only_a_policy_with_rules_selects_anything() {
     assert!(!RotationPolicy::default().selects_targets());
     assert!(parse(&rule("replicas: true")).unwrap().selects_targets());
-    let defaults = RotationPolicy::default().rules();
+    let policy = RotationPolicy::default();
+    let defaults = policy.rules();
     assert_eq!(defaults.len(), 1);
     assert_eq!(defaults[0], Rule::default());
 }

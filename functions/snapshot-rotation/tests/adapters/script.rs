@@ -51,6 +51,7 @@ pub(crate) fn database() -> Fields {
             format!("arn:aws:rds:{HERE}:123456789012:db:shop-db"),
         ),
         ("DBInstanceStatus", "available".to_owned()),
+        ("TagList", String::new()),
     ])
 }
 
