@@ -275,7 +275,6 @@ fn of_rotation() -> Vec<Scenario> {
         },
         Scenario {
             latency: Duration::from_millis(20),
-            targets: vec![Target::OverCriticalPath(1.5)],
             ..Scenario::rotation("200 databases, 10,000 snapshots, 20 ms a call", base())
         },
         Scenario {
