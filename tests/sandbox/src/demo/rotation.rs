@@ -148,7 +148,8 @@ pub(super) async fn nights(
     night.settle().await?;
 
     stage.title("11. The proof, read from RDS and S3 themselves")?;
-    night.prove(&[&yesterday, &first, &second]).await
+    night.prove(&[&yesterday, &first, &second]).await?;
+    stage.say("")
 }
 
 /// The buckets of restore points.
