@@ -228,13 +228,14 @@ impl Rotation<'_> {
     /// run.
     fn without_tags<'s>(&self, rule: &Rule, snapshots: &[&'s Snapshot]) -> Option<&'s Snapshot> {
         let (home, resource_id) = (&self.world.home, &self.database.resource_id);
-        let mut all = snapshots.iter().copied();
-        all.find(|snapshot| {
+        let without = |snapshot: &&Snapshot| {
             let of_the_interval = names::parse(&snapshot.id).is_some_and(|named| {
                 named.is_of(resource_id) && rule.every.after(named.due) > self.now
             });
             of_the_interval && !self.is_own(home, snapshot)
-        })
+        };
+        let all = snapshots.iter().copied().filter(without);
+        all.max_by_key(|snapshot| &snapshot.id)
     }
 
     /// When the database was parked, if it still is and has a snapshot from then,
