@@ -41,8 +41,8 @@ pub struct Preview {
     pub pictures: Vec<Picture>,
     /// The databases that nothing can be said about, or that stay as they are.
     pub left: Vec<Left>,
-    /// How many snapshots there will be in each place, of everybody. Empty when not
-    /// all databases were asked for.
+    /// How many snapshots there will be in each place, of everybody; first that of the
+    /// databases. Empty when not all databases were asked for.
     pub room: Vec<Room>,
 }
 
@@ -434,9 +434,12 @@ impl<'a> Crowd<'a> {
     }
 
     fn room(&self) -> Vec<Room> {
-        let places = self.world.places.iter();
-        let complete = places.filter(|(_, holdings)| holdings.complete);
-        complete
+        let complete = self.world.places.iter();
+        let complete = complete.filter(|(_, holdings)| holdings.complete);
+        let mut places: Vec<_> = complete.collect();
+        places.sort_by_key(|(place, _)| **place != self.world.home);
+        let places = places.into_iter();
+        places
             .map(|(place, holdings)| {
                 let listed = holdings.snapshots.len() as u64;
                 let used = holdings

@@ -292,6 +292,13 @@ fn room_is_counted_for_everybody_and_while_the_old_is_still_there() {
         let preview = preview(&policy(keep(last)), &Scope::Everything, seen, now());
         preview.room.into_iter().next().unwrap()
     };
+    // The place of the databases is told first.
+    let elsewhere = Place::here("ap-south-1");
+    let there = Holdings {
+        complete: true,
+        ..Holdings::default()
+    };
+    seen.world.places.insert(elsewhere, there);
     let holdings = seen.world.places.get_mut(&home()).unwrap();
     holdings.quota = Some(Quota { used: 7, max: 47 });
     // Ten times three and one that is just made, beside seven of others.
