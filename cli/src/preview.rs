@@ -22,6 +22,9 @@ use crate::progress::Progress;
 use crate::show::Look;
 use crate::terminal::{Terminal, print};
 
+/// The reason code of a database that a read which failed hides.
+const UNSEEN: &str = "unseen";
+
 /// The arguments.
 #[derive(Clone, Debug, Args)]
 struct PreviewArguments {
@@ -136,10 +139,16 @@ pub(crate) async fn run(matches: &ArgMatches, terminal: &Terminal) -> Result<Exi
         Drawing::new(&answer, &look).draw(&plan_command(&given))
     };
     print(&text).map_err(Failure::failed)?;
-    Ok(match (&answer.gaps[..], &answer.preview.pictures[..]) {
-        ([], _) => Exit::Done,
-        (_, []) => Exit::Failed,
-        (_, _) => Exit::Partial,
+    let preview = &answer.preview;
+    let hides = preview.left.iter().any(|left| left.reason == UNSEEN);
+    Ok(if answer.gaps.is_empty() {
+        Exit::Done
+    } else if preview.pictures.is_empty() {
+        Exit::Failed
+    } else if hides {
+        Exit::Partial
+    } else {
+        Exit::Done
     })
 }
 

@@ -229,7 +229,7 @@ pub fn without_documents(policy: &RotationPolicy) -> RotationPolicy {
 /// What will be of a database that begins now, under each rule; `home` is where it
 /// is. Nothing of AWS is needed.
 pub fn preview_from_nothing(policy: &RotationPolicy, home: &Place, now: Timestamp) -> Preview {
-    let drawn = policy.rules().into_iter().map(|rule| {
+    let pictures = side_by_side(&policy.rules(), |rule| {
         let copies = rule.copies.iter().map(|copy| copy.place());
         let places = std::iter::once(home.clone()).chain(copies);
         let world = World {
@@ -240,19 +240,12 @@ pub fn preview_from_nothing(policy: &RotationPolicy, home: &Place, now: Timestam
             aws_managed_keys: BTreeSet::new(),
         };
         let database = made_up(home, now);
-        draw(
-            &rule,
-            &policy.limits,
-            &world,
-            &ByDatabase::new(),
-            &database,
-            now,
-        )
-        .0
+        let of = ByDatabase::new();
+        draw(rule, &policy.limits, &world, &of, &database, now).0
     });
     Preview {
         moments: moments(now),
-        pictures: drawn.collect(),
+        pictures,
         left: vec![],
         room: vec![],
     }
