@@ -209,6 +209,10 @@ impl<'a> Drawing<'a> {
                 ""
             ));
         }
+        for name in MOMENTS.iter().skip(place.moments.len()) {
+            self.page
+                .row(&format!("{name:MOMENT_WIDTH$}  too many to work out"));
+        }
         let labels = labels(place);
         if labels.is_empty() {
             return;

@@ -18,7 +18,7 @@ use serde::Serialize;
 use steward::engine::{Decision, Plan, Reason as _, Seen};
 use steward::policy::Period;
 
-use self::course::{Course, labels};
+use self::course::{Course, MOST_FOLLOWED, labels};
 use crate::Scope;
 use crate::action::Action;
 use crate::decide::{ALLOW_SNAPSHOTS, ByDatabase, PASSING, by_database, rule_of};
@@ -69,7 +69,8 @@ pub struct InPlace {
     pub place: Place,
     /// What thins them; `None` in a place that the rule does not name.
     pub keep: Option<Keep>,
-    /// What there is at each moment of the preview.
+    /// What there is at each moment of the preview; not at the later ones, when there
+    /// are more than a thousand before.
     pub moments: Vec<Moment>,
 }
 
@@ -115,8 +116,9 @@ pub struct Room {
     pub place: Place,
     /// How many there are now.
     pub now: u64,
-    /// The most at once in the year to come, or a few less: those of each day are
-    /// counted as if they were there all day.
+    /// The most at once in the year to come, to a few: those of each day are counted
+    /// as if they were there all day. Of a database of which more than a thousand
+    /// stay, no more are counted.
     pub most: u64,
     /// The first time at which there are so many, to the day.
     pub most_at: Timestamp,
@@ -366,7 +368,14 @@ fn draw(
             course.settle(now);
         }
         if nth > 0 {
-            next = course.pass(next, at);
+            let Some(then) = course.pass(next, at) else {
+                needs.insert(format!(
+                    "there would be more than {MOST_FOLLOWED} snapshots of it in a place; what \
+                     comes then is not worked out"
+                ));
+                break;
+            };
+            next = then;
         }
         let plan = course.plan(at);
         if nth > 0 {

@@ -198,6 +198,20 @@ fn a_policy_alone_is_drawn_for_a_new_database() {
 }
 
 #[test]
+fn what_was_not_worked_out_is_not_drawn() {
+    let mut picture = picture(&["shop-db"]);
+    for place in &mut picture.places {
+        place.moments.truncate(2);
+    }
+    let text = text(&answer(vec![picture]), &PLAIN);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("in a year"))
+        .collect();
+    assert_eq!(lines, ["  in a year    too many to work out"; 2]);
+}
+
+#[test]
 fn only_so_many_pictures_unless_all_are_asked_for() {
     let of = |n: usize| {
         let mut picture = picture(&["a-db"]);

@@ -14,7 +14,7 @@ use crate::Scope;
 use crate::action::{Action, Copying, Creation};
 use crate::decide::{ByDatabase, decide};
 use crate::names;
-use crate::policy::{RotationPolicy, Rule};
+use crate::policy::{Limits, RotationPolicy, Rule};
 use crate::reason::Reason;
 use crate::retention::{Per, Stays};
 use crate::world::{Contents, Database, Holdings, Place, Progress, Snapshot, World};
@@ -26,10 +26,18 @@ const MOST_RUNS_AT_ONCE: usize = 1_000;
 /// Seconds of a day, in which the most at once are counted together.
 const DAY_SECONDS: i64 = 24 * 3600;
 
+/// More snapshots of one database in a place than this are not followed: nothing
+/// thins them, and no account has room for that.
+pub(super) const MOST_FOLLOWED: usize = 1_000;
+
 /// One database on its way, under one rule.
 pub(super) struct Course {
     policy: RotationPolicy,
     seen: Seen<World>,
+    /// The same with no snapshot but the newest.
+    newest_alone: Seen<World>,
+    /// Whether snapshots have been made since the last whole run.
+    lags: bool,
     every: Period,
     resource_id: String,
     /// What the ARN of a snapshot beside the database begins with.
@@ -55,20 +63,20 @@ impl Course {
     /// The database alone, with what is there of it.
     pub(super) fn new(
         rule: &Rule,
-        limits: &crate::policy::Limits,
+        limits: &Limits,
         world: &World,
         of: &ByDatabase<'_>,
         database: &Database,
         now: Timestamp,
     ) -> Self {
-        let mut places: BTreeMap<Place, Holdings> = BTreeMap::new();
-        for place in world.places.keys() {
-            let holdings = Holdings {
-                complete: true,
-                ..Holdings::default()
-            };
-            places.insert(place.clone(), holdings);
-        }
+        let nothing = Holdings {
+            complete: true,
+            ..Holdings::default()
+        };
+        let empty = world.places.keys();
+        let empty = empty.map(|place| (place.clone(), nothing.clone()));
+        let empty: BTreeMap<Place, Holdings> = empty.collect();
+        let mut places = empty.clone();
         let own = of.get(database.resource_id.as_str()).into_iter().flatten();
         for (place, snapshot) in own {
             if let Some(holdings) = places.get_mut(place) {
@@ -87,7 +95,21 @@ impl Course {
             world.home.region,
             database.account().unwrap_or_default()
         );
+        let seen = |places: BTreeMap<Place, Holdings>| Seen {
+            world: World {
+                home: world.home.clone(),
+                databases: vec![database.clone()],
+                places,
+                recordings: BTreeMap::new(),
+                aws_managed_keys: world.aws_managed_keys.clone(),
+            },
+            gaps: vec![],
+            warnings: vec![],
+        };
         let mut course = Self {
+            newest_alone: seen(empty),
+            seen: seen(places),
+            lags: false,
             every: rule.every,
             resource_id: database.resource_id.clone(),
             arn_begins,
@@ -99,17 +121,6 @@ impl Course {
                 rules: vec![rule],
                 limits: limits.clone(),
                 ..RotationPolicy::default()
-            },
-            seen: Seen {
-                world: World {
-                    home: world.home.clone(),
-                    databases: vec![database.clone()],
-                    places,
-                    recordings: BTreeMap::new(),
-                    aws_managed_keys: world.aws_managed_keys.clone(),
-                },
-                gaps: vec![],
-                warnings: vec![],
             },
         };
         course.like = course.newest(now).cloned();
@@ -123,13 +134,50 @@ impl Course {
     }
 
     /// Lets time pass up to a moment, with a run each time that a snapshot is due.
-    /// The answer is when the next is.
-    pub(super) fn pass(&mut self, mut next: Timestamp, until: Timestamp) -> Timestamp {
+    /// The answer is when the next is; `None` when there are too many to go on.
+    ///
+    /// Of several on one day only the last run copies and deletes. What stays is the
+    /// same: what the rules have done with they never keep again.
+    pub(super) fn pass(&mut self, mut next: Timestamp, until: Timestamp) -> Option<Timestamp> {
         while next <= until {
-            self.run(next);
+            let after = self.every.after(next);
+            let goes_on = after <= until && self.day(after) == self.day(next);
+            if goes_on && next > self.began {
+                self.make(next);
+            } else {
+                self.run(next);
+            }
             next = self.due_after(next);
+            let places = self.seen.world.places.values();
+            if places.map(|held| held.snapshots.len()).max() > Some(MOST_FOLLOWED) {
+                return None;
+            }
         }
-        next
+        Some(next)
+    }
+
+    /// A run of which only the new snapshot counts: whether one is made follows from
+    /// the newest alone.
+    fn make(&mut self, now: Timestamp) {
+        let newest = self.newest(now).cloned();
+        let home = self.seen.world.home.clone();
+        if let Some(holdings) = self.newest_alone.world.places.get_mut(&home) {
+            holdings.snapshots = newest.into_iter().collect();
+        }
+        let plan = decide(&self.policy, &Scope::Everything, &self.newest_alone, now);
+        for item in plan.items {
+            if let Decision::Act(change) = item.decision
+                && let Action::CreateSnapshot(creation) = change.action
+            {
+                let snapshot = self.created(creation, now);
+                self.put(&home, snapshot);
+            }
+        }
+        self.lags = true;
+    }
+
+    fn day(&self, at: Timestamp) -> i64 {
+        at.duration_since(self.began).as_secs() / DAY_SECONDS
     }
 
     /// What is under way at the beginning is complete, or gone.
@@ -155,6 +203,7 @@ impl Course {
     /// One run, and those that what it makes gives rise to: RDS tells that a
     /// snapshot is complete, which wakes the function again.
     fn run(&mut self, now: Timestamp) {
+        let lags = std::mem::take(&mut self.lags);
         for _ in 0..MOST_RUNS_AT_ONCE {
             let items = self.plan(now).items.into_iter();
             let wanted = items.filter_map(|item| match item.decision {
@@ -167,16 +216,21 @@ impl Course {
             for action in comes {
                 gives_rise |= self.come(action, now);
             }
-            // What comes is there before anything goes.
-            self.count(now);
+            // What comes is there before anything goes; but not all of a day.
+            if !lags {
+                self.count(now);
+            }
             for action in goes {
                 self.go(&action);
             }
-            self.count(now);
+            if !lags {
+                self.count(now);
+            }
             if !gives_rise {
                 break;
             }
         }
+        self.count(now);
     }
 
     /// Does what is not a deletion. The answer is whether there may be more to do
@@ -306,8 +360,7 @@ impl Course {
     }
 
     fn count(&mut self, now: Timestamp) {
-        let day = now.duration_since(self.began).as_secs() / DAY_SECONDS;
-        let day = usize::try_from(day).unwrap_or(0);
+        let day = usize::try_from(self.day(now)).unwrap_or(0);
         for (place, holdings) in &self.seen.world.places {
             let counts = self.counts.entry(place.clone()).or_default();
             let there = holdings.snapshots.len() as u64;

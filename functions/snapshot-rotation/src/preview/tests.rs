@@ -341,6 +341,22 @@ fn what_a_person_has_to_put_right_is_told() {
 }
 
 #[test]
+fn what_nothing_thins_is_followed_only_so_far() {
+    let rule = Rule {
+        every: Period::hours(1),
+        keep: Keep::default(),
+        ..Rule::default()
+    };
+    let preview = preview_from_nothing(&policy(rule), &home(), now());
+    let picture = &preview.pictures[0];
+    let moments = picture.places[0].moments.iter();
+    let counts: Vec<usize> = moments.map(|moment| moment.snapshots.len()).collect();
+    assert_eq!(counts, [0, 7 * 24 + 1, 30 * 24 + 1]);
+    let mut needs = picture.needs.iter();
+    assert!(needs.any(|need| need.contains("more than 1000 snapshots")));
+}
+
+#[test]
 fn what_is_under_way_is_complete_by_the_first_run() {
     let shop = database(1);
     let making = Snapshot {

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use jiff::{SignedDuration, Timestamp};
 use snapshot_rotation::{Picture, Place, Preview, RotationPolicy, Scope, preview};
 use steward::engine::Observe;
-use steward::policy::PolicyDocument;
+use steward::policy::{Period, PolicyDocument};
 
-use crate::cloud::{Cloud, Hands, Shared, block_on, database};
+use crate::cloud::{Cloud, Hands, Shared, block_on, database, document};
 use crate::simulation::{home, policy, vault, west};
 
 const RESOURCE_ID: &str = "db-AAAAAAAAAAAAAAAAAAAAONE1";
@@ -20,10 +20,12 @@ type There = BTreeMap<Place, BTreeMap<String, Timestamp>>;
 struct Real {
     cloud: Shared,
     policy: PolicyDocument<RotationPolicy>,
+    every: SignedDuration,
 }
 
 impl Real {
-    fn new() -> Self {
+    fn new(policy: PolicyDocument<RotationPolicy>) -> Self {
+        let every = policy.policy().rules[0].every.seconds();
         let start = "2026-01-01T00:07:00Z".parse().unwrap();
         let mut cloud = Cloud::new(start, home());
         cloud.creation_takes = SignedDuration::ZERO;
@@ -31,7 +33,8 @@ impl Real {
         cloud.databases.push(database("shop", RESOURCE_ID, start));
         Self {
             cloud: Rc::new(cloud.into()),
-            policy: policy(),
+            policy,
+            every: SignedDuration::from_secs(every),
         }
     }
 
@@ -57,7 +60,7 @@ impl Real {
         loop {
             let now = self.cloud.borrow().now;
             let newest = self.there()[&home()].values().max().copied();
-            let due = newest.map_or(now, |newest| newest + SignedDuration::from_hours(24));
+            let due = newest.map_or(now, |newest| newest + self.every);
             if due > until {
                 self.cloud.borrow_mut().pass(until.duration_since(now));
                 return;
@@ -87,7 +90,7 @@ fn foretold(picture: &Picture, moment: usize) -> There {
 
 #[test]
 fn a_year_is_as_its_preview() {
-    let real = Real::new();
+    let real = Real::new(policy());
     let mut sizes = Vec::new();
     let mut awaited: BTreeMap<Timestamp, There> = BTreeMap::new();
     // A second look is at what is there half a year later, in between two runs.
@@ -108,6 +111,25 @@ fn a_year_is_as_its_preview() {
     assert_eq!(sizes.len(), 6);
     let many = |[here, west, vault]: &[usize; 3]| *here > 7 && *west > 7 && *vault > 2;
     assert!(sizes.iter().all(many), "{sizes:?}");
+}
+
+/// Of what is made every few hours, a preview copies and deletes but once a day.
+#[test]
+fn a_month_by_the_hour_is_as_its_preview() {
+    let mut policy = policy().policy().clone();
+    let rule = &mut policy.rules[0];
+    rule.every = Period::hours(3);
+    rule.keep.hourly = 20;
+    let real = Real::new(document(&policy));
+    let mut awaited: BTreeMap<Timestamp, There> = BTreeMap::new();
+    let mut sizes = Vec::new();
+    let preview = real.preview();
+    for (nth, at) in preview.moments.into_iter().enumerate().skip(1).take(2) {
+        awaited.insert(at, foretold(&preview.pictures[0], nth));
+    }
+    check(&real, &mut awaited, Timestamp::MAX, &mut sizes);
+    assert_eq!(sizes.len(), 2);
+    assert!(sizes[1][0] > 20 && sizes[1][2] > 15, "{sizes:?}");
 }
 
 /// Lives through all that was foretold for the time up to `until`, and then up to
