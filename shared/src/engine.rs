@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::event::ManualEvent;
 pub use crate::event::{Mode, Trigger};
 use crate::policy::Policy;
 
@@ -353,6 +354,34 @@ pub trait Function {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ScopeError(pub String);
+
+/// The names under the one key that an operation of the manual form takes; `None`
+/// when it is left out. `what` they name, in the plural, is for the error.
+///
+/// # Errors
+/// When there is another key, or the value is no list of one or more texts.
+pub fn names_in(
+    manual: &ManualEvent,
+    key: &str,
+    what: &str,
+) -> Result<Option<Vec<String>>, ScopeError> {
+    if let Some(other) = manual.parameters.keys().find(|other| *other != key) {
+        return Err(ScopeError(format!(
+            "{other}: not a key of this event; allowed: operation, mode, {key}"
+        )));
+    }
+    let Some(value) = manual.parameters.get(key) else {
+        return Ok(None);
+    };
+    let list = value.as_array().into_iter().flatten();
+    let names: Option<Vec<String>> = list.map(|v| v.as_str().map(str::to_owned)).collect();
+    let names = names.filter(|names| !names.is_empty());
+    names.map(Some).ok_or_else(|| {
+        ScopeError(format!(
+            "{key}: {value} is not allowed; allowed: a list of one or more {what}"
+        ))
+    })
+}
 
 /// The reading half. It cannot write.
 pub trait Observe<F: Function> {

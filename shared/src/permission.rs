@@ -41,7 +41,46 @@ pub struct Asked {
     pub resource: String,
 }
 
+/// The kill switches, which every function reads.
+pub const READ_SWITCHES: Permission = Permission::of(
+    "ssm:GetParameters",
+    "arn:{partition}:ssm:{region}:{account}:parameter/steward/kill-switch/*",
+    Needed::Apply,
+    "the kill switches",
+);
+
+/// The policy of a function, when it is in Parameter Store.
+pub const READ_POLICY: Permission = Permission::of(
+    "ssm:GetParameter",
+    "arn:{partition}:ssm:{region}:{account}:parameter/*",
+    Needed::Sometimes,
+    "the policy, when it is in Parameter Store",
+);
+
+/// The topic that people listen to.
+pub const NOTIFY: Permission = Permission::of(
+    "sns:Publish",
+    "*",
+    Needed::Sometimes,
+    "telling people what a run did, when there is a topic",
+);
+
 impl Permission {
+    /// A permission, with its fields in the order in which lists name them.
+    pub const fn of(
+        action: &'static str,
+        on: &'static str,
+        needed: Needed,
+        why: &'static str,
+    ) -> Self {
+        Self {
+            action,
+            why,
+            on,
+            needed,
+        }
+    }
+
     /// The resource for a place and a unit.
     pub fn resource(&self, partition: &str, region: &str, account: &str, unit: &str) -> String {
         self.on

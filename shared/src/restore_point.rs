@@ -238,13 +238,28 @@ impl Document {
         }
     }
 
-    /// `sha256:` of everything but when it was recorded, by which a change is
-    /// told from another reading of the same.
+    /// `sha256:` of everything but when it was recorded, and how many tasks a
+    /// service runs that is scaled, by which a change is told from another reading
+    /// of the same.
     pub fn content_digest(&self) -> String {
         // Every key of a document is text, which is all that could fail.
         let mut content = serde_json::to_value(self).unwrap_or_default();
         if let Some(keys) = content.as_object_mut() {
             keys.remove("recorded_at");
+            let applications = keys.get_mut("applications");
+            for each in applications
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+            {
+                let is_scaled = !each["scaling"]["targets"]
+                    .as_array()
+                    .is_none_or(Vec::is_empty);
+                let settings = each["service_settings"].as_object_mut();
+                if let Some(settings) = settings.filter(|_| is_scaled) {
+                    settings.remove("desiredCount");
+                }
+            }
         }
         digest::sha256_of(&content)
     }

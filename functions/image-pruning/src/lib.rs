@@ -22,7 +22,9 @@ mod world;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits};
+use steward::engine::{
+    ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits, names_in,
+};
 use steward::event::{EcrImageAction, EcrResult, Event};
 
 pub use crate::action::{ACTION_KINDS, Action, Removal};
@@ -73,7 +75,10 @@ impl Function for ImagePruning {
                     .into_iter()
                     .collect(),
             )),
-            Event::Manual(manual) => scope_of_parameters(&manual.parameters),
+            Event::Manual(manual) => {
+                let names = names_in(manual, "repositories", "repository names")?;
+                Ok(names.map_or(Scope::Everything, Scope::Repositories))
+            }
             other => Err(ScopeError(format!(
                 "image-pruning does not take {} events; allowed: schedules, ECR Image Action, and \
                  the manual form {{\"operation\":\"prune\",\"mode\":\"plan\"}}",
@@ -113,35 +118,4 @@ impl Function for ImagePruning {
             reviewed_plan_may_exceed: policy.limits.reviewed_plan_may_exceed.clone(),
         }
     }
-}
-
-fn scope_of_parameters(
-    parameters: &serde_json::Map<String, serde_json::Value>,
-) -> Result<Scope, ScopeError> {
-    let mut scope = Scope::Everything;
-    for (key, value) in parameters {
-        if key != "repositories" {
-            return Err(ScopeError(format!(
-                "{key}: not a key of this event; allowed: operation, mode, repositories"
-            )));
-        }
-        let names: Option<Vec<String>> = value.as_array().map(|list| {
-            list.iter()
-                .map_while(|v| v.as_str().map(str::to_owned))
-                .collect()
-        });
-        let complete = names.filter(|names| {
-            !names.is_empty()
-                && value
-                    .as_array()
-                    .is_some_and(|list| list.len() == names.len())
-        });
-        scope = Scope::Repositories(complete.ok_or_else(|| {
-            ScopeError(format!(
-                "repositories: {value} is not allowed; allowed: a list of one or more repository \
-                 names"
-            ))
-        })?);
-    }
-    Ok(scope)
 }

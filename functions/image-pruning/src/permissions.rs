@@ -1,205 +1,180 @@
 //! What image-pruning may have to ask AWS for. The README's table is this one.
 
 use steward::permission::Needed::{Advice, Apply, Plan, Sometimes, SometimesToApply};
-use steward::permission::{Asked, Needed, Permission};
+use steward::permission::{Asked, NOTIFY, Permission, READ_POLICY, READ_SWITCHES};
 
 use steward::policy::S3Prefix;
 
 use crate::policy::{PruningPolicy, RemoveBy};
 
 const REPOSITORY: &str = "arn:{partition}:ecr:{region}:{account}:repository/{unit}";
-const SWITCHES: &str = "arn:{partition}:ssm:{region}:{account}:parameter/steward/kill-switch/*";
-
-const fn of(
-    action: &'static str,
-    on: &'static str,
-    needed: Needed,
-    why: &'static str,
-) -> Permission {
-    Permission {
-        action,
-        why,
-        on,
-        needed,
-    }
-}
 
 /// Every IAM action that image-pruning calls.
 pub const PERMISSIONS: &[Permission] = &[
-    of(
+    Permission::of(
         "ecr:DescribeRepositories",
         "arn:{partition}:ecr:{region}:{account}:repository/*",
         Plan,
         "which repositories there are",
     ),
-    of(
+    Permission::of(
         "ecr:DescribeImages",
         REPOSITORY,
         Plan,
         "their images, with tags, times and subjects; again before acting",
     ),
-    of("ecr:BatchGetImage", REPOSITORY, Plan, "what indexes list"),
-    of("ecr:ListTagsForResource", REPOSITORY, Plan, "holds"),
-    of(
+    Permission::of("ecr:BatchGetImage", REPOSITORY, Plan, "what indexes list"),
+    Permission::of("ecr:ListTagsForResource", REPOSITORY, Plan, "holds"),
+    Permission::of(
         "ecr:GetRepositoryPolicy",
         REPOSITORY,
         Plan,
         "who outside the account may pull",
     ),
-    of("ecr:GetRegistryPolicy", "*", Plan, "the same, for all"),
-    of(
+    Permission::of("ecr:GetRegistryPolicy", "*", Plan, "the same, for all"),
+    Permission::of(
         "ecr:DescribeRegistry",
         "*",
         Plan,
         "where images are replicated to",
     ),
-    of(
+    Permission::of(
         "ecr:DescribePullThroughCacheRules",
         "*",
         Plan,
         "which repositories are caches, where the policy does not name them",
     ),
-    of(
+    Permission::of(
         "ecr:GetLifecyclePolicy",
         REPOSITORY,
         Advice,
         "warnings of lifecycle policies; without it only those are missing",
     ),
-    of(
+    Permission::of(
         "ecr:ListPullTimeUpdateExclusions",
         "*",
         Advice,
         "a warning when our own reads count as pulls, where pulls matter",
     ),
-    of(
+    Permission::of(
         "ecr:BatchDeleteImage",
         REPOSITORY,
         Apply,
         "deleting; in apply mode only",
     ),
-    of(
+    Permission::of(
         "ecr:UpdateImageStorageClass",
         REPOSITORY,
         SometimesToApply,
         "archiving, with `remove_by: archive`; in apply mode only",
     ),
-    of("ecs:ListClusters", "*", Plan, "where users of images are"),
-    of("ecs:ListServices", "*", Plan, "services"),
-    of(
+    Permission::of("ecs:ListClusters", "*", Plan, "where users of images are"),
+    Permission::of("ecs:ListServices", "*", Plan, "services"),
+    Permission::of(
         "ecs:DescribeServices",
         "*",
         Plan,
         "their deployments, revisions and task sets",
     ),
-    of(
+    Permission::of(
         "ecs:ListServiceDeployments",
         "*",
         Plan,
         "what can be rolled back to",
     ),
-    of(
+    Permission::of(
         "ecs:DescribeServiceRevisions",
         "*",
         Plan,
         "the digests of deployments, also at zero",
     ),
-    of(
+    Permission::of(
         "ecs:ListTasks",
         "*",
         Plan,
         "running and recently stopped tasks",
     ),
-    of("ecs:DescribeTasks", "*", Plan, "their digests"),
-    of(
+    Permission::of("ecs:DescribeTasks", "*", Plan, "their digests"),
+    Permission::of(
         "ecs:ListTaskDefinitions",
         "*",
         Plan,
         "the newest revisions of active families",
     ),
-    of("ecs:DescribeTaskDefinition", "*", Plan, "their images"),
-    of("ecs:ListDaemons", "*", Plan, "managed daemons"),
-    of("ecs:DescribeDaemon", "*", Plan, "their present revisions"),
-    of(
+    Permission::of("ecs:DescribeTaskDefinition", "*", Plan, "their images"),
+    Permission::of("ecs:ListDaemons", "*", Plan, "managed daemons"),
+    Permission::of("ecs:DescribeDaemon", "*", Plan, "their present revisions"),
+    Permission::of(
         "ecs:ListDaemonDeployments",
         "*",
         Plan,
         "what they can be rolled back to",
     ),
-    of(
+    Permission::of(
         "ecs:DescribeDaemonRevisions",
         "*",
         Plan,
         "their images and digests",
     ),
-    of(
+    Permission::of(
         "ecs:DescribeDaemonTaskDefinition",
         "*",
         Plan,
         "their images, while a digest is not recorded",
     ),
-    of("events:ListEventBuses", "*", Plan, "where rules are"),
-    of("events:ListRules", "*", Plan, "rules, disabled ones too"),
-    of(
+    Permission::of("events:ListEventBuses", "*", Plan, "where rules are"),
+    Permission::of("events:ListRules", "*", Plan, "rules, disabled ones too"),
+    Permission::of(
         "events:ListTargetsByRule",
         "*",
         Plan,
         "the task definitions that they start",
     ),
-    of(
+    Permission::of(
         "scheduler:ListSchedules",
         "*",
         Plan,
         "schedules, disabled ones too",
     ),
-    of(
+    Permission::of(
         "scheduler:GetSchedule",
         "*",
         Plan,
         "the task definitions that they start",
     ),
-    of(
+    Permission::of(
         "lambda:ListFunctions",
         "*",
         Plan,
         "functions made from images",
     ),
-    of(
+    Permission::of(
         "lambda:GetFunction",
         "arn:{partition}:lambda:{region}:{account}:function:*",
         Plan,
         "their images, version by version",
     ),
-    of("ssm:GetParameters", SWITCHES, Apply, "the kill switches"),
-    of(
-        "ssm:GetParameter",
-        "arn:{partition}:ssm:{region}:{account}:parameter/*",
-        Sometimes,
-        "the policy, when it is in Parameter Store",
-    ),
-    of(
+    READ_SWITCHES,
+    READ_POLICY,
+    Permission::of(
         "s3:GetObject",
         "*",
         Sometimes,
         "the policy, when it is in S3; restore points",
     ),
-    of(
+    Permission::of(
         "s3:ListBucket",
         "*",
         Sometimes,
         "restore points, when the policy names where they are",
     ),
-    of(
+    Permission::of(
         "sts:AssumeRole",
         "*",
         Sometimes,
         "the roles that the policy names elsewhere",
     ),
-    of(
-        "sns:Publish",
-        "*",
-        Sometimes,
-        "telling people what a run did, when there is a topic",
-    ),
+    NOTIFY,
 ];
 
 /// The IAM actions that no code calls and AWS asks for behind a call, or in the

@@ -10,46 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use image_pruning::{
     ACTION_KINDS, BEHIND_CALLS, ImagePruning, PERMISSIONS, PruningPolicy, REASON_CODES, Scope,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use steward::engine::Function;
 use steward::policy::{Policy, PolicyDocument};
 use steward::{guard, hold, lambda};
+use steward_sandbox::contract::{Readme, event, in_template, leaves};
 
-const README: &str = include_str!("../README.md");
+const README: Readme = Readme(include_str!("../README.md"));
 const EXAMPLE: &str = include_str!("../policy.example.yaml");
 const TEMPLATE: &str = include_str!("../../../infra/automation.yaml");
-
-/// The rows of the table under a heading: cells without their backquotes.
-fn table(heading: &str) -> Vec<Vec<String>> {
-    let section = README
-        .split("\n### ")
-        .find(|section| section.lines().next() == Some(heading))
-        .unwrap_or_else(|| panic!("no section {heading}"));
-    let rows: Vec<Vec<String>> = section
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .map(|line| {
-            line.trim_matches('|')
-                .split(" | ")
-                .map(|cell| cell.trim().trim_matches('`').to_owned())
-                .collect()
-        })
-        .collect();
-    assert!(!rows.is_empty(), "no table in section {heading}");
-    rows
-}
-
-fn first_column(heading: &str) -> BTreeSet<String> {
-    let rows = table(heading);
-    let names: BTreeSet<String> = rows.iter().map(|row| row[0].clone()).collect();
-    assert_eq!(names.len(), rows.len(), "{heading} names something twice");
-    names
-}
-
-fn first_two_columns(heading: &str) -> Vec<(String, String)> {
-    let rows = table(heading).into_iter();
-    rows.map(|row| (row[0].clone(), row[1].clone())).collect()
-}
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
@@ -57,64 +26,47 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn names_every_operation_action_and_reason() {
-    assert_eq!(first_column("Operations"), set(ImagePruning::OPERATIONS));
-    assert_eq!(first_column("Actions"), set(ACTION_KINDS));
-    assert_eq!(first_column("Reasons"), set(REASON_CODES));
+    assert_eq!(
+        README.names("Operations").unwrap(),
+        set(ImagePruning::OPERATIONS)
+    );
+    assert_eq!(README.names("Actions").unwrap(), set(ACTION_KINDS));
+    assert_eq!(README.names("Reasons").unwrap(), set(REASON_CODES));
 }
 
 #[test]
 fn names_every_permission_and_what_it_is_for() {
-    let told = first_two_columns("Permissions");
+    let told = README.pairs("Permissions").unwrap();
     let needed: Vec<(String, String)> = PERMISSIONS
         .iter()
         .map(|permission| (permission.action.to_owned(), permission.why.to_owned()))
         .collect();
     assert_eq!(told, needed);
-    let told = first_two_columns("Permissions behind a call");
+    let told = README.pairs("Permissions behind a call").unwrap();
     let behind: Vec<(String, String)> = BEHIND_CALLS
         .iter()
         .map(|(action, why)| ((*action).to_owned(), (*why).to_owned()))
         .collect();
     assert_eq!(told, behind);
-    first_column("Permissions");
-    first_column("Permissions behind a call");
 }
 
 #[test]
 fn names_every_guard_tag_and_environment_variable() {
-    assert_eq!(first_column("Guards"), set(guard::NAMES));
-    assert_eq!(first_column("Tags"), set(&[hold::HOLD, hold::HOLD_UNTIL]));
-    assert_eq!(first_column("Environment"), set(lambda::ENVIRONMENT));
-}
-
-/// Leaves by their key path; an empty list is a leaf.
-fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                flatten(&path, value, into);
-            }
-        }
-        leaf => {
-            into.insert(path.to_owned(), leaf.to_string());
-        }
-    }
+    assert_eq!(README.names("Guards").unwrap(), set(guard::NAMES));
+    assert_eq!(
+        README.names("Tags").unwrap(),
+        set(&[hold::HOLD, hold::HOLD_UNTIL])
+    );
+    assert_eq!(
+        README.names("Environment").unwrap(),
+        set(lambda::ENVIRONMENT)
+    );
 }
 
 #[test]
 fn names_every_policy_key_with_its_default() {
-    let mut defaults = BTreeMap::new();
-    flatten(
-        "",
-        &serde_json::to_value(PruningPolicy::default()).unwrap(),
-        &mut defaults,
-    );
-    let told: BTreeMap<String, String> = first_two_columns("Policy").into_iter().collect();
+    let defaults = leaves(&PruningPolicy::default()).unwrap();
+    let told: BTreeMap<String, String> = README.pairs("Policy").unwrap().into_iter().collect();
     assert_eq!(told, defaults);
 }
 
@@ -126,12 +78,7 @@ fn the_example_has_every_key_and_the_defaults() {
     // The one value that is no default, as its comment says.
     policy.repositories = None;
     assert_eq!(policy, PruningPolicy::default());
-    let mut defaults = BTreeMap::new();
-    flatten(
-        "",
-        &serde_json::to_value(PruningPolicy::default()).unwrap(),
-        &mut defaults,
-    );
+    let defaults = leaves(&PruningPolicy::default()).unwrap();
     for path in defaults.keys() {
         let key = path.rsplit('.').next().unwrap();
         assert!(
@@ -151,12 +98,7 @@ fn the_commented_override_of_the_example_parses_too() {
 
 /// What an event of AWS wakes, or why it wakes nothing.
 fn woken_by(fixture: &str) -> Result<Scope, String> {
-    let path = format!(
-        "{}/../../shared/fixtures/events/{fixture}",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let event = steward::event::parse(&serde_json::from_str(&text).unwrap()).unwrap();
+    let event = steward::event::parse(&event(fixture).unwrap()).unwrap();
     ImagePruning::scope(&event).map_err(|error| error.to_string())
 }
 
@@ -200,20 +142,11 @@ fn a_wrong_parameter_is_named_with_what_is_allowed() {
     }
 }
 
-/// What stands behind a key of the template, in the block that starts with this
-/// line.
-fn in_template(block: &str, key: &str) -> &'static str {
-    let (_, block) = TEMPLATE.split_once(&format!("\n  {block}:\n")).unwrap();
-    let end = block.find("\n  I").unwrap();
-    let (_, value) = block[..end].split_once(&format!("\n{key}: ")).unwrap();
-    value.lines().next().unwrap()
-}
-
 #[test]
 fn the_policy_of_the_template_is_the_defaults_and_lets_nothing_be_deleted() {
-    let default = in_template("ImagePruningPolicy", "    Default");
+    let default = in_template("ImagePruningPolicy", "Default").unwrap();
     // A text in double quotes is the same in YAML and in JSON.
-    let text: String = serde_json::from_str(default).unwrap();
+    let text: String = serde_json::from_str(&default).unwrap();
     let policy = PolicyDocument::<PruningPolicy>::parse(&text, "ImagePruningPolicy").unwrap();
     assert_eq!(policy.policy(), &PruningPolicy::default());
     assert!(!policy.selects_targets());
@@ -224,7 +157,8 @@ fn the_policy_of_the_template_is_the_defaults_and_lets_nothing_be_deleted() {
 
 #[test]
 fn the_schedule_of_the_template_asks_for_what_it_has_and_no_mode_of_its_own() {
-    let input = in_template("ImagePruningNightly", "        Input").trim_matches('\'');
+    let input = in_template("ImagePruningNightly", "Input").unwrap();
+    let input = input.trim_matches('\'');
     let request = lambda::request::<ImagePruning>(&serde_json::from_str(input).unwrap()).unwrap();
     assert_eq!(request.operation, ImagePruning::OPERATIONS[0]);
     assert_eq!(request.mode, None);

@@ -21,9 +21,10 @@ mod world;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits};
-use steward::event::{Event, RdsSubject};
+use steward::engine::{
+    ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits, names_in,
+};
+use steward::event::{Event, ManualEvent, RdsSubject};
 
 pub use crate::action::{
     ACTION_KINDS, Action, Copying, Creation, Deletion, DocumentDeletion, RecipeWriting, Sharing,
@@ -105,10 +106,7 @@ impl Function for SnapshotRotation {
                 RdsSubject::Instance => Scope::Databases(vec![rds.identifier.clone()]),
                 RdsSubject::Cluster | RdsSubject::ClusterSnapshot => Scope::Databases(vec![]),
             }),
-            Event::Manual(manual) => scope_of_parameters(
-                manual.operation.as_deref().unwrap_or("rotate"),
-                &manual.parameters,
-            ),
+            Event::Manual(manual) => scope_by_hand(manual),
             other => Err(ScopeError(format!(
                 "{NAME} does not take {} events; allowed: schedules, RDS DB Snapshot Event, RDS DB \
                  Instance Event, and the manual form {{\"operation\":\"rotate\",\"mode\":\"plan\"}}",
@@ -152,45 +150,18 @@ impl Function for SnapshotRotation {
 
 /// The scope of the manual form: `databases` for `rotate`, `resource_ids` for
 /// `retire`, which cannot do without.
-fn scope_of_parameters(
-    operation: &str,
-    parameters: &Map<String, Value>,
-) -> Result<Scope, ScopeError> {
-    let retires = operation == "retire";
-    let wanted = if retires { "resource_ids" } else { "databases" };
-    if let Some(key) = parameters.keys().find(|key| *key != wanted) {
-        return Err(ScopeError(format!(
-            "{key}: not a key of this event; allowed: operation, mode, {wanted}"
-        )));
-    }
-    let Some(value) = parameters.get(wanted) else {
-        return if retires {
-            Err(ScopeError(
+fn scope_by_hand(manual: &ManualEvent) -> Result<Scope, ScopeError> {
+    if manual.operation.as_deref() == Some("retire") {
+        let ids = names_in(manual, "resource_ids", "resource ids of databases")?;
+        ids.map(Scope::Retire).ok_or_else(|| {
+            ScopeError(
                 "resource_ids: missing; allowed: a list of one or more resource ids of databases \
                  that are gone, such as db-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                     .to_owned(),
-            ))
-        } else {
-            Ok(Scope::Everything)
-        };
-    };
-    let texts: Option<Vec<String>> = value.as_array().and_then(|list| {
-        let texts = list.iter().map(|v| v.as_str().map(str::to_owned));
-        texts.collect()
-    });
-    let texts = texts.filter(|texts| !texts.is_empty()).ok_or_else(|| {
-        let what = if retires {
-            "resource ids"
-        } else {
-            "identifiers"
-        };
-        ScopeError(format!(
-            "{wanted}: {value} is not allowed; allowed: a list of one or more {what} of databases"
-        ))
-    })?;
-    Ok(if retires {
-        Scope::Retire(texts)
+            )
+        })
     } else {
-        Scope::Databases(texts)
-    })
+        let names = names_in(manual, "databases", "identifiers of databases")?;
+        Ok(names.map_or(Scope::Everything, Scope::Databases))
+    }
 }

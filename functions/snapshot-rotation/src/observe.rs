@@ -15,6 +15,8 @@ use jiff::Timestamp;
 use steward::aws::{self, ActingAs, Pace, Roles};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 
+use crate::decide::rule_of;
+use crate::names;
 use crate::policy::{Application, CopyTo, RotationPolicy, Rule};
 use crate::record::{self, ApplicationsWanted, Recorder};
 use crate::world::{
@@ -28,6 +30,9 @@ const CALLS_AT_ONCE: usize = 16;
 
 /// How `CloudTrail` of other accounts shows who was there.
 const SESSION_NAME: &str = "steward-snapshot-rotation";
+
+/// How many databases a warning names.
+const NAMED: usize = 5;
 
 /// The largest page (`MaxRecords`, Amazon RDS API Reference).
 const PAGE: i32 = 100;
@@ -255,9 +260,11 @@ impl Snapshots {
         }
         let mut of: BTreeMap<&str, (BTreeSet<Application>, Option<&str>)> = BTreeMap::new();
         for (database, rule) in selected(policy, scope, databases) {
-            let (named, of_environment) = of.entry(&database.resource_id).or_default();
-            named.extend(rule.applications.iter().cloned());
-            *of_environment = database.tagged_environment();
+            let named = rule.applications.iter().cloned().collect();
+            of.insert(
+                &database.resource_id,
+                (named, database.tagged_environment()),
+            );
         }
         let wanted = ApplicationsWanted {
             services: of.values().flat_map(|(named, _)| named.clone()).collect(),
@@ -444,11 +451,9 @@ fn wanted_shares(
     scope: &Scope,
     world: &World,
 ) -> BTreeMap<String, String> {
-    let mut rules_of: HashMap<&str, Vec<(&Database, &Rule)>> = HashMap::new();
-    for (database, rule) in selected(policy, scope, &world.databases) {
-        let of = rules_of.entry(&database.resource_id).or_default();
-        of.push((database, rule));
-    }
+    let selected: HashMap<&str, (&Database, &Rule)> = selected(policy, scope, &world.databases)
+        .map(|(database, rule)| (database.resource_id.as_str(), (database, rule)))
+        .collect();
     let ids_in: HashMap<&Place, HashSet<&str>> = world
         .places
         .iter()
@@ -464,35 +469,29 @@ fn wanted_shares(
     let mut wanted = BTreeMap::new();
     let snapshots = world.at_home().into_iter().flat_map(|home| &home.snapshots);
     for snapshot in snapshots.filter(|snapshot| snapshot.is_available()) {
-        let Some(id) = snapshot.made_for(true) else {
+        let of = snapshot.made_for(true).and_then(|id| selected.get(id));
+        let Some((database, rule)) = of else {
             continue;
         };
-        for (database, rule) in rules_of.get(id).into_iter().flatten() {
-            let mut places = rule.copies.iter().map(CopyTo::place);
-            let others_copy =
-                places.any(|place| place.account.is_some() && is_missing(&place, &snapshot.id));
-            if others_copy || !rule.share_with.is_empty() {
-                let unit = world.home.unit(&database.identifier, id);
-                wanted.insert(snapshot.id.clone(), unit);
-            }
+        let mut places = rule.copies.iter().map(CopyTo::place);
+        let others_copy =
+            places.any(|place| place.account.is_some() && is_missing(&place, &snapshot.id));
+        if others_copy || !rule.share_with.is_empty() {
+            let unit = world.home.unit(&database.identifier, &database.resource_id);
+            wanted.insert(snapshot.id.clone(), unit);
         }
     }
     wanted
 }
 
-/// The databases that rules select, once for each rule that does.
+/// The databases in scope that a rule of the policy rotates.
 fn selected<'a>(
     policy: &'a RotationPolicy,
     scope: &'a Scope,
     databases: &'a [Database],
 ) -> impl Iterator<Item = (&'a Database, &'a Rule)> {
-    let in_scope = move |database: &&Database| scope.covers(&database.identifier);
-    databases.iter().filter(in_scope).flat_map(|database| {
-        let rules = policy.rules.iter();
-        rules
-            .filter(|rule| rule.selects(database))
-            .map(move |rule| (database, rule))
-    })
+    let in_scope = databases.iter().filter(|d| scope.covers(&d.identifier));
+    in_scope.filter_map(|database| Some((database, rule_of(&policy.rules, database).ok()?)))
 }
 
 impl Observe<SnapshotRotation> for Snapshots {
@@ -517,6 +516,7 @@ impl Observe<SnapshotRotation> for Snapshots {
             (databases, gaps, recordings)
         };
         let ((databases, gaps, recordings), mut reads) = futures::join!(here, reads);
+        let warnings = nobody_uses(&databases, &recordings);
         let mut seen = Seen {
             world: World {
                 home: home.clone(),
@@ -526,7 +526,7 @@ impl Observe<SnapshotRotation> for Snapshots {
                 aws_managed_keys: BTreeSet::new(),
             },
             gaps,
-            warnings: vec![],
+            warnings: warnings.into_iter().collect(),
         };
         if let Scope::Databases(names) = scope {
             for name in names {
@@ -558,6 +558,30 @@ impl Observe<SnapshotRotation> for Snapshots {
         drop(last);
         seen
     }
+}
+
+/// Says of which databases no service is known, whose restore points bring back
+/// the database alone.
+fn nobody_uses(databases: &[Database], recordings: &BTreeMap<String, Recording>) -> Option<String> {
+    let unused = databases.iter().filter(|database| {
+        let recording = recordings.get(&database.resource_id);
+        recording.is_some_and(|it| it.applications.is_empty() && it.missing.is_empty())
+    });
+    let unused: Vec<&str> = unused
+        .map(|database| database.identifier.as_str())
+        .collect();
+    let more = match unused.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!unused.is_empty()).then(|| {
+        let named = unused[..unused.len().min(NAMED)].join(", ");
+        format!(
+            "restore points of {named}{more} have no service of Amazon ECS in them: give the \
+             database and its services the same tag {}, or name these in `applications`",
+            names::ENVIRONMENT
+        )
+    })
 }
 
 /// What cannot be told while a place cannot be read: what its databases still

@@ -3,234 +3,209 @@
 use std::collections::BTreeSet;
 
 use steward::permission::Needed::{Advice, Apply, Plan, Sometimes, SometimesToApply};
-use steward::permission::{Asked, Needed, Permission};
+use steward::permission::{Asked, NOTIFY, Permission, READ_POLICY, READ_SWITCHES};
 
 use crate::policy::RotationPolicy;
 
 const SNAPSHOTS: &str = "arn:{partition}:rds:{region}:{account}:snapshot:steward-*";
-const SWITCHES: &str = "arn:{partition}:ssm:{region}:{account}:parameter/steward/kill-switch/*";
-
-const fn of(
-    action: &'static str,
-    on: &'static str,
-    needed: Needed,
-    why: &'static str,
-) -> Permission {
-    Permission {
-        action,
-        why,
-        on,
-        needed,
-    }
-}
 
 /// Every IAM action that snapshot-rotation calls.
 pub const PERMISSIONS: &[Permission] = &[
-    of(
+    Permission::of(
         "rds:DescribeDBInstances",
         "*",
         Plan,
         "which databases there are, with their tags; again before acting",
     ),
-    of(
+    Permission::of(
         "rds:DescribeDBSnapshots",
         "*",
         Plan,
         "their snapshots, in every Region that the policy names; again before deleting",
     ),
-    of(
+    Permission::of(
         "rds:DescribeAccountAttributes",
         "*",
         Advice,
         "how many snapshots there is room for",
     ),
-    of(
+    Permission::of(
         "rds:DescribeDBInstanceAutomatedBackups",
         "*",
         Advice,
         "automated backups that are replicated, which count towards the objective",
     ),
-    of(
+    Permission::of(
         "rds:DescribeDBSnapshotAttributes",
         SNAPSHOTS,
         Sometimes,
         "whom snapshots are shared with, where the policy shares them",
     ),
-    of(
+    Permission::of(
         "kms:DescribeKey",
         "*",
         Sometimes,
         "whether a key can be shared, where the policy shares snapshots",
     ),
-    of(
+    Permission::of(
         "rds:DescribeDBParameterGroups",
         "*",
         Sometimes,
         "parameter groups of databases, for restore points",
     ),
-    of(
+    Permission::of(
         "rds:DescribeDBParameters",
         "*",
         Sometimes,
         "their parameters that are not the engine's own",
     ),
-    of(
+    Permission::of(
         "rds:DescribeOptionGroups",
         "*",
         Sometimes,
         "option groups of databases",
     ),
-    of(
+    Permission::of(
         "ecs:ListClusters",
         "*",
         Sometimes,
         "the services that use a database",
     ),
-    of(
+    Permission::of(
         "ecs:DescribeClusters",
         "*",
         Sometimes,
         "how their clusters are set up",
     ),
-    of(
+    Permission::of(
         "ecs:ListServices",
         "*",
         Sometimes,
         "the services that use a database",
     ),
-    of(
+    Permission::of(
         "ecs:DescribeServices",
         "*",
         Sometimes,
         "how they are set up",
     ),
-    of(
+    Permission::of(
         "ecs:DescribeServiceRevisions",
         "*",
         Sometimes,
         "the digests of the images that they run",
     ),
-    of(
+    Permission::of(
         "ecs:DescribeTaskDefinition",
         "*",
         Sometimes,
         "what their tasks are",
     ),
-    of(
+    Permission::of(
         "elasticloadbalancing:DescribeTargetGroups",
         "*",
         Sometimes,
         "their target groups and health checks",
     ),
-    of(
+    Permission::of(
         "elasticloadbalancing:DescribeTargetGroupAttributes",
         "*",
         Sometimes,
         "the same",
     ),
-    of(
+    Permission::of(
         "application-autoscaling:DescribeScalableTargets",
         "*",
         Sometimes,
         "how they are scaled",
     ),
-    of(
+    Permission::of(
         "application-autoscaling:DescribeScalingPolicies",
         "*",
         Sometimes,
         "the same",
     ),
-    of(
+    Permission::of(
         "application-autoscaling:DescribeScheduledActions",
         "*",
         Sometimes,
         "the same",
     ),
-    of(
+    Permission::of(
         "secretsmanager:DescribeSecret",
         "arn:{partition}:secretsmanager:{region}:{account}:secret:*",
         Sometimes,
         "names and versions of their secrets, never values",
     ),
-    of(
+    Permission::of(
         "ssm:DescribeParameters",
         "*",
         Sometimes,
         "the same of parameters",
     ),
-    of(
+    Permission::of(
         "s3:ListBucket",
         "*",
         Sometimes,
         "which restore points there are, where the policy names their bucket",
     ),
-    of(
+    Permission::of(
         "rds:CreateDBSnapshot",
         "arn:{partition}:rds:{region}:{account}:db:*",
         SometimesToApply,
         "making snapshots; of the snapshots too",
     ),
-    of(
+    Permission::of(
         "rds:AddTagsToResource",
         SNAPSHOTS,
         Apply,
         "tags of what it makes",
     ),
-    of(
+    Permission::of(
         "rds:CopyDBSnapshot",
         SNAPSHOTS,
         SometimesToApply,
         "copying, where the policy names places",
     ),
-    of(
+    Permission::of(
         "rds:ModifyDBSnapshotAttribute",
         SNAPSHOTS,
         SometimesToApply,
         "sharing, where the policy names accounts",
     ),
-    of(
+    Permission::of(
         "rds:DeleteDBSnapshot",
         SNAPSHOTS,
         Apply,
         "deleting; in apply mode only",
     ),
-    of(
+    Permission::of(
         "s3:PutObject",
         "*",
         SometimesToApply,
         "writing restore points and recipes, where the policy names their bucket",
     ),
-    of(
+    Permission::of(
         "s3:DeleteObject",
         "*",
         SometimesToApply,
         "deleting restore points with their snapshots",
     ),
-    of("ssm:GetParameters", SWITCHES, Apply, "the kill switches"),
-    of(
-        "ssm:GetParameter",
-        "arn:{partition}:ssm:{region}:{account}:parameter/*",
-        Sometimes,
-        "the policy, when it is in Parameter Store",
-    ),
-    of(
+    READ_SWITCHES,
+    READ_POLICY,
+    Permission::of(
         "s3:GetObject",
         "*",
         Sometimes,
         "restore points, where the policy names their bucket; and the policy, when it is in S3",
     ),
-    of(
+    Permission::of(
         "sts:AssumeRole",
         "*",
         Sometimes,
         "the roles of other accounts that the policy names",
     ),
-    of(
-        "sns:Publish",
-        "*",
-        Sometimes,
-        "telling people what a run did, when there is a topic",
-    ),
+    NOTIFY,
 ];
 
 /// The IAM actions that no code calls and AWS asks for behind a call, or in the

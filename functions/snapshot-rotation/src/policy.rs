@@ -1,6 +1,7 @@
 //! What snapshot-rotation is told. `policy.example.yaml` shows every key with its
 //! default.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
@@ -150,7 +151,8 @@ pub struct Limits {
     /// The most deletions in one run; the rest waits. 1 to 10000.
     pub max_deletes_per_run: u32,
     /// A database that would be left with fewer snapshots in one place that can be
-    /// restored is refused. 1 to 1000.
+    /// restored is refused, and so is a policy with a `keep` that comes down to
+    /// fewer. 1 to 1000.
     pub keep_snapshots_at_least: u32,
     /// The most copies under way at once to one Region of an account. 1 to 20.
     pub max_copies_in_flight: u32,
@@ -311,11 +313,11 @@ fn check_bucket(path: &str, bucket: &str, problems: &mut Problems) {
 
 impl RotationPolicy {
     /// The rules in force: without any, the one of the defaults.
-    pub fn rules(&self) -> Vec<Rule> {
+    pub fn rules(&self) -> Cow<'_, [Rule]> {
         if self.rules.is_empty() {
-            vec![Rule::default()]
+            vec![Rule::default()].into()
         } else {
-            self.rules.clone()
+            self.rules.as_slice().into()
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use snapshot_rotation::{
     ACTION_KINDS, BEHIND_CALLS, CopyTo, METRICS, PERMISSIONS, REASON_CODES, RotationPolicy, Rule,
     Scope, SnapshotRotation,
@@ -15,42 +15,12 @@ use snapshot_rotation::{
 use steward::engine::Function;
 use steward::policy::{Policy, PolicyDocument};
 use steward::{guard, hold, lambda};
+use steward_sandbox::contract::{Readme, event, in_template, leaves};
 
-const README: &str = include_str!("../README.md");
+const README: Readme = Readme(include_str!("../README.md"));
 const EXAMPLE: &str = include_str!("../policy.example.yaml");
 const LOGGING: &str = include_str!("../../../docs/logging.md");
-
-/// The rows of the table under a heading: cells without their backquotes.
-fn table(heading: &str) -> Vec<Vec<String>> {
-    let section = README
-        .split("\n### ")
-        .find(|section| section.lines().next() == Some(heading))
-        .unwrap_or_else(|| panic!("no section {heading}"));
-    let rows: Vec<Vec<String>> = section
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .map(|line| {
-            line.trim_matches('|')
-                .split(" | ")
-                .map(|cell| cell.trim().trim_matches('`').to_owned())
-                .collect()
-        })
-        .collect();
-    assert!(!rows.is_empty(), "no table in section {heading}");
-    rows
-}
-
-fn first_column(heading: &str) -> BTreeSet<String> {
-    let rows = table(heading);
-    let names: BTreeSet<String> = rows.iter().map(|row| row[0].clone()).collect();
-    assert_eq!(names.len(), rows.len(), "{heading} names something twice");
-    names
-}
-
-fn first_two_columns(heading: &str) -> Vec<(String, String)> {
-    let rows = table(heading).into_iter();
-    rows.map(|row| (row[0].clone(), row[1].clone())).collect()
-}
+const TEMPLATE: &str = include_str!("../../../infra/automation.yaml");
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
@@ -59,34 +29,32 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 #[test]
 fn names_every_operation_action_and_reason() {
     assert_eq!(
-        first_column("Operations"),
+        README.names("Operations").unwrap(),
         set(SnapshotRotation::OPERATIONS)
     );
-    assert_eq!(first_column("Actions"), set(ACTION_KINDS));
-    assert_eq!(first_column("Reasons"), set(REASON_CODES));
+    assert_eq!(README.names("Actions").unwrap(), set(ACTION_KINDS));
+    assert_eq!(README.names("Reasons").unwrap(), set(REASON_CODES));
 }
 
 #[test]
 fn names_every_permission_and_what_it_is_for() {
-    let told = first_two_columns("Permissions");
+    let told = README.pairs("Permissions").unwrap();
     let needed: Vec<(String, String)> = PERMISSIONS
         .iter()
         .map(|permission| (permission.action.to_owned(), permission.why.to_owned()))
         .collect();
     assert_eq!(told, needed);
-    let told = first_two_columns("Permissions behind a call");
+    let told = README.pairs("Permissions behind a call").unwrap();
     let behind: Vec<(String, String)> = BEHIND_CALLS
         .iter()
         .map(|(action, why)| ((*action).to_owned(), (*why).to_owned()))
         .collect();
     assert_eq!(told, behind);
-    first_column("Permissions");
-    first_column("Permissions behind a call");
 }
 
 #[test]
 fn names_every_guard_tag_and_environment_variable() {
-    assert_eq!(first_column("Guards"), set(guard::NAMES));
+    assert_eq!(README.names("Guards").unwrap(), set(guard::NAMES));
     let tags = [
         snapshot_rotation::MANAGED_BY,
         snapshot_rotation::MADE_FOR,
@@ -96,46 +64,28 @@ fn names_every_guard_tag_and_environment_variable() {
         hold::HOLD,
         hold::HOLD_UNTIL,
     ];
-    assert_eq!(first_column("Tags"), set(&tags));
-    assert_eq!(first_column("Environment"), set(lambda::ENVIRONMENT));
+    assert_eq!(README.names("Tags").unwrap(), set(&tags));
+    assert_eq!(
+        README.names("Environment").unwrap(),
+        set(lambda::ENVIRONMENT)
+    );
 }
 
 #[test]
 fn names_every_metric_of_its_own() {
     for metric in METRICS {
-        assert!(README.contains(&format!("`{}`", metric.name)));
+        assert!(README.0.contains(&format!("`{}`", metric.name)));
         let row = format!("| `{}` | {} |", metric.name, metric.unit);
         assert!(LOGGING.contains(&row), "{row}");
     }
 }
 
-/// Leaves by their key path; an empty list is a leaf.
-fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                flatten(&path, value, into);
-            }
-        }
-        leaf => {
-            into.insert(path.to_owned(), leaf.to_string());
-        }
-    }
-}
-
 #[test]
 fn names_every_policy_key_with_its_default() {
-    let mut defaults = BTreeMap::new();
-    let policy = serde_json::to_value(RotationPolicy::default()).unwrap();
-    flatten("", &policy, &mut defaults);
+    let defaults = leaves(&RotationPolicy::default()).unwrap();
     let mut told: BTreeMap<String, String> = BTreeMap::new();
     let mut of_rules = BTreeSet::new();
-    for (key, default) in first_two_columns("Policy") {
+    for (key, default) in README.pairs("Policy").unwrap() {
         if defaults.contains_key(&key) {
             told.insert(key, default);
         } else {
@@ -161,13 +111,8 @@ fn the_example_has_every_key_and_the_defaults() {
         ..Rule::default()
     };
     assert_eq!(rule, defaults);
-    let mut keys = BTreeMap::new();
-    for value in [
-        serde_json::to_value(RotationPolicy::default()).unwrap(),
-        serde_json::to_value(Rule::default()).unwrap(),
-    ] {
-        flatten("", &value, &mut keys);
-    }
+    let mut keys = leaves(&RotationPolicy::default()).unwrap();
+    keys.extend(leaves(&Rule::default()).unwrap());
     for path in keys.keys() {
         let key = path.rsplit('.').next().unwrap();
         assert!(
@@ -194,12 +139,7 @@ fn the_commented_copy_of_the_example_has_every_key_and_parses() {
 
 /// What an event of AWS wakes, or why it wakes nothing.
 fn woken_by(fixture: &str) -> Result<Scope, String> {
-    let path = format!(
-        "{}/../../shared/fixtures/events/{fixture}",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let event = steward::event::parse(&serde_json::from_str(&text).unwrap()).unwrap();
+    let event = steward::event::parse(&event(fixture).unwrap()).unwrap();
     SnapshotRotation::scope(&event).map_err(|error| error.to_string())
 }
 
@@ -261,4 +201,28 @@ fn a_wrong_parameter_is_named_with_what_is_allowed() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn the_policy_of_the_template_is_the_defaults_and_lets_nothing_be_deleted() {
+    let default = in_template("SnapshotRotationPolicy", "Default").unwrap();
+    // A text in double quotes is the same in YAML and in JSON.
+    let text: String = serde_json::from_str(&default).unwrap();
+    let policy = PolicyDocument::<RotationPolicy>::parse(&text, "SnapshotRotationPolicy").unwrap();
+    assert_eq!(policy.policy(), &RotationPolicy::default());
+    assert!(!policy.selects_targets());
+    // The template's rule knows this text, and refuses to apply by it.
+    let rule = format!("[!Ref SnapshotRotationPolicy, {default}]");
+    assert!(TEMPLATE.contains(&rule), "{rule}");
+}
+
+#[test]
+fn the_schedule_of_the_template_asks_for_what_it_has_and_no_mode_of_its_own() {
+    let input = in_template("SnapshotRotationHourly", "Input").unwrap();
+    let input = input.trim_matches('\'');
+    let request =
+        lambda::request::<SnapshotRotation>(&serde_json::from_str(input).unwrap()).unwrap();
+    assert_eq!(request.operation, SnapshotRotation::OPERATIONS[0]);
+    assert_eq!(request.mode, None);
+    assert_eq!(request.scope, Scope::Everything);
 }

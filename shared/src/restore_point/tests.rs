@@ -90,6 +90,26 @@ fn its_content_has_the_same_digest_whenever_it_was_recorded() {
 }
 
 #[test]
+fn a_service_that_is_scaled_may_run_another_number_of_tasks() {
+    let object = |value: serde_json::Value| AsAnswered(value.as_object().unwrap().clone());
+    let running = |count: u32, targets: Vec<AsAnswered>| {
+        let mut document = document();
+        let application = &mut document.applications[0];
+        application.service_settings = object(json!({"desiredCount": count, "launchType": "EC2"}));
+        application.scaling.targets = targets;
+        boxed(document).content_digest()
+    };
+    let target = object(json!({"MinCapacity": 2, "MaxCapacity": 10}));
+    assert_eq!(
+        running(2, vec![target.clone()]),
+        running(7, vec![target.clone()])
+    );
+    let other = object(json!({"MinCapacity": 1, "MaxCapacity": 10}));
+    assert_ne!(running(2, vec![target]), running(2, vec![other]));
+    assert_ne!(running(2, vec![]), running(7, vec![]));
+}
+
+#[test]
 fn one_that_lacks_something_has_a_key_of_its_own() {
     let mut document = document();
     let place = "restore-points/shop/db-ABCDEF/steward-shop-abcdef-20261122-0200";

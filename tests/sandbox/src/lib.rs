@@ -11,6 +11,7 @@
 
 mod account;
 mod arrange;
+pub mod contract;
 mod control;
 pub mod deploy;
 mod endpoints;
@@ -25,6 +26,7 @@ mod role;
 mod router;
 pub mod seed;
 mod stack;
+mod steps;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +44,7 @@ pub use process::StartError;
 pub use progress::Progress;
 pub use role::{Decision, Role};
 pub use stack::Stack;
+pub use steps::Steps;
 
 use process::{RunDirectory, Server};
 

@@ -8,9 +8,14 @@ pub(crate) fn python_package() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("aws")
 }
 
+/// Where this workspace is.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 /// The CloudFormation templates, and the scripts that read them.
 pub(crate) fn templates() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra")
+    repository().join("infra")
 }
 
 /// `target/sandbox` of this workspace, honouring `CARGO_TARGET_DIR`.
@@ -20,9 +25,6 @@ pub(crate) fn templates() -> PathBuf {
 )]
 pub(crate) fn root() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
-            PathBuf::from,
-        )
+        .map_or_else(|| repository().join("target"), PathBuf::from)
         .join("sandbox")
 }

@@ -3,10 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use image_pruning::{Action, Digest, ImagePruning, PruningPolicy, Removal, Scope, Storage, World};
 use jiff::Timestamp;
@@ -16,6 +14,7 @@ use steward::lambda;
 use steward::policy::PolicyDocument;
 use steward::run::{self, Context, Run};
 use steward::switches::{Position, Switches};
+use steward_sandbox::Steps;
 
 use crate::oracle;
 
@@ -125,12 +124,7 @@ impl Cloud {
 #[derive(Debug)]
 pub(crate) struct Hands {
     cloud: Shared,
-    steps: Cell<usize>,
-    /// The step at which the run is killed.
-    cut_at: Option<usize>,
-    is_cut: Cell<bool>,
-    /// How often others get their turn before each step, over and over.
-    turns: Vec<u8>,
+    steps: Steps,
     /// What time it is in the run.
     now: Cell<Timestamp>,
 }
@@ -139,41 +133,23 @@ impl Hands {
     pub(crate) fn new(cloud: &Shared) -> Self {
         Self {
             cloud: Rc::clone(cloud),
-            steps: Cell::new(0),
-            cut_at: None,
-            is_cut: Cell::new(false),
-            turns: vec![0],
+            steps: Steps::default(),
             now: Cell::new(Timestamp::UNIX_EPOCH),
         }
     }
 
     pub(crate) fn cut_at(self, step: usize) -> Self {
-        Self {
-            cut_at: Some(step),
-            ..self
-        }
+        let steps = self.steps.cut_at(step);
+        Self { steps, ..self }
     }
 
     pub(crate) fn with_turns(self, turns: Vec<u8>) -> Self {
-        Self { turns, ..self }
+        let steps = self.steps.with_turns(turns);
+        Self { steps, ..self }
     }
 
     pub(crate) fn steps(&self) -> usize {
-        self.steps.get()
-    }
-
-    /// Something that takes time: others may go on meanwhile, and the run may
-    /// be killed here.
-    async fn step(&self) {
-        let step = self.steps.get() + 1;
-        self.steps.set(step);
-        for _ in 0..self.turns[step % self.turns.len()] {
-            tokio::task::yield_now().await;
-        }
-        if self.cut_at == Some(step) {
-            self.is_cut.set(true);
-            pending::<()>().await;
-        }
+        self.steps.taken()
     }
 
     /// One run to its end, or to where it is killed, which is `None`.
@@ -196,26 +172,16 @@ impl Hands {
         };
         let request = lambda::request::<ImagePruning>(&json!({})).unwrap();
         let running = run::run(self, &context, policy, request);
-        let killed = poll_fn(|_| match self.is_cut.get() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        });
-        tokio::select! {
-            // The run first: only it can get to where it is killed.
-            biased;
-            run = running => {
-                assert!(run.report.sums_hold(), "{:?}", run.report.summary);
-                Some(run)
-            }
-            () = killed => None,
-        }
+        let run = self.steps.until_cut(running).await?;
+        assert!(run.report.sums_hold(), "{:?}", run.report.summary);
+        Some(run)
     }
 }
 
 impl Observe<ImagePruning> for Hands {
     async fn observe(&self, policy: &PruningPolicy, _: &Scope) -> Seen<World> {
         let mut seen = Seen::<World>::default();
-        self.step().await;
+        self.steps.step().await;
         seen.gaps = self.cloud.borrow().gaps.clone();
         let names: Vec<String> = {
             let cloud = self.cloud.borrow();
@@ -223,13 +189,13 @@ impl Observe<ImagePruning> for Hands {
             all.filter(|name| policy.selects(name)).collect()
         };
         for name in names {
-            self.step().await;
+            self.steps.step().await;
             let read = self.cloud.borrow().world.repositories.get(&name).cloned();
             seen.world
                 .repositories
                 .extend(read.map(|repository| (name, repository)));
         }
-        self.step().await;
+        self.steps.step().await;
         seen.world.uses = self.cloud.borrow().world.uses.clone();
         seen.world.account = self.cloud.borrow().world.account.clone();
         seen.world.more_repositories = self.cloud.borrow().world.more_repositories;
@@ -239,14 +205,14 @@ impl Observe<ImagePruning> for Hands {
 
 impl Act<ImagePruning> for Hands {
     async fn act(&self, _: &PruningPolicy, batch: &[Action]) -> Vec<Outcome> {
-        self.step().await;
+        self.steps.step().await;
         let objections: Vec<Option<Outcome>> = {
             let mut cloud = self.cloud.borrow_mut();
             cloud.deleting += 1;
             batch.iter().map(|action| cloud.objection(action)).collect()
         };
         let _over = Deleting(&self.cloud);
-        self.step().await;
+        self.steps.step().await;
         let mut outcomes = Vec::new();
         for (action, objection) in batch.iter().zip(objections) {
             let mut cloud = self.cloud.borrow_mut();
@@ -257,7 +223,7 @@ impl Act<ImagePruning> for Hands {
             outcomes.push(outcome);
         }
         // Done, and the answer still on its way.
-        self.step().await;
+        self.steps.step().await;
         outcomes
     }
 }

@@ -43,6 +43,9 @@ pub(crate) const PASSING: [&str; 13] = [
 /// schedule, which never comes at quite the same second, makes one each day.
 const EARLY_BY: i64 = 24;
 
+/// How often in an interval it is tried again to make what has failed.
+const RETRIES: i64 = 8;
+
 /// States of a database that is parked. In any other it works, or something is
 /// wrong with it, whatever its tag says; RDS itself starts what has been stopped
 /// for seven days ("Stopping an Amazon RDS DB instance temporarily", Amazon RDS
@@ -102,7 +105,7 @@ impl Rotation<'_> {
                 }
                 draft.push(&unit, unit.clone(), newest, reason, Decision::Defer);
             }
-            (None, Reason::Unseen { .. }) => {
+            (None, Reason::Unseen { .. } | Reason::NewestFailed { .. }) => {
                 draft.push(&unit, unit.clone(), newest, reason, Decision::Defer);
             }
             (None, _) => draft.push(&unit, unit.clone(), newest, reason, Decision::Keep),
@@ -161,12 +164,16 @@ impl Rotation<'_> {
         let of_first = name(1);
         let attempts = own.iter().filter_map(|snapshot| {
             let same = snapshot.id.starts_with(&of_first);
-            names::parse(&snapshot.id)
-                .filter(|_| same)
-                .map(|named| named.attempt)
+            let named = names::parse(&snapshot.id).filter(|_| same)?;
+            Some((named.attempt, &snapshot.id))
         });
-        let next = attempts.max().map_or(1, |last| last + 1);
-        let Some(id) = (next..=999).map(name).find(is_free) else {
+        let last = attempts.max();
+        let made = last.map_or(0, |(attempt, _)| attempt);
+        if let Some((_, id)) = last.filter(|_| self.now < next_attempt(due, every, made)) {
+            let snapshot = id.clone();
+            return (Reason::NewestFailed { snapshot }, None);
+        }
+        let Some(id) = (made + 1..=999).map(name).find(is_free) else {
             let read = "999 attempts of the same time".to_owned();
             return (Reason::Unseen { read }, None);
         };
@@ -204,6 +211,20 @@ impl Rotation<'_> {
         }
         tags
     }
+}
+
+/// From when an attempt is made after so many that have failed: the second at
+/// once, every other an eighth of the interval after the one before, so that events
+/// of failures do not fill the account with them.
+fn next_attempt(due: Timestamp, every: Period, made: usize) -> Timestamp {
+    let waits = i64::try_from(made).unwrap_or(i64::MAX).saturating_sub(1);
+    let seconds = retry_after(every).as_secs().saturating_mul(waits);
+    due + SignedDuration::from_secs(seconds)
+}
+
+/// How long what has failed again is left alone.
+pub(super) fn retry_after(every: Period) -> SignedDuration {
+    SignedDuration::from_secs(every.seconds() / RETRIES)
 }
 
 /// The seconds after which the next snapshot is due.

@@ -44,17 +44,19 @@ impl Rotation<'_> {
                 }
                 let has_incomplete = documents.keys.contains(&key(false));
                 lacking += u32::from(has_incomplete);
-                let target = format!("s3://{}/{}", documents.bucket, key(true));
                 let (reason, decision) = if place == *home {
                     let source = own.iter().find(|own| own.id == snapshot.id);
                     self.first_writing(rule, source, documents, has_incomplete)
                 } else {
                     self.same_writing(&place, &snapshot.id, documents, has_incomplete)
                 };
-                // What is there has its item with what may end.
-                if !matches!(decision, Decision::Keep) {
-                    draft.push(&unit, target, snapshot.taken_at, reason, decision);
-                }
+                let target = match &decision {
+                    // What is there has its item with what may end.
+                    Decision::Keep => continue,
+                    Decision::Act(change) => change.action.target(),
+                    Decision::Defer => format!("s3://{}/{}", documents.bucket, key(true)),
+                };
+                draft.push(&unit, target, snapshot.taken_at, reason, decision);
             }
             draft.measure(&unit, &INCOMPLETE, f64::from(lacking));
         }

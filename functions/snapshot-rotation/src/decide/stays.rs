@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use steward::engine::{Decision, Effect};
 
 use super::copies::Awaited;
+use super::creation::retry_after;
 use super::{Draft, Rotation, pass, under_way};
 use crate::action::{Action, Deletion};
 use crate::names;
@@ -121,7 +122,7 @@ impl Rotation<'_> {
     /// One that has failed goes when there is another in its place: one of the
     /// same interval or later that can be restored, or a later attempt, so that
     /// attempts that fail again and again do not fill the account; of a copy, also
-    /// what it is a copy of.
+    /// what it is a copy of, after a while, because it is copied again then.
     fn broken(
         &self,
         rule: &Rule,
@@ -141,7 +142,10 @@ impl Rotation<'_> {
                 || managed.iter().any(later)
         });
         let source = self.world.snapshot(&self.world.home, &snapshot.id);
-        let again = *place != self.world.home && source.is_some_and(Snapshot::is_available);
+        let rested = |at| self.now.duration_since(at) >= retry_after(rule.every);
+        let again = *place != self.world.home
+            && source.is_some_and(Snapshot::is_available)
+            && snapshot.created_at.is_none_or(rested);
         if snapshot.progress.has_failed() && (replaced || again) {
             let gone = deletion_of(self, place, snapshot);
             (Reason::BrokenAndReplaced { status }, gone)

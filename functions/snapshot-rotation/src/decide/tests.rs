@@ -17,6 +17,7 @@ use crate::{Scope, SnapshotRotation};
 
 mod copies;
 mod creation;
+mod documents;
 mod measures;
 mod ownership;
 mod quota;
@@ -210,8 +211,17 @@ impl Case {
     }
 
     /// How tests call a target: `db` or `other-db` for a database, `a` for a
-    /// snapshot, `new` for one to be, and first the place, if that is not home.
+    /// snapshot, `new` for one to be, and first the place, if that is not home; a
+    /// document by its bucket and what it is of.
     fn label(&self, target: &str) -> String {
+        if let Some((folder, name)) = target.rsplit_once('/')
+            && let Some(at) = folder.strip_prefix("s3://")
+        {
+            let bucket = at.split('/').next().unwrap_or_default();
+            let (of, end) = name.split_at(name.find('.').unwrap_or(name.len()));
+            let of = self.labels.get(of).map_or(of, String::as_str);
+            return format!("{bucket}/{of}{end}");
+        }
         let places = [(vault(), "vault "), (west(), "west "), (home(), "")];
         let in_place = |(place, name): &(Place, &'static str)| {
             let rest = target.strip_prefix(&format!("{place}/"))?;

@@ -291,7 +291,8 @@ fn a_floor_of_one_allows_rules_that_come_down_to_one() {
 fn only_a_policy_with_rules_selects_anything() {
     assert!(!RotationPolicy::default().selects_targets());
     assert!(parse(&rule("replicas: true")).unwrap().selects_targets());
-    let defaults = RotationPolicy::default().rules();
+    let policy = RotationPolicy::default();
+    let defaults = policy.rules();
     assert_eq!(defaults.len(), 1);
     assert_eq!(defaults[0], Rule::default());
 }

@@ -2,11 +2,9 @@
 //! time and fail; and hands of the function over it that can be stopped at any
 //! step.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::{pending, poll_fn};
 use std::rc::Rc;
-use std::task::Poll;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -19,6 +17,7 @@ use steward::lambda;
 use steward::policy::PolicyDocument;
 use steward::run::{self, Context, Run};
 use steward::switches::{Position, Switches};
+use steward_sandbox::Steps;
 
 pub(crate) const ACCOUNT: &str = "111111111111";
 
@@ -434,12 +433,7 @@ impl Cloud {
 #[derive(Debug)]
 pub(crate) struct Hands {
     cloud: Shared,
-    steps: Cell<usize>,
-    /// The step at which the run is killed.
-    cut_at: Option<usize>,
-    is_cut: Cell<bool>,
-    /// How often others get their turn before each step, over and over.
-    turns: Vec<u8>,
+    steps: Steps,
     last: RefCell<Option<World>>,
 }
 
@@ -447,41 +441,23 @@ impl Hands {
     pub(crate) fn new(cloud: &Shared) -> Self {
         Self {
             cloud: Rc::clone(cloud),
-            steps: Cell::new(0),
-            cut_at: None,
-            is_cut: Cell::new(false),
-            turns: vec![0],
+            steps: Steps::default(),
             last: RefCell::new(None),
         }
     }
 
     pub(crate) fn cut_at(self, step: usize) -> Self {
-        Self {
-            cut_at: Some(step),
-            ..self
-        }
+        let steps = self.steps.cut_at(step);
+        Self { steps, ..self }
     }
 
     pub(crate) fn with_turns(self, turns: Vec<u8>) -> Self {
-        Self { turns, ..self }
+        let steps = self.steps.with_turns(turns);
+        Self { steps, ..self }
     }
 
     pub(crate) fn steps(&self) -> usize {
-        self.steps.get()
-    }
-
-    /// Something that takes time: others may go on meanwhile, and the run may be
-    /// killed here.
-    async fn step(&self) {
-        let step = self.steps.get() + 1;
-        self.steps.set(step);
-        for _ in 0..self.turns[step % self.turns.len()] {
-            tokio::task::yield_now().await;
-        }
-        if self.cut_at == Some(step) {
-            self.is_cut.set(true);
-            pending::<()>().await;
-        }
+        self.steps.taken()
     }
 
     /// One run to its end, or to where it is killed, which is `None`.
@@ -503,25 +479,15 @@ impl Hands {
         };
         let request = lambda::request::<SnapshotRotation>(&json!({})).unwrap();
         let running = run::run(self, &context, policy, request);
-        let killed = poll_fn(|_| match self.is_cut.get() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        });
-        tokio::select! {
-            // The run first: only it can get to where it is killed.
-            biased;
-            run = running => {
-                assert!(run.report.sums_hold(), "{:?}", run.report.summary);
-                Some(run)
-            }
-            () = killed => None,
-        }
+        let run = self.steps.until_cut(running).await?;
+        assert!(run.report.sums_hold(), "{:?}", run.report.summary);
+        Some(run)
     }
 }
 
 impl Observe<SnapshotRotation> for Hands {
     async fn observe(&self, policy: &RotationPolicy, _: &Scope) -> Seen<World> {
-        self.step().await;
+        self.steps.step().await;
         let home = self.cloud.borrow().home.clone();
         let mut seen = Seen {
             world: World {
@@ -546,7 +512,7 @@ impl Observe<SnapshotRotation> for Hands {
         }
         let places = policy.places().into_keys();
         for place in std::iter::once(home.clone()).chain(places) {
-            self.step().await;
+            self.steps.step().await;
             let cloud = self.cloud.borrow();
             let holdings = match cloud.down.contains(&place) {
                 true => Holdings::default(),
@@ -572,12 +538,12 @@ impl Act<SnapshotRotation> for Hands {
         let last = self.last.borrow().clone().unwrap();
         let mut outcomes = Vec::new();
         for action in batch {
-            self.step().await;
+            self.steps.step().await;
             let outcome = self.cloud.borrow_mut().do_one(action, &last);
             outcomes.push(outcome);
         }
         // Done, and the answer still on its way.
-        self.step().await;
+        self.steps.step().await;
         outcomes
     }
 }

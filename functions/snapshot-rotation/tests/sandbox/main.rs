@@ -8,5 +8,6 @@
 )]
 
 mod bad_days;
+mod incidents;
 mod nights;
 mod stage;

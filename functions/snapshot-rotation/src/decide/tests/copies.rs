@@ -128,16 +128,31 @@ fn a_copy_under_way_is_not_made_twice_and_its_source_stays() {
 
 #[test]
 fn a_copy_that_failed_goes_before_it_is_made_again() {
-    Case::new()
-        .own("a", 1)
+    let mut case = Case::new()
+        .own("a", 8)
         .copies_to(&west())
-        .copied(&west(), "a", 1)
-        .snapshot(&west(), "a", |copy| copy.progress = failed())
-        .expect(&[
-            "db: keep recent",
-            "a: keep awaits_copy",
-            "west a: do 4 broken_and_replaced",
-        ]);
+        .copied(&west(), "a", 8)
+        .snapshot(&west(), "a", |copy| copy.progress = failed());
+    // It was asked for five hours ago.
+    case.expect(&[
+        "db: keep recent",
+        "a: keep awaits_copy",
+        "west a: do 4 broken_and_replaced",
+    ]);
+    // A failure does not bring about the next at once.
+    case.now = ago(3);
+    case.expect(&[
+        "db: keep recent",
+        "a: keep awaits_copy",
+        "west a: keep broken",
+    ]);
+    // RDS need not tell when it was asked for.
+    case = case.snapshot(&west(), "a", |copy| copy.created_at = None);
+    case.expect(&[
+        "db: keep recent",
+        "a: keep awaits_copy",
+        "west a: do 4 broken_and_replaced",
+    ]);
 }
 
 #[test]
@@ -405,12 +420,12 @@ fn a_failed_copy_goes_when_a_later_one_is_there_although_its_source_is_gone() {
 #[test]
 fn old_copies_stay_while_the_newest_there_has_failed() {
     let case = Case::new()
-        .own("a", 1)
+        .own("a", 8)
         .copies_to(&west())
-        .copied(&west(), "a", 1)
-        .copied(&west(), "b", 25)
-        .copied(&west(), "c", 49)
-        .copied(&west(), "d", 73)
+        .copied(&west(), "a", 8)
+        .copied(&west(), "b", 32)
+        .copied(&west(), "c", 56)
+        .copied(&west(), "d", 80)
         .snapshot(&west(), "a", |copy| copy.progress = failed());
     case.expect(&[
         "db: keep recent",

@@ -204,7 +204,15 @@ fn attempts_that_fail_again_and_again_leave_one_and_no_name_is_used_twice() {
         snapshot.progress = failed();
         case = case.put(&home(), &format!("attempt {attempt}"), snapshot);
     }
-    case.now = ago(22);
+    // Due 24 hours ago, a fourth attempt is made six hours later.
+    case.now = ago(19);
+    case.expect(&[
+        "a: keep kept",
+        "attempt 2: do 4 broken_and_replaced",
+        "attempt 3: keep broken",
+        "db: wait newest_failed",
+    ]);
+    case.now = ago(18);
     case.expect(&[
         "a: keep kept",
         "attempt 2: do 4 broken_and_replaced",
@@ -216,6 +224,23 @@ fn attempts_that_fail_again_and_again_leave_one_and_no_name_is_used_twice() {
         "steward-shop-db-uvwxyz-20261122-1200-4"
     );
     assert_eq!(case.comes_after("attempt 2"), ["new"]);
+}
+
+#[test]
+fn attempts_that_wait_do_not_hide_an_objective_that_is_missed() {
+    let mut case = Case::new().own("a", 48);
+    let mut attempt = own(&case.world.databases[0], 6);
+    attempt.id = names::snapshot_id("shop-db", RESOURCE_ID, ago(24), 8);
+    attempt.progress = failed();
+    case = case.put(&home(), "attempt 8", attempt);
+    case.now = ago(4);
+    case.expect(&[
+        "a: keep kept",
+        "attempt 8: keep broken",
+        "db: wait newest_failed",
+    ]);
+    let needs = case.needs();
+    assert!(needs[0].contains("the objective is 30h"), "{needs:?}");
 }
 
 #[test]
