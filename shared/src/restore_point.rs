@@ -264,6 +264,15 @@ impl Document {
         digest::sha256_of(&content)
     }
 
+    /// Whose environment or database it is of: `ACCOUNT/REGION`.
+    pub fn of(&self) -> String {
+        let (account, region) = match self {
+            Self::RestorePoint(document) => (&document.snapshot.account, &document.snapshot.region),
+            Self::Recipe(document) => (&document.account, &document.region),
+        };
+        format!("{account}/{region}")
+    }
+
     /// What could not be read.
     pub fn incomplete(&self) -> &[String] {
         match self {

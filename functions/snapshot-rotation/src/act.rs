@@ -98,7 +98,7 @@ impl Snapshots {
         match self.pace.call(request.send()).await {
             Ok(_) => Outcome::Done,
             Err(error) if is(&error, "DBSnapshotAlreadyExists") => {
-                self.is_ours_already(client, of, true).await
+                self.is_ours_already(client, of).await
             }
             Err(error) if is(&error, "InvalidDBInstanceState") => {
                 Outcome::Skipped(format!("rds:CreateDBSnapshot: {}", aws::explain(&error)))
@@ -108,11 +108,14 @@ impl Snapshots {
     }
 
     /// Whether what has the name already is the one that was to be made.
-    async fn is_ours_already(&self, client: &rds::Client, of: &Subject, at_home: bool) -> Outcome {
+    async fn is_ours_already(&self, client: &rds::Client, of: &Subject) -> Outcome {
+        let world = match self.last_seen() {
+            Ok(world) => world,
+            Err(outcome) => return outcome,
+        };
+        let is_ours = |found: &Snapshot| world.made_for(&of.place, found) == Some(&of.resource_id);
         match self.look_at(client, &of.snapshot).await {
-            Ok(Some(found)) if found.made_for(at_home) == Some(&of.resource_id) => {
-                Outcome::AlreadyDone
-            }
+            Ok(Some(found)) if is_ours(&found) => Outcome::AlreadyDone,
             Ok(_) => Outcome::Failed(format!("another snapshot is called {}", of.snapshot)),
             Err(why) => Outcome::Failed(why),
         }
@@ -179,7 +182,7 @@ impl Snapshots {
         match self.pace.call(request.send()).await {
             Ok(_) => Outcome::Done,
             Err(error) if is(&error, "DBSnapshotAlreadyExists") => {
-                self.is_ours_already(client, &copying.of, false).await
+                self.is_ours_already(client, &copying.of).await
             }
             Err(error) if is(&error, "DBSnapshotNotFound") => {
                 Outcome::Skipped(format!("{} is gone", copying.source_arn))
@@ -308,7 +311,7 @@ impl Snapshots {
         if let Some(hold) = found.hold(self.clock.now()) {
             return Outcome::Skipped(format!("it is now on hold by {hold}"));
         }
-        let own = found.made_for(at_home) == Some(&of.resource_id);
+        let own = world.made_for(&of.place, &found) == Some(&of.resource_id);
         let adopted = || {
             let its = found.resource_id.as_deref() == Some(of.resource_id.as_str());
             at_home && its && policy.rules.iter().any(|rule| rule.adopts(&found.id))
@@ -389,7 +392,7 @@ impl Snapshots {
 fn newest_of<'a>(world: &'a World, place: &Place, resource_id: &str) -> Option<&'a Snapshot> {
     let holdings = world.places.get(place)?;
     let own = holdings.snapshots.iter().filter(|snapshot| {
-        snapshot.is_available() && snapshot.made_for(*place == world.home) == Some(resource_id)
+        snapshot.is_available() && world.made_for(place, snapshot) == Some(resource_id)
     });
     own.max_by_key(|snapshot| snapshot.taken_at)
 }

@@ -261,7 +261,7 @@ pub(crate) fn achieved(action: &Action, world: &World) -> bool {
     match action {
         Action::CreateSnapshot(Creation { of: wanted, .. })
         | Action::CopySnapshot(Copying { of: wanted, .. }) => of(wanted).is_some_and(|snapshot| {
-            let own = snapshot.made_for(wanted.place == world.home);
+            let own = world.made_for(&wanted.place, snapshot);
             let lives = !matches!(
                 snapshot.progress,
                 Progress::Broken { .. } | Progress::Deleting

@@ -17,6 +17,7 @@ use steward::engine::{
 use steward::policy::Period;
 
 pub(crate) use self::creation::{ALLOW_SNAPSHOTS, PASSING};
+use self::documents::Recorded;
 use self::rationing::Ration;
 use crate::Scope;
 use crate::action::{Action, Subject};
@@ -90,11 +91,13 @@ pub(crate) fn decide(
         Scope::Everything | Scope::Databases(_) => {
             let in_scope = |database: &&Database| scope.covers(&database.identifier);
             let snapshots = by_database(world);
+            let recorded = Recorded::of(world);
             let mut selected = Vec::new();
             for database in world.databases.iter().filter(in_scope) {
                 let rotation = Rotation {
                     world,
                     snapshots: &snapshots,
+                    recorded: &recorded,
                     gaps: &seen.gaps,
                     database,
                     now,
@@ -107,7 +110,7 @@ pub(crate) fn decide(
                     Err(reason) => rotation.leave(reason, &mut draft),
                 }
             }
-            documents::keep_documents(&mut draft, seen, scope);
+            documents::keep_documents(&mut draft, seen, &recorded, policy, scope);
             if *scope == Scope::Everything {
                 documents::write_recipes(&mut draft, world, &selected, &seen.gaps, now);
                 draft.tell_others(seen, now);
@@ -228,7 +231,7 @@ impl Draft {
                 if self.told.contains(&(place.clone(), snapshot.id.clone())) {
                     continue;
                 }
-                let made_for = snapshot.made_for(*place == world.home);
+                let made_for = world.made_for(place, snapshot);
                 let resource_id = made_for.or(snapshot.resource_id.as_deref());
                 let unit = place.unit(&snapshot.database, resource_id.unwrap_or("unknown"));
                 let mut gaps = seen.gaps.iter();
@@ -286,7 +289,7 @@ pub(crate) fn by_database(world: &World) -> ByDatabase<'_> {
         let at_home = *place == world.home;
         for snapshot in &holdings.snapshots {
             let told = snapshot.resource_id.as_deref().filter(|_| at_home);
-            if let Some(id) = told.or_else(|| snapshot.made_for(at_home)) {
+            if let Some(id) = told.or_else(|| world.made_for(place, snapshot)) {
                 all.entry(id).or_default().push((place, snapshot));
             }
         }
@@ -299,6 +302,7 @@ struct Rotation<'a> {
     world: &'a World,
     gaps: &'a [Gap],
     snapshots: &'a ByDatabase<'a>,
+    recorded: &'a Recorded<'a>,
     database: &'a Database,
     now: Timestamp,
 }
@@ -347,7 +351,7 @@ impl<'a> Rotation<'a> {
     }
 
     fn is_own(&self, place: &Place, snapshot: &Snapshot) -> bool {
-        snapshot.made_for(*place == self.world.home) == Some(&self.database.resource_id)
+        self.world.made_for(place, snapshot) == Some(&self.database.resource_id)
     }
 
     fn plan(&self, rule: &Rule, draft: &mut Draft) {
@@ -355,11 +359,11 @@ impl<'a> Rotation<'a> {
         let snapshots = self.snapshots(home);
         let own = snapshots.iter().filter(|s| self.is_own(home, s));
         let own: Vec<&Snapshot> = own.copied().collect();
-        let overdue = self.create(rule, &snapshots, &own, draft);
-        let awaited = self.copy(rule, &own, draft);
+        let course = self.create(rule, &snapshots, &own, draft);
+        let awaited = self.copy(rule, &own, &course, draft);
         self.mark(rule, &own, &awaited, draft);
         self.record(rule, &own, draft);
-        self.thin_at_home(rule, &snapshots, &own, &awaited, overdue, draft);
+        self.thin_at_home(rule, &snapshots, &own, &awaited, course.overdue, draft);
     }
 
     /// The database and its snapshots stay as they are.

@@ -31,6 +31,9 @@ const CALLS_AT_ONCE: usize = 16;
 /// How `CloudTrail` of other accounts shows who was there.
 const SESSION_NAME: &str = "steward-snapshot-rotation";
 
+/// What is wrong with a listing of snapshots one of which is not whole.
+const PARTIAL: &str = "a snapshot has no identifier, ARN or list of tags";
+
 /// How many databases a warning names.
 const NAMED: usize = 5;
 
@@ -144,8 +147,11 @@ impl Snapshots {
         if let Some(why) = incomplete {
             gaps.push(gap(why.to_string(), "rds:DescribeDBInstances"));
         }
-        if instances.iter().any(|found| database_of(found).is_none()) {
-            let why = "a DB instance has no identifier, resource id, ARN or status";
+        // Without its list of tags nobody knows whether it is on hold.
+        let is_whole =
+            |found: &DbInstance| found.tag_list.is_some() && database_of(found).is_some();
+        if !instances.iter().all(is_whole) {
+            let why = "a DB instance has no identifier, resource id, ARN, status or list of tags";
             gaps.push(gap(why.to_owned(), ""));
         }
         (instances, gaps)
@@ -236,6 +242,7 @@ impl Snapshots {
                 let written = Written {
                     content_digest: head.content_digest,
                     at: head.last_modified,
+                    of: head.of,
                 };
                 recipes.insert(key.clone(), written);
             }
@@ -310,7 +317,8 @@ impl Snapshots {
         let listing = client.describe_db_snapshots().snapshot_type("manual");
         let pages = listing.max_records(PAGE).into_paginator().send();
         let (read, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
-            Some(page.db_snapshots?.into_iter().map(snapshot_of).collect())
+            let snapshots = page.db_snapshots?.into_iter();
+            Some(snapshots.map(whole_snapshot_of).collect())
         })
         .await;
         let mut incomplete = incomplete.map(|why| why.to_string());
@@ -318,7 +326,7 @@ impl Snapshots {
         for snapshot in read {
             match snapshot {
                 Some(snapshot) => snapshots.push(snapshot),
-                None => incomplete = Some("a snapshot has no identifier or ARN".to_owned()),
+                None => incomplete = Some(PARTIAL.to_owned()),
             }
         }
         snapshots.sort_by(|a, b| a.id.cmp(&b.id));
@@ -469,7 +477,9 @@ fn wanted_shares(
     let mut wanted = BTreeMap::new();
     let snapshots = world.at_home().into_iter().flat_map(|home| &home.snapshots);
     for snapshot in snapshots.filter(|snapshot| snapshot.is_available()) {
-        let of = snapshot.made_for(true).and_then(|id| selected.get(id));
+        let of = world
+            .made_for(&world.home, snapshot)
+            .and_then(|id| selected.get(id));
         let Some((database, rule)) = of else {
             continue;
         };
@@ -482,6 +492,19 @@ fn wanted_shares(
         }
     }
     wanted
+}
+
+/// Whether a run has nothing to look at: RDS tells of every instance and snapshot,
+/// of which the policy may select none.
+fn is_about_nothing(policy: &RotationPolicy, scope: &Scope) -> bool {
+    let Scope::Databases(names) = scope else {
+        return false;
+    };
+    let rules = policy.rules();
+    let mut selecting = names
+        .iter()
+        .filter(|name| rules.iter().any(|rule| rule.may_select(name)));
+    selecting.next().is_none()
 }
 
 /// The databases in scope that a rule of the policy rotates.
@@ -497,6 +520,13 @@ fn selected<'a>(
 impl Observe<SnapshotRotation> for Snapshots {
     async fn observe(&self, policy: &RotationPolicy, scope: &Scope) -> Seen<World> {
         let home = self.home();
+        if is_about_nothing(policy, scope) {
+            return Seen {
+                world: World::of_nothing(home),
+                gaps: vec![],
+                warnings: vec![],
+            };
+        }
         let places: Vec<Place> = std::iter::once(home.clone())
             .chain(policy.places().into_keys())
             .collect();
@@ -519,11 +549,8 @@ impl Observe<SnapshotRotation> for Snapshots {
         let warnings = nobody_uses(&databases, &recordings);
         let mut seen = Seen {
             world: World {
-                home: home.clone(),
-                databases: vec![],
-                places: BTreeMap::new(),
                 recordings,
-                aws_managed_keys: BTreeSet::new(),
+                ..World::of_nothing(home.clone())
             },
             gaps,
             warnings: warnings.into_iter().collect(),
@@ -617,6 +644,12 @@ fn database_of(instance: &DbInstance) -> Option<Database> {
         cluster: instance.db_cluster_identifier().map(str::to_owned),
         tags: tags_of(instance.tag_list()),
     })
+}
+
+/// The same of a snapshot that says which tags it has, without which nobody knows
+/// whose it is.
+fn whole_snapshot_of(snapshot: DbSnapshot) -> Option<Snapshot> {
+    snapshot.tag_list.is_some().then(|| snapshot_of(snapshot))?
 }
 
 pub(crate) fn snapshot_of(snapshot: DbSnapshot) -> Option<Snapshot> {

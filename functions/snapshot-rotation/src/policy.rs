@@ -402,6 +402,20 @@ impl RotationPolicy {
                     "one only where restore_points names a bucket of this Region too",
                 );
             }
+            // What a bucket has of one place another would take for its own, and end.
+            if let Some(bucket) = &copy.restore_points {
+                let mut others = self.places().into_iter();
+                let twice = others.any(|(other, entry)| {
+                    other != place && entry.restore_points.as_ref() == Some(bucket)
+                });
+                if twice || self.restore_points.as_ref() == Some(bucket) {
+                    problems.add(
+                        &format!("{path}.restore_points"),
+                        format!("\"{bucket}\""),
+                        "another bucket for each account and Region",
+                    );
+                }
+            }
             // A place is read and acted in once, whichever rule names it.
             let other = self.rules[..n]
                 .iter()

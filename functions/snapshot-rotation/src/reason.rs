@@ -89,9 +89,15 @@ pub enum Reason {
         /// Which.
         snapshot: String,
     },
+    /// Waits: a snapshot of the database has Steward's name and not its tags, so
+    /// that nobody knows whether another is due.
+    TagsMissing {
+        /// Which.
+        snapshot: String,
+    },
     /// Waits: a snapshot is due and cannot be made, and nothing goes before.
     Overdue,
-    /// A snapshot stays: it is none of Steward's.
+    /// A snapshot stays: it is none of Steward's, or of Steward elsewhere.
     Foreign,
     /// A snapshot stays: it is being made, copied or deleted.
     UnderWay {
@@ -148,7 +154,12 @@ pub enum Reason {
     /// A document waits: what it would tell was not read, or is not yet written
     /// beside the database.
     NotRecorded,
-    /// A document stays: its snapshot is there, or it is of today.
+    /// A recipe waits: the one of this name is of another account or Region.
+    RecipeOfAnother {
+        /// `ACCOUNT/REGION`.
+        of: String,
+    },
+    /// A document stays: its snapshot or a copy is there, or it is of today.
     Recorded,
     /// A document stays: it lacks something, and there is no better one.
     RecordedIncompletely,
@@ -187,6 +198,7 @@ pub const REASON_CODES: &[&str] = &[
     "not_yet_shared",
     "unseen",
     "newest_failed",
+    "tags_missing",
     "overdue",
     "foreign",
     "under_way",
@@ -205,6 +217,7 @@ pub const REASON_CODES: &[&str] = &[
     "undocumented",
     "recipe_changed",
     "recipe_due",
+    "recipe_of_another",
     "not_recorded",
     "recorded",
     "recorded_incompletely",
@@ -235,6 +248,7 @@ impl steward::engine::Reason for Reason {
             Self::NotYetShared { .. } => "not_yet_shared",
             Self::Unseen { .. } => "unseen",
             Self::NewestFailed { .. } => "newest_failed",
+            Self::TagsMissing { .. } => "tags_missing",
             Self::Overdue => "overdue",
             Self::Foreign => "foreign",
             Self::UnderWay { .. } => "under_way",
@@ -253,6 +267,7 @@ impl steward::engine::Reason for Reason {
             Self::Undocumented => "undocumented",
             Self::RecipeChanged => "recipe_changed",
             Self::RecipeDue => "recipe_due",
+            Self::RecipeOfAnother { .. } => "recipe_of_another",
             Self::NotRecorded => "not_recorded",
             Self::Recorded => "recorded",
             Self::RecordedIncompletely => "recorded_incompletely",
@@ -319,8 +334,13 @@ impl fmt::Display for Reason {
             Self::NewestFailed { snapshot } => {
                 write!(f, "the newest attempt, {snapshot}, has failed")
             }
+            Self::TagsMissing { snapshot } => write!(
+                f,
+                "{snapshot} has lost the tags steward:managed-by and steward:made-for: give them \
+                 back, or wait for the next interval"
+            ),
             Self::Overdue => f.write_str("a snapshot is due and cannot be made"),
-            Self::Foreign => f.write_str("not made by Steward, and not adopted"),
+            Self::Foreign => f.write_str("not made by Steward here, and not adopted"),
             Self::UnderWay { status, percent } => write!(f, "{status}, {percent} %"),
             Self::Broken { status } => {
                 write!(f, "{status}: it cannot be restored, and is not replaced")
@@ -350,8 +370,13 @@ impl fmt::Display for Reason {
             Self::Undocumented => f.write_str("its snapshot has no complete restore point there"),
             Self::RecipeChanged => f.write_str("what it tells has changed"),
             Self::RecipeDue => f.write_str("the last one is a day old"),
+            Self::RecipeOfAnother { of } => write!(
+                f,
+                "the bucket has a recipe of this name that is of {of}: give each a bucket of its \
+                 own, or another steward:environment"
+            ),
             Self::NotRecorded => f.write_str("what it would tell is not recorded yet"),
-            Self::Recorded => f.write_str("its snapshot is there, or it is of today"),
+            Self::Recorded => f.write_str("its snapshot or a copy is there, or it is of today"),
             Self::RecordedIncompletely => {
                 f.write_str("it lacks something, and there is no better one")
             }

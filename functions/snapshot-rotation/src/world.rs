@@ -68,10 +68,60 @@ pub struct World {
 }
 
 impl World {
+    /// Nothing, before anything was seen.
+    pub fn of_nothing(home: Place) -> Self {
+        Self {
+            home,
+            databases: vec![],
+            places: BTreeMap::new(),
+            recordings: BTreeMap::new(),
+            aws_managed_keys: BTreeSet::new(),
+        }
+    }
+
     /// The snapshot of this name in a place.
     pub fn snapshot(&self, place: &Place, id: &str) -> Option<&Snapshot> {
         let holdings = self.places.get(place)?;
         holdings.snapshots.iter().find(|snapshot| snapshot.id == id)
+    }
+
+    /// The account of the databases, by the ARN of one or of a snapshot beside
+    /// them; `None` when there is neither.
+    fn account(&self) -> Option<&str> {
+        let database = self.databases.first().map(|database| &database.arn);
+        let snapshot = || Some(&self.at_home()?.snapshots.first()?.arn);
+        let (_, account, _) = parts_of(database.or_else(snapshot)?)?;
+        Some(account)
+    }
+
+    /// The database that Steward here made a snapshot of a place for. `None` for
+    /// what is not its own: somebody else's, and what Steward made in another
+    /// Region or account, which looks the same and is that one's to rotate.
+    ///
+    /// RDS promises `DbiResourceId` to be unique in a Region, and not that a copy in
+    /// another has that of its source. Of a copy it tells the source, when that is
+    /// in another Region or account (`SourceDBSnapshotIdentifier` of `DBSnapshot`,
+    /// Amazon RDS API Reference).
+    pub fn made_for<'s>(&self, place: &Place, snapshot: &'s Snapshot) -> Option<&'s str> {
+        let made_for = snapshot.says_made_for()?;
+        let source = snapshot.source_arn.as_deref().map(parts_of);
+        let is_own = if *place == self.home {
+            let from_here = source.is_none_or(|source| {
+                let own = parts_of(&snapshot.arn).map(|(region, account, _)| (region, account));
+                source.map(|(region, account, _)| (region, account)) == own
+            });
+            let told = snapshot.resource_id.as_ref();
+            from_here && told.is_none_or(|id| id == made_for)
+        } else {
+            // Every copy that Steward makes is encrypted and named like its source.
+            let from_home = (
+                self.home.region.as_str(),
+                self.account()?,
+                snapshot.id.as_str(),
+            );
+            snapshot.encrypted && source.flatten() == Some(from_home)
+        };
+        is_own.then_some(made_for)
     }
 
     /// What the place of the databases holds.
@@ -114,7 +164,7 @@ impl Database {
 
     /// The account that it is in.
     pub fn account(&self) -> Option<&str> {
-        self.arn.split(':').nth(4)
+        parts_of(&self.arn).map(|(_, account, _)| account)
     }
 
     /// The environment that its tag names.
@@ -180,6 +230,9 @@ pub struct Written {
     pub content_digest: Option<String>,
     /// When; `None` when S3 does not tell.
     pub at: Option<Timestamp>,
+    /// Whose environment it is of, `ACCOUNT/REGION`; `None` when somebody else wrote
+    /// it.
+    pub of: Option<String>,
 }
 
 /// What was read of a database for a recovery.
@@ -302,27 +355,25 @@ impl Snapshot {
         self.progress == Progress::Available
     }
 
-    /// The database that Steward made it for: by its tag, which its name must
-    /// agree with, and what RDS tells. `None` for what is not Steward's own.
-    ///
-    /// RDS promises `DbiResourceId` to be unique in a Region, and not that a copy
-    /// in another has that of its source. There `at_home` is false, what it was
-    /// copied from must have its name, and it must be encrypted, as every copy is
-    /// that Steward makes.
-    pub fn made_for(&self, at_home: bool) -> Option<&str> {
+    /// The database that Steward says it was made for: by its tag, which its name
+    /// must agree with. AWS copies tags, so that this alone proves nothing;
+    /// [`World::made_for`] does.
+    fn says_made_for(&self) -> Option<&str> {
         if self.tags.get(names::MANAGED_BY).map(String::as_str) != Some(crate::NAME) {
             return None;
         }
         let made_for = self.tags.get(names::MADE_FOR)?;
         let fits = names::parse(&self.id)?.is_of(made_for);
-        let told = if at_home {
-            self.resource_id.as_ref().is_none_or(|id| id == made_for)
-        } else {
-            let source = self.source_arn.as_ref().map(|arn| arn.rsplit(':').next());
-            self.encrypted && source.is_none_or(|source| source == Some(&self.id))
-        };
-        (fits && told).then_some(made_for)
+        fits.then_some(made_for)
     }
+}
+
+/// The Region, the account and the name in the ARN of a snapshot or an instance:
+/// `arn:PARTITION:rds:REGION:ACCOUNT:KIND:NAME`.
+fn parts_of(arn: &str) -> Option<(&str, &str, &str)> {
+    let mut parts = arn.splitn(7, ':').skip(3);
+    let (region, account, _) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((region, account, parts.next()?))
 }
 
 fn hold_of(tags: &BTreeMap<String, String>, now: Timestamp) -> Option<Hold> {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use steward::engine::{Decision, Effect, Item};
 
+use super::creation::Course;
 use super::rationing::Ration;
 use super::stays::deletion_of;
 use super::{COPIES, Draft, Drafted, PENDING, Rotation, complete, pass, under_way};
@@ -35,6 +36,7 @@ impl<'w> Rotation<'w> {
         &self,
         rule: &Rule,
         own: &[&'s Snapshot],
+        course: &Course,
         draft: &mut Draft,
     ) -> Awaited<'s> {
         let good = own.iter().filter(|snapshot| snapshot.is_available());
@@ -52,7 +54,7 @@ impl<'w> Rotation<'w> {
                 draft.push(&unit, target, None, Reason::SamePlace, Decision::Defer);
                 continue;
             }
-            for id in self.copy_to(rule, copy, &place, &sources, draft) {
+            for id in self.copy_to(rule, copy, &place, &sources, course, draft) {
                 awaited.entry(id).or_default().insert(place.clone());
             }
         }
@@ -75,6 +77,7 @@ impl<'w> Rotation<'w> {
         copy: &CopyTo,
         place: &Place,
         sources: &[(Timestamp, &'s Snapshot)],
+        course: &Course,
         draft: &mut Draft,
     ) -> Vec<&'s str> {
         let unit = self.unit(place);
@@ -129,6 +132,7 @@ impl<'w> Rotation<'w> {
         let mut acts = false;
         let mut why = match self.newest_failed(rule, &there) {
             Some(snapshot) => Reason::NewestFailed { snapshot },
+            None if missing.is_empty() => course.why.clone(),
             None => Reason::Missing { newest: true },
         };
         let under_way: Vec<&str> = there
@@ -190,13 +194,15 @@ impl<'w> Rotation<'w> {
             why = reason;
         }
         let moves = acts || self.is_on_its_way(&there, objective);
-        self.watch(
-            &unit,
-            (newest_restorable, since),
-            objective,
-            (&why, moves),
-            draft,
-        );
+        if !course.is_parked || !missing.is_empty() {
+            self.watch(
+                &unit,
+                (newest_restorable, since),
+                objective,
+                (&why, moves),
+                draft,
+            );
+        }
         self.thin_copies(rule, keep, place, &there, draft);
         let missing = missing.iter().map(|(_, source, _)| source.id.as_str());
         let coming = sources.iter().map(|(_, source)| source.id.as_str());
@@ -222,17 +228,24 @@ impl<'w> Rotation<'w> {
             let group = group.clone();
             return Some(Reason::NoOptionGroup { group });
         }
-        if let Some(account) = &place.account {
+        if let Some(account) = self.other_account(place) {
             if let Some(key) = self.default_key(source) {
                 return Some(Reason::DefaultKey { key });
             }
             let shared = source.shared_with.as_ref();
             if !shared.is_some_and(|accounts| accounts.contains(account)) {
-                let account = account.clone();
+                let account = account.to_owned();
                 return Some(Reason::NotYetShared { account });
             }
         }
         None
+    }
+
+    /// The account of a place that is not that of the database. A role of its own
+    /// account needs nothing shared.
+    fn other_account<'p>(&self, place: &'p Place) -> Option<&'p str> {
+        let account = place.account.as_deref();
+        account.filter(|account| self.database.account() != Some(*account))
     }
 
     fn default_key(&self, snapshot: &Snapshot) -> Option<String> {
@@ -250,14 +263,8 @@ impl<'w> Rotation<'w> {
         source: &Snapshot,
         taken_at: Timestamp,
     ) -> Action {
-        // With tags of its own a copy gets no others (`CopyTags` is ignored), so
-        // that those of people are taken over here. Those of AWS cannot be given.
-        let own = |key: &str| key.starts_with(names::OWN_TAGS) || key.starts_with("aws:");
-        let tags = source.tags.iter().filter(|(key, _)| !own(key));
-        let mut tags: BTreeMap<String, String> = tags
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        tags.extend(self.tags());
+        // With tags of its own a copy gets no others (`CopyTags` is ignored).
+        let mut tags = self.tags(&source.tags);
         tags.insert(names::TAKEN_AT.to_owned(), taken_at.to_string());
         let has_own_group = source
             .option_group
@@ -319,7 +326,7 @@ impl<'w> Rotation<'w> {
         // What is there already cannot be told of a place that was not read.
         let copying = awaited.into_iter().flatten();
         let read = copying.filter(|place| complete(self.world.places.get(place)).is_some());
-        let copying = read.filter_map(|place| place.account.clone());
+        let copying = read.filter_map(|place| self.other_account(place).map(str::to_owned));
         let mut accounts: BTreeSet<String> = rule.share_with.iter().cloned().collect();
         accounts.extend(copying);
         // What nobody could read is a gap, and nothing is shared twice.

@@ -56,21 +56,40 @@ const PARKED: [&str; 3] = ["starting", "stopped", "stopping"];
 /// been taken.
 const BEFORE_PARKING: SignedDuration = SignedDuration::from_hours(1);
 
+/// How many of a database's snapshots may have failed and still be there before it
+/// gets one attempt in an interval, so that one that always fails does not fill the
+/// account.
+const MANY_FAILED: usize = 3;
+
+/// How many tags of people a snapshot gets: a resource has 50 at most ("Tag
+/// limits", AWS General Reference), and the rest is room for Steward's.
+const MOST_OF_PEOPLE: usize = 44;
+
+/// What comes of a database's own snapshots, for what goes and what is copied.
+pub(super) struct Course {
+    /// One is due and cannot be made, so that nothing may go.
+    pub(super) overdue: bool,
+    /// It is parked, and has a snapshot from then.
+    pub(super) is_parked: bool,
+    /// Why one is made, or is not.
+    pub(super) why: Reason,
+}
+
 impl Rotation<'_> {
-    /// Plans a snapshot, or says why there is none. The answer is whether one is
-    /// due and cannot be made, so that nothing may go.
+    /// Plans a snapshot, or says why there is none.
     pub(super) fn create(
         &self,
         rule: &Rule,
         snapshots: &[&Snapshot],
         own: &[&Snapshot],
         draft: &mut Draft,
-    ) -> bool {
+    ) -> Course {
         let home = &self.world.home;
         let unit = self.unit(home);
         let newest = self.newest(own).map(|(_, taken_at)| taken_at);
         let parked = self.parked_with_snapshot(snapshots);
-        let (reason, act) = self.whether(rule, own, newest, parked, &unit);
+        let (reason, act) = self.whether(rule, snapshots, own, parked, &unit);
+        let why = reason.clone();
         // What could not be read says nothing about the objective; it is a gap.
         if parked.is_none() && !matches!(reason, Reason::Unseen { .. }) {
             let times = (newest, self.database.created_at);
@@ -83,7 +102,8 @@ impl Rotation<'_> {
         let mut overdue = false;
         match (act, &reason) {
             (Some(creation), _) => {
-                let ration = Ration::Snapshot { newest };
+                let fails = failed(own) > 0;
+                let ration = Ration::Snapshot { fails, newest };
                 let action = Action::CreateSnapshot(creation);
                 let item = Item {
                     unit,
@@ -105,22 +125,33 @@ impl Rotation<'_> {
                 }
                 draft.push(&unit, unit.clone(), newest, reason, Decision::Defer);
             }
+            (None, Reason::TagsMissing { .. }) => {
+                draft.need(&unit, &reason);
+                draft.push(&unit, unit.clone(), newest, reason, Decision::Defer);
+            }
             (None, Reason::Unseen { .. } | Reason::NewestFailed { .. }) => {
                 draft.push(&unit, unit.clone(), newest, reason, Decision::Defer);
             }
             (None, _) => draft.push(&unit, unit.clone(), newest, reason, Decision::Keep),
         }
-        overdue
+        Course {
+            overdue,
+            is_parked: parked.is_some(),
+            why,
+        }
     }
 
     fn whether(
         &self,
         rule: &Rule,
+        snapshots: &[&Snapshot],
         own: &[&Snapshot],
-        newest: Option<Timestamp>,
         parked: Option<Timestamp>,
         unit: &str,
     ) -> (Reason, Option<Creation>) {
+        let newest = self.newest(own);
+        let slot = newest.map(|(newest, taken_at)| slot_of(newest, taken_at, rule.every));
+        let newest = newest.map(|(_, taken_at)| taken_at);
         let home = &self.world.home;
         let gap = self.gap(unit).map(|gap| gap.read.clone());
         if complete(self.world.at_home()).is_none() {
@@ -140,10 +171,14 @@ impl Rotation<'_> {
             return (reason, None);
         }
         let every = rule.every;
-        if let Some(taken_at) = newest
-            && self.now.duration_since(taken_at).as_secs() < due_after(every)
+        if let Some((taken_at, slot)) = newest.zip(slot)
+            && self.now.duration_since(slot).as_secs() < due_after(every)
         {
             return (Reason::Recent { taken_at, every }, None);
+        }
+        if let Some(snapshot) = self.without_tags(rule, snapshots) {
+            let snapshot = snapshot.id.clone();
+            return (Reason::TagsMissing { snapshot }, None);
         }
         if let Some(since) = parked {
             return (Reason::Parked { since }, None);
@@ -153,7 +188,7 @@ impl Rotation<'_> {
             let status = status.clone();
             return (Reason::NotAvailable { status }, None);
         }
-        let due = due_at(newest, every, self.now);
+        let due = due_at(slot, every, self.now);
         let name = |attempt| {
             let database = self.database;
             names::snapshot_id(&database.identifier, &database.resource_id, due, attempt)
@@ -169,7 +204,8 @@ impl Rotation<'_> {
         });
         let last = attempts.max();
         let made = last.map_or(0, |(attempt, _)| attempt);
-        if let Some((_, id)) = last.filter(|_| self.now < next_attempt(due, every, made)) {
+        let rests = self.now < next_attempt(due, every, made) || failed(own) >= MANY_FAILED;
+        if let Some((_, id)) = last.filter(|_| rests) {
             let snapshot = id.clone();
             return (Reason::NewestFailed { snapshot }, None);
         }
@@ -179,12 +215,26 @@ impl Rotation<'_> {
         };
         let creation = Creation {
             of: self.subject(home, &id),
-            tags: self.tags(),
+            tags: self.tags(&self.database.tags),
         };
         match newest {
             Some(newest) => (Reason::Due { newest, every }, Some(creation)),
             None => (Reason::First, Some(creation)),
         }
+    }
+
+    /// A snapshot of the interval that has Steward's name and not its tags: somebody
+    /// took them off. As long as it is there another would be asked for by every
+    /// run.
+    fn without_tags<'s>(&self, rule: &Rule, snapshots: &[&'s Snapshot]) -> Option<&'s Snapshot> {
+        let (home, resource_id) = (&self.world.home, &self.database.resource_id);
+        let mut all = snapshots.iter().copied();
+        all.find(|snapshot| {
+            let of_the_interval = names::parse(&snapshot.id).is_some_and(|named| {
+                named.is_of(resource_id) && rule.every.after(named.due) > self.now
+            });
+            of_the_interval && !self.is_own(home, snapshot)
+        })
     }
 
     /// When the database was parked, if it still is and has a snapshot from then,
@@ -199,18 +249,46 @@ impl Rotation<'_> {
         (self.has_been(parked_at) && from_then).then_some(parked_at)
     }
 
-    /// The tags of a new snapshot. What `CopyTagsToSnapshot` adds comes on top.
-    pub(super) fn tags(&self) -> BTreeMap<String, String> {
+    /// The tags of a new snapshot: those that people gave what it is made of, and
+    /// Steward's. RDS adds none of itself where a call names some, whatever
+    /// `CopyTagsToSnapshot` says ("Tagging Amazon RDS resources", Amazon RDS User
+    /// Guide). Those of AWS cannot be given.
+    pub(super) fn tags(&self, like: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let database = self.database;
-        let mut tags = BTreeMap::from([
+        let own = |key: &str| key.starts_with(names::OWN_TAGS) || key.starts_with("aws:");
+        let of_people = like
+            .iter()
+            .filter(|(key, _)| !own(key))
+            .take(MOST_OF_PEOPLE);
+        let mut tags: BTreeMap<String, String> = of_people
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let made_for = (names::MADE_FOR.to_owned(), database.resource_id.clone());
+        tags.extend([
             (names::MANAGED_BY.to_owned(), crate::NAME.to_owned()),
-            (names::MADE_FOR.to_owned(), database.resource_id.clone()),
+            made_for,
         ]);
         if let Some(environment) = database.tags.get(names::ENVIRONMENT) {
             tags.insert(names::ENVIRONMENT.to_owned(), environment.clone());
         }
         tags
     }
+}
+
+/// How many have failed.
+fn failed(own: &[&Snapshot]) -> usize {
+    let failed = own.iter().filter(|snapshot| snapshot.progress.has_failed());
+    failed.count()
+}
+
+/// The time from which the next interval counts: when the newest was due, where it
+/// was made about then, else when its data was taken. So a schedule that is a
+/// little early every day stays at its time of day.
+fn slot_of(newest: &Snapshot, taken_at: Timestamp, every: Period) -> Timestamp {
+    let due = names::parse(&newest.id).map(|named| named.due);
+    let about = SignedDuration::from_secs(every.seconds() / EARLY_BY);
+    due.filter(|due| due.duration_since(taken_at).abs() <= about)
+        .unwrap_or(taken_at)
 }
 
 /// From when an attempt is made after so many that have failed: the second at
@@ -233,7 +311,7 @@ fn due_after(every: Period) -> i64 {
 }
 
 /// When the snapshot that is due now was due: one or more whole intervals after
-/// the newest, so that two runs that see the same give it the same name. The
+/// that of the newest, so that two runs that see the same give it the same name. The
 /// first is due at the last full interval of the clock.
 fn due_at(newest: Option<Timestamp>, every: Period, now: Timestamp) -> Timestamp {
     let seconds = every.seconds().max(1);

@@ -1,6 +1,6 @@
 //! Which restore points and recipes are written, and which end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use steward::engine::{After, Change, Decision, Effect, Gap, Seen};
@@ -12,12 +12,54 @@ use crate::Scope;
 use crate::action::{Action, DocumentDeletion, RecipeWriting, Writing, recipe_unit};
 use crate::document;
 use crate::names;
-use crate::policy::Rule;
+use crate::policy::{RotationPolicy, Rule};
 use crate::reason::Reason;
-use crate::world::{Database, Documents, Place, Snapshot, World};
+use crate::world::{Database, Documents, Holdings, Place, Snapshot, World};
 
 /// A recipe that has not changed is written again after this.
 const RECIPE_EVERY: Period = Period::days(1);
+
+/// The restore points that there are, by place, and there by the resource id of
+/// their database and by their snapshot. A database that was renamed has some under
+/// either name.
+pub(super) struct Recorded<'a>(HashMap<&'a Place, HashMap<(&'a str, &'a str), Keys<'a>>>);
+
+/// The documents of one snapshot in a place.
+#[derive(Clone, Copy, Default)]
+struct Keys<'a> {
+    whole: Option<&'a str>,
+    incomplete: Option<&'a str>,
+}
+
+impl<'a> Recorded<'a> {
+    pub(super) fn of(world: &'a World) -> Self {
+        let in_place = |(place, holdings): (&'a Place, &'a Holdings)| {
+            let mut all: HashMap<(&str, &str), Keys<'_>> = HashMap::new();
+            for key in holdings
+                .documents
+                .iter()
+                .flat_map(|documents| &documents.keys)
+            {
+                let Some(of) = parse_key(key) else { continue };
+                let keys = all.entry((of.resource_id, of.snapshot)).or_default();
+                let one = if of.whole {
+                    &mut keys.whole
+                } else {
+                    &mut keys.incomplete
+                };
+                *one = Some(key);
+            }
+            (place, all)
+        };
+        Self(world.places.iter().map(in_place).collect())
+    }
+
+    fn keys(&self, place: &Place, resource_id: &str, snapshot: &str) -> Keys<'a> {
+        let in_place = self.0.get(place);
+        let keys = in_place.and_then(|all| all.get(&(resource_id, snapshot)));
+        keys.copied().unwrap_or_default()
+    }
+}
 
 impl Rotation<'_> {
     /// Plans the restore points that are missing.
@@ -38,23 +80,34 @@ impl Rotation<'_> {
                 .iter()
                 .filter(|snapshot| snapshot.is_available() && self.is_own(&place, snapshot));
             for snapshot in good.filter(|snapshot| snapshot.taken_at.is_some()) {
-                let key = |whole| self.key(&snapshot.id, whole);
-                if documents.keys.contains(&key(true)) {
+                let keys = self.keys(&place, &snapshot.id);
+                if keys.whole.is_some() {
                     continue;
                 }
-                let has_incomplete = documents.keys.contains(&key(false));
-                lacking += u32::from(has_incomplete);
+                let has_incomplete = keys.incomplete.is_some();
+                let source = own.iter().find(|own| own.id == snapshot.id);
                 let (reason, decision) = if place == *home {
-                    let source = own.iter().find(|own| own.id == snapshot.id);
                     self.first_writing(rule, source, documents, has_incomplete)
                 } else {
                     self.same_writing(&place, &snapshot.id, documents, has_incomplete)
                 };
+                // What is not recorded here yet comes first, while it can come.
+                let never_comes = place == *home || source.is_none();
+                let is_missing = never_comes && matches!(reason, Reason::NotRecorded);
+                lacking += u32::from(has_incomplete || is_missing);
                 let target = match &decision {
                     // What is there has its item with what may end.
                     Decision::Keep => continue,
                     Decision::Act(change) => change.action.target(),
-                    Decision::Defer => format!("s3://{}/{}", documents.bucket, key(true)),
+                    Decision::Defer => {
+                        let Database {
+                            identifier,
+                            resource_id,
+                            ..
+                        } = self.database;
+                        let key = restore_point_key(identifier, resource_id, &snapshot.id, true);
+                        format!("s3://{}/{key}", documents.bucket)
+                    }
                 };
                 draft.push(&unit, target, snapshot.taken_at, reason, decision);
             }
@@ -62,9 +115,9 @@ impl Rotation<'_> {
         }
     }
 
-    fn key(&self, snapshot: &str, whole: bool) -> String {
-        let database = self.database;
-        restore_point_key(&database.identifier, &database.resource_id, snapshot, whole)
+    fn keys(&self, place: &Place, snapshot: &str) -> Keys<'_> {
+        self.recorded
+            .keys(place, &self.database.resource_id, snapshot)
     }
 
     /// Writes the first document of a snapshot, beside its database.
@@ -109,12 +162,9 @@ impl Rotation<'_> {
             .world
             .at_home()
             .and_then(|home| home.documents.as_ref());
-        let written = |whole| {
-            let key = self.key(snapshot, whole);
-            let home = at_home.filter(|home| home.keys.contains(&key))?;
-            Some((home.bucket.clone(), key))
-        };
-        let source = written(true).or_else(|| written(false).filter(|_| !has_incomplete));
+        let keys = self.keys(&self.world.home, snapshot);
+        let key = keys.whole.or(keys.incomplete.filter(|_| !has_incomplete));
+        let source = at_home.and_then(|home| Some((home.bucket.clone(), key?.to_owned())));
         let Some((bucket, key)) = source else {
             return if has_incomplete {
                 (Reason::RecordedIncompletely, Decision::Keep)
@@ -134,28 +184,56 @@ impl Rotation<'_> {
     }
 }
 
-/// What is in the buckets: a document ends with its snapshot, and an incomplete
-/// one with a complete one of the same.
-pub(super) fn keep_documents(draft: &mut Draft, seen: &Seen<World>, scope: &Scope) {
+/// What is in the buckets: a document ends with its snapshot, the one beside the
+/// database with the last copy of it, and an incomplete one with a complete one of
+/// the same.
+pub(super) fn keep_documents(
+    draft: &mut Draft,
+    seen: &Seen<World>,
+    recorded: &Recorded<'_>,
+    policy: &RotationPolicy,
+    scope: &Scope,
+) {
     let world = &seen.world;
+    let ids: HashMap<&Place, HashSet<&str>> = world
+        .places
+        .iter()
+        .map(|(place, held)| {
+            (
+                place,
+                held.snapshots.iter().map(|s| s.id.as_str()).collect(),
+            )
+        })
+        .collect();
+    let is_there = |place: &Place, id: &str| ids.get(place).is_some_and(|ids| ids.contains(id));
+    let copies = policy.places();
+    // The place of a copy that has no document of its own, or nobody knows.
+    let still_needed_by = |of: &Of<'_>| {
+        copies.keys().find(|place| {
+            let is_read = complete(world.places.get(place)).is_some();
+            let keys = recorded.keys(place, of.resource_id, of.snapshot);
+            !is_read || (is_there(place, of.snapshot) && keys.whole.is_none())
+        })
+    };
     for (place, holdings) in &world.places {
         let (true, Some(documents)) = (holdings.complete, &holdings.documents) else {
             continue;
         };
-        let snapshots: BTreeSet<&str> = holdings.snapshots.iter().map(|s| s.id.as_str()).collect();
         for key in &documents.keys {
             let Some(of) = parse_key(key) else { continue };
             if !scope.covers(of.database) {
                 continue;
             }
             let unit = place.unit(of.database, of.resource_id);
-            let whole = restore_point_key(of.database, of.resource_id, of.snapshot, true);
-            let ends = if !snapshots.contains(of.snapshot) {
-                Some(Reason::SnapshotGone)
-            } else if !of.whole && documents.keys.contains(&whole) {
+            let whole = recorded.keys(place, of.resource_id, of.snapshot).whole;
+            let ends = if !of.whole && whole.is_some() {
                 Some(Reason::Replaced)
-            } else {
+            } else if is_there(place, of.snapshot)
+                || (*place == world.home && still_needed_by(&of).is_some())
+            {
                 None
+            } else {
+                Some(Reason::SnapshotGone)
             };
             let gap = seen.gaps.iter().find(|gap| gap.hides.covers(&unit));
             let (reason, decision) = match (ends, gap) {
@@ -255,6 +333,16 @@ pub(super) fn write_recipes(
             if everything_unseen {
                 let read = "the databases of this Region".to_owned();
                 draft.push(&unit, target, at, Reason::Unseen { read }, Decision::Defer);
+                continue;
+            }
+            // Another account or Region has an environment of that name.
+            let own = document.of();
+            if let Some(other) = written.and_then(|written| written.of.as_ref())
+                && *other != own
+            {
+                let reason = Reason::RecipeOfAnother { of: other.clone() };
+                draft.need(&unit, &reason);
+                draft.push(&unit, target, at, reason, Decision::Defer);
                 continue;
             }
             let reason = match (same, fresh) {

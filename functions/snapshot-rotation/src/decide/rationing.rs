@@ -15,8 +15,11 @@ use crate::world::{Holdings, Place, Progress, World};
 /// What an item takes of what is short; the fields are how urgent it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ration {
-    /// Room for one snapshot; first the database with the oldest newest.
+    /// Room for one snapshot; first the database with the oldest newest, last those
+    /// of which some have failed.
     Snapshot {
+        /// Whether snapshots of it have failed and are still there.
+        fails: bool,
         /// When the data of the newest was taken; a database without goes first.
         newest: Option<Timestamp>,
     },

@@ -19,7 +19,7 @@ pub(super) fn retire(
     let world = &seen.world;
     for (place, holdings) in &world.places {
         for snapshot in &holdings.snapshots {
-            let made_for = snapshot.made_for(*place == world.home);
+            let made_for = world.made_for(place, snapshot);
             let Some(id) = made_for.filter(|id| resource_ids.iter().any(|wanted| wanted == id))
             else {
                 continue;

@@ -80,13 +80,20 @@ impl Rotation<'_> {
             })
             .collect();
         let mut kept = stay(keep, &restorable, &rule.zone(), self.now);
-        let newest = self.newest(&managed);
+        let own: Vec<&Snapshot> = managed
+            .iter()
+            .filter(|snapshot| self.is_own(place, snapshot))
+            .copied()
+            .collect();
+        // One of somebody else's that is adopted may be newer.
+        let newest = [self.newest(&managed), self.newest(&own)];
         let unread = self.gap(&unit).map(|gap| gap.read.clone());
         let held = self.database.hold(self.now);
         for snapshot in snapshots {
             let is_managed = managed.iter().any(|other| other.id == snapshot.id);
             let rules = kept.remove(snapshot.id.as_str());
-            let is_newest = newest.is_some_and(|(newest, _)| newest.id == snapshot.id);
+            let mut newest = newest.iter().flatten();
+            let is_newest = newest.any(|(newest, _)| newest.id == snapshot.id);
             let keep = |reason| (reason, Decision::Keep);
             let verdict = if !is_managed {
                 keep(Reason::Foreign)
@@ -121,8 +128,9 @@ impl Rotation<'_> {
 
     /// One that has failed goes when there is another in its place: one of the
     /// same interval or later that can be restored, or a later attempt, so that
-    /// attempts that fail again and again do not fill the account; of a copy, also
-    /// what it is a copy of, after a while, because it is copied again then.
+    /// attempts that fail again and again do not fill the account. Of a copy that
+    /// can be made again it goes after a while, because it is made again then: by
+    /// when it was asked for, or where RDS does not tell that, the newest alone.
     fn broken(
         &self,
         rule: &Rule,
@@ -142,11 +150,19 @@ impl Rotation<'_> {
                 || managed.iter().any(later)
         });
         let source = self.world.snapshot(&self.world.home, &snapshot.id);
-        let rested = |at| self.now.duration_since(at) >= retry_after(rule.every);
-        let again = *place != self.world.home
-            && source.is_some_and(Snapshot::is_available)
-            && snapshot.created_at.is_none_or(rested);
-        if snapshot.progress.has_failed() && (replaced || again) {
+        let source = source.filter(|source| *place != self.world.home && source.is_available());
+        let goes = match source {
+            Some(source) => {
+                let asked_for = match snapshot.created_at {
+                    None if replaced => None,
+                    None => source.taken_at,
+                    at => at,
+                };
+                asked_for.is_some_and(|at| self.now.duration_since(at) >= retry_after(rule.every))
+            }
+            None => replaced,
+        };
+        if snapshot.progress.has_failed() && goes {
             let gone = deletion_of(self, place, snapshot);
             (Reason::BrokenAndReplaced { status }, gone)
         } else {

@@ -199,6 +199,29 @@ fn a_place_is_named_once_in_a_rule_and_the_same_way_everywhere() {
 }
 
 #[test]
+fn a_bucket_holds_the_documents_of_one_place() {
+    let policy = |here: &str, one: &str, other: &str| {
+        format!(
+            "version: 1\nrestore_points: {here}\nrules:\n- name: all\n  databases: {{include: \
+             [\"*\"]}}\n  copies:\n  - {{region: eu-west-1, kms_key_id: alias/backups, \
+             restore_points: {one}}}\n  - {{region: eu-west-2, kms_key_id: alias/backups, \
+             restore_points: {other}}}\n"
+        )
+    };
+    parse(&policy("here", "there", "elsewhere")).unwrap();
+    let twice = "restore_points: \"there\" is not allowed; allowed: another bucket for each account \
+                 and Region";
+    refused(
+        &policy("here", "there", "there"),
+        &format!("rules[0].copies[0].{twice}; rules[0].copies[1].{twice}"),
+    );
+    refused(
+        &policy("there", "there", "elsewhere"),
+        &format!("rules[0].copies[0].{twice}"),
+    );
+}
+
+#[test]
 fn rules_have_names_of_their_own_and_select_something() {
     let of = |rules: &str| format!("version: 1\nrules:\n{rules}");
     refused(

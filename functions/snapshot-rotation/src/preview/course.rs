@@ -342,11 +342,12 @@ impl Course {
 
     /// The newest of Steward's own beside the database.
     fn newest(&self, now: Timestamp) -> Option<&Snapshot> {
-        let home = self.seen.world.at_home()?;
+        let world = &self.seen.world;
+        let home = world.at_home()?;
         let own = home.snapshots.iter().filter(|snapshot| {
             snapshot.is_available()
                 && snapshot.taken_at.is_some_and(|at| at <= now)
-                && snapshot.made_for(true) == Some(&self.resource_id)
+                && world.made_for(&world.home, snapshot) == Some(&self.resource_id)
         });
         own.max_by_key(|snapshot| snapshot.taken_at)
     }

@@ -16,6 +16,9 @@ use steward::restore_point::{Document, MAX_BYTES};
 /// The metadata that tells a document's content digest without reading it.
 const CONTENT_DIGEST: &str = "content-digest";
 
+/// The metadata that tells whose environment or database it is of.
+const OF: &str = "steward-of";
+
 /// One bucket, and where in it documents are.
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
@@ -29,6 +32,8 @@ pub(crate) struct Bucket {
 pub(crate) struct Head {
     /// As [`Document::content_digest`] has it; `None` when somebody else wrote it.
     pub(crate) content_digest: Option<String>,
+    /// As [`Document::of`] has it; `None` when somebody else wrote it.
+    pub(crate) of: Option<String>,
     /// When it was last written; `None` when S3 does not tell.
     pub(crate) last_modified: Option<Timestamp>,
 }
@@ -137,8 +142,10 @@ impl Bucket {
             Ok(answer) => {
                 let metadata = answer.metadata();
                 let digest = metadata.and_then(|metadata| metadata.get(CONTENT_DIGEST));
+                let of = metadata.and_then(|metadata| metadata.get(OF));
                 Ok(Some(Head {
                     content_digest: digest.cloned(),
+                    of: of.cloned(),
                     last_modified: answer.last_modified().and_then(timestamp),
                 }))
             }
@@ -171,6 +178,7 @@ impl Bucket {
         let request = request
             .content_type("application/json")
             .metadata(CONTENT_DIGEST, document.content_digest())
+            .metadata(OF, document.of())
             .set_if_none_match(unless_there)
             .body(ByteStream::from(body));
         match request.send().await {

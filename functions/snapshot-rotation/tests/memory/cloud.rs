@@ -9,8 +9,8 @@ use std::rc::Rc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use snapshot_rotation::{
-    Action, Contents, Copying, Creation, Database, Deletion, Holdings, NAME, Place, Progress,
-    Quota, RotationPolicy, Scope, Snapshot, SnapshotRotation, World,
+    Action, Contents, Copying, Creation, Database, Deletion, Holdings, MADE_FOR, MANAGED_BY, NAME,
+    Place, Progress, Quota, RotationPolicy, Scope, Snapshot, SnapshotRotation, World,
 };
 use steward::engine::{Act, Clock, Gap, Hides, Leash, Mode, Observe, Outcome, Seen};
 use steward::lambda;
@@ -170,7 +170,7 @@ impl Cloud {
             return Outcome::Skipped("it is on hold".to_owned());
         }
         if let Some(there) = self.snapshots[&self.home].get(&of.snapshot) {
-            return match there.made_for(true) == Some(&of.resource_id) {
+            return match made_for(there) == Some(&of.resource_id) {
                 true => Outcome::AlreadyDone,
                 false => failed("DBSnapshotAlreadyExists"),
             };
@@ -231,7 +231,7 @@ impl Cloud {
             .get(place)
             .and_then(|all| all.get(&of.snapshot))
         {
-            return match there.made_for(false) == Some(&of.resource_id) {
+            return match made_for(there) == Some(&of.resource_id) {
                 true => Outcome::AlreadyDone,
                 false => failed("DBSnapshotAlreadyExists"),
             };
@@ -294,7 +294,6 @@ impl Cloud {
         if self.down.contains(place) {
             return Outcome::Failed("rds:DeleteDBSnapshot: no answer".to_owned());
         }
-        let at_home = *place == self.home;
         let all = &self.snapshots[place];
         let Some(found) = all.get(&of.snapshot).cloned() else {
             return Outcome::AlreadyDone;
@@ -306,7 +305,7 @@ impl Cloud {
         if (found.created_at, found.taken_at) != (deletion.created_at, deletion.taken_at) {
             return skipped("another snapshot now");
         }
-        let is_own = |s: &&Snapshot| s.made_for(at_home) == Some(&of.resource_id);
+        let is_own = |s: &&Snapshot| made_for(s) == Some(&of.resource_id);
         let seen = last.places[place].snapshots.iter().filter(is_own);
         let newest = seen.filter(|s| s.is_available()).max_by_key(|s| s.taken_at);
         if matches!(found.progress, Progress::Under { .. }) {
@@ -423,10 +422,17 @@ impl Cloud {
             .get(place)
             .into_iter()
             .flat_map(BTreeMap::values);
-        all.filter(|s| s.is_available() && s.made_for(*place == self.home) == Some(resource_id))
+        all.filter(|s| s.is_available() && made_for(s) == Some(resource_id))
             .filter_map(|s| Some((s.id.clone(), s.taken_at?)))
             .collect()
     }
+}
+
+/// The database of one of Steward's own. In this world no other Steward makes any.
+fn made_for(snapshot: &Snapshot) -> Option<&str> {
+    let is_own = snapshot.tags.get(MANAGED_BY).map(String::as_str) == Some(NAME);
+    let made_for = snapshot.tags.get(MADE_FOR).filter(|_| is_own);
+    made_for.map(String::as_str)
 }
 
 /// The hands of one run.

@@ -146,13 +146,59 @@ fn a_copy_that_failed_goes_before_it_is_made_again() {
         "a: keep awaits_copy",
         "west a: keep broken",
     ]);
-    // RDS need not tell when it was asked for.
+    // Where RDS does not tell when it was asked for, its data tells.
     case = case.snapshot(&west(), "a", |copy| copy.created_at = None);
     case.expect(&[
         "db: keep recent",
         "a: keep awaits_copy",
         "west a: do 4 broken_and_replaced",
     ]);
+    case.now = ago(6);
+    case.expect(&[
+        "db: keep recent",
+        "a: keep awaits_copy",
+        "west a: keep broken",
+    ]);
+}
+
+#[test]
+fn an_old_copy_that_failed_is_not_made_again_and_again() {
+    let failed_at = |created_at: Option<Timestamp>| {
+        Case::new()
+            .rule(|rule| rule.keep = last(5))
+            .own("a", 73)
+            .own("b", 49)
+            .own("c", 25)
+            .copies_to(&west())
+            .copied(&west(), "a", 73)
+            .copied(&west(), "b", 49)
+            .copied(&west(), "c", 25)
+            .snapshot(&west(), "b", |copy| {
+                copy.progress = failed();
+                copy.created_at = created_at;
+            })
+            .fates()
+    };
+    let stays = "west b: keep broken";
+    assert!(failed_at(Some(ago(1))).contains(stays));
+    assert!(failed_at(None).contains(stays));
+    assert!(failed_at(Some(ago(3))).contains("west b: do 4 broken_and_replaced"));
+}
+
+#[test]
+fn a_role_of_its_own_account_needs_nothing_shared() {
+    let own = Place {
+        account: Some("111111111111".to_owned()),
+        region: "us-west-2".to_owned(),
+    };
+    let case = Case::new().own("a", 1).copies_to(&own);
+    let items = case.plan().items;
+    let copied = items.iter().find(|item| item.reason.code() == "missing");
+    assert!(
+        matches!(copied.unwrap().decision, Decision::Act(_)),
+        "{items:#?}"
+    );
+    assert!(!items.iter().any(|item| item.reason.code() == "not_shared"));
 }
 
 #[test]

@@ -244,16 +244,81 @@ fn attempts_that_wait_do_not_hide_an_objective_that_is_missed() {
 }
 
 #[test]
-fn somebody_elses_snapshot_of_that_name_is_no_obstacle() {
+fn a_snapshot_that_lost_its_tags_is_told_and_not_made_by_every_run() {
     let case = Case::new().own("a", 24);
     let id = case.action("new").subject().unwrap().snapshot.clone();
-    let other = foreign(&case.world.databases[0], &id, 1);
-    let case = case.put(&home(), "other", other);
-    case.expect(&["a: keep kept", "other: keep foreign", "new: do 0 due"]);
-    assert_eq!(
-        case.action("new").subject().unwrap().snapshot,
-        format!("{id}-2")
-    );
+    let stripped = foreign(&case.world.databases[0], &id, 0);
+    let mut case = case.put(&home(), "stripped", stripped);
+    case.expect(&[
+        "a: keep kept",
+        "stripped: keep foreign",
+        "db: wait tags_missing",
+    ]);
+    let needs = case.needs();
+    assert!(needs[0].contains("has lost the tags"), "{needs:?}");
+    // An interval later another is made, so that there is one for each.
+    case.now = ago(-24);
+    case.expect(&["a: keep kept", "stripped: keep foreign", "new: do 0 due"]);
+}
+
+#[test]
+fn one_that_fails_and_fails_gets_one_attempt_in_an_interval() {
+    let mut case = Case::new().own("a", 73);
+    for (attempt, hours) in [(1, 49), (2, 49), (1, 25)] {
+        let mut failure = own(&case.world.databases[0], hours);
+        failure.id = names::snapshot_id("shop-db", RESOURCE_ID, ago(hours), attempt);
+        failure.progress = failed();
+        case = case.put(&home(), &format!("{hours} {attempt}"), failure);
+    }
+    // The one of today is made, and no second.
+    let id = case.action("new").subject().unwrap().snapshot.clone();
+    assert_eq!(id, "steward-shop-db-uvwxyz-20261123-1100");
+    let mut failure = own(&case.world.databases[0], 0);
+    failure.id = id;
+    failure.progress = failed();
+    let case = case.put(&home(), "today", failure);
+    let fates = case.fates();
+    assert!(fates.contains("db: wait newest_failed"), "{fates:?}");
+}
+
+#[test]
+fn a_little_early_every_day_does_not_move_the_time_of_day() {
+    // Due at noon yesterday, and made at eleven.
+    let mut early = own(&Case::new().world.databases[0], 25);
+    early.id = names::snapshot_id("shop-db", RESOURCE_ID, ago(24), 1);
+    let mut case = Case::new().put(&home(), "a", early);
+    case.now = ago(1) - SignedDuration::from_mins(1);
+    case.expect(&["a: keep kept", "db: keep recent"]);
+    case.now = ago(1);
+    let id = case.action("new").subject().unwrap().snapshot.clone();
+    assert_eq!(id, "steward-shop-db-uvwxyz-20261123-1200");
+}
+
+#[test]
+fn a_snapshot_gets_the_tags_that_people_gave_its_database() {
+    let case = Case::new().database(|database| {
+        for (key, value) in [
+            ("team", "shop"),
+            ("aws:cloudformation:stack-name", "shop"),
+            ("steward:environment", "production"),
+            ("steward:parked", "2020-01-01T00:00:00Z"),
+        ] {
+            database.tags.insert(key.to_owned(), value.to_owned());
+        }
+        let many = (0..60).map(|n| (format!("z{n:02}"), String::new()));
+        database.tags.extend(many);
+    });
+    let Action::CreateSnapshot(creation) = case.action("new") else {
+        panic!("none is made");
+    };
+    let tags = creation.tags;
+    assert_eq!(tags["team"], "shop");
+    assert_eq!(tags[names::MADE_FOR], RESOURCE_ID);
+    assert_eq!(tags[names::ENVIRONMENT], "production");
+    assert!(!tags.contains_key("steward:parked"), "{tags:?}");
+    assert!(!tags.keys().any(|key| key.starts_with("aws:")), "{tags:?}");
+    // One more is added when it is complete; 50 is the limit of AWS.
+    assert!(tags.len() < 50, "{}", tags.len());
 }
 
 #[test]

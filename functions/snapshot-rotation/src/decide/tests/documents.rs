@@ -67,6 +67,7 @@ impl Case {
                 let written = Written {
                     content_digest: Some(recipe.content_digest()),
                     at: Some(ago(hours_ago)),
+                    of: Some(recipe.of()),
                 };
                 documents.recipes.insert(recipe.key(), written);
             }
@@ -295,4 +296,98 @@ fn a_restore_point_needs_no_room_and_waits_for_no_copy() {
         "here/shop.json: keep recorded",
         "there/shop.json: keep recorded",
     ]);
+}
+
+#[test]
+fn the_restore_point_beside_the_database_stays_until_every_copy_has_its_own() {
+    let case = Case::new()
+        .own("a", 1)
+        .copies_to(&west())
+        .copied(&west(), "a", 1)
+        .copied(&west(), "b", 49)
+        .with_buckets();
+    let mut case = case
+        .document("here", "a", WHOLE)
+        .document("here", "b", WHOLE)
+        .document("there", "a", WHOLE);
+    let others = [
+        "here/a.json: keep recorded",
+        "here/shop.json: keep recorded",
+        "there/a.json: keep recorded",
+        "there/shop.json: keep recorded",
+    ];
+    let expect = |case: &Case, fates: &[&str]| {
+        case.expect_documents(&[fates, others.as_slice()].concat());
+    };
+    let wanting = [
+        "here/b.json: keep recorded",
+        "there/b.json: do 3 undocumented",
+    ];
+    expect(&case, &wanting);
+    let complete = case.clone().document("there", "b", WHOLE);
+    expect(
+        &complete,
+        &[
+            "here/b.json: do 5 snapshot_gone",
+            "there/b.json: keep recorded",
+        ],
+    );
+    // Without a bucket there, it is the only one.
+    let holdings = case.world.places.get_mut(&west()).unwrap();
+    holdings.documents = None;
+    case.expect_documents(&[
+        "here/a.json: keep recorded",
+        "here/b.json: keep recorded",
+        "here/shop.json: keep recorded",
+    ]);
+    // A place that was not read may have it.
+    let unread = complete.place(&west(), |holdings| holdings.complete = false);
+    assert!(unread.fates().contains("here/b.json: keep recorded"));
+}
+
+#[test]
+fn a_copy_whose_restore_point_can_never_come_is_counted() {
+    let case = Case::new()
+        .own("a", 1)
+        .copies_to(&west())
+        .copied(&west(), "a", 1)
+        .copied(&west(), "b", 49)
+        .with_buckets();
+    let case = case
+        .document("here", "a", WHOLE)
+        .document("there", "a", WHOLE);
+    assert!(case.fates().contains("there/b.json: wait not_recorded"));
+    assert_eq!(case.measured("west db", "DocumentsIncomplete"), Some(1.0));
+}
+
+#[test]
+fn a_database_that_is_renamed_has_its_restore_points_under_the_old_name() {
+    let case = Case::new().own("a", 1).with_buckets();
+    let case = case.document("here", "a", WHOLE);
+    let case = case.database(|database| {
+        database.identifier = "store-db".to_owned();
+        database.arn = database.arn.replace("shop-db", "store-db");
+    });
+    let case = case.recipes_are_of(&["here"], 1);
+    case.expect_documents(&[
+        "here/a.json: keep recorded",
+        "here/shop.json: keep recorded",
+    ]);
+}
+
+#[test]
+fn the_recipe_of_another_account_or_region_is_not_overwritten() {
+    let mut case = Case::new().own("a", 1).with_buckets();
+    case = case.document("here", "a", WHOLE);
+    let recipes = &mut case.documents("here").unwrap().recipes;
+    for recipe in recipes.values_mut() {
+        recipe.of = Some("222222222222/eu-west-1".to_owned());
+        recipe.content_digest = None;
+    }
+    case.expect_documents(&[
+        "here/a.json: keep recorded",
+        "here/shop.json: wait recipe_of_another",
+    ]);
+    let needs = case.needs();
+    assert!(needs[0].contains("222222222222/eu-west-1"), "{needs:?}");
 }

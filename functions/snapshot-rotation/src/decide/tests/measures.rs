@@ -50,6 +50,11 @@ fn a_parked_database_with_a_snapshot_from_then_misses_nothing() {
     let asleep = case.clone().database(parked(ago(100)));
     asleep.expect(&["db: keep parked", "a: keep kept"]);
     assert_eq!(asleep.measured("db", "ObjectivesMissed"), None);
+    // Where it is copied no more than here.
+    let copied = asleep.clone().copies_to(&west()).copied(&west(), "a", 100);
+    copied.expect(&["db: keep parked", "a: keep kept", "west a: keep kept"]);
+    assert_eq!(copied.measured("west db", "ObjectivesMissed"), None);
+    assert_eq!(copied.needs(), Vec::<String>::new());
     // Without one from then it does.
     let awake_too_long = case.database(parked(ago(50)));
     awake_too_long.expect(&["db: wait not_available", "a: keep kept"]);
@@ -153,4 +158,19 @@ fn copies_that_fail_again_and_again_need_a_person() {
              {id}, has failed"
         )]
     );
+}
+
+#[test]
+fn an_objective_that_is_missed_there_for_what_is_wrong_here_says_so() {
+    let case = Case::new()
+        .own("a", 100)
+        .copies_to(&west())
+        .copied(&west(), "a", 100)
+        .database(|database| database.status = "incompatible-parameters".to_owned());
+    let there = case
+        .needs()
+        .into_iter()
+        .find(|need| need.starts_with("west"));
+    let there = there.unwrap();
+    assert!(there.contains("incompatible-parameters"), "{there}");
 }

@@ -130,3 +130,21 @@ fn the_newest_is_copied_first_where_the_newest_copy_is_oldest() {
     assert!(fates.contains("west b: wait copies_in_flight"), "{fates:?}");
     assert_eq!(case.needs(), Vec::<String>::new());
 }
+
+#[test]
+fn what_always_fails_gets_what_others_leave() {
+    let other = "db-OTHEROTHEROTHEROTHEROTHER1";
+    let mut failure = own(&Case::new().world.databases[0], 49);
+    failure.progress = failed();
+    let case = Case::new()
+        .own("a", 100)
+        .put(&home(), "failure", failure)
+        .and_database("other-db", other)
+        .quota(&home(), 99, 100);
+    let items = case.plan().items;
+    let made = items.iter().find(|item| {
+        let acts = matches!(&item.decision, Decision::Act(change) if change.pass == 0);
+        acts && item.target.contains("steward-")
+    });
+    assert_eq!(made.unwrap().unit, format!("eu-west-1/other-db/{other}"));
+}

@@ -72,3 +72,38 @@ fn gone() -> Case {
     case.world.databases.clear();
     retired(case)
 }
+
+#[test]
+fn what_steward_made_in_another_region_or_account_is_that_ones_to_retire() {
+    // Here are copies of a database that lives in another Region, and there the
+    // originals of one; and the vault has those of another account.
+    let mut case = Case::new()
+        .own("a", 1)
+        .copies_to(&west())
+        .copies_to(&vault());
+    let database = case.world.databases[0].clone();
+    let at = |text: &str| Some(text.to_owned());
+    let mut copy = own(&database, 2);
+    copy.source_arn = at("arn:aws:rds:us-west-2:111111111111:snapshot:x").map(|arn| {
+        let (begins, _) = arn.rsplit_once(':').unwrap();
+        format!("{begins}:{}", copy.id)
+    });
+    case = case.put(&home(), "copy here", copy);
+    let original = own(&database, 3);
+    case = case.put(&west(), "original", original);
+    let mut others = copy_of(&own(&database, 4), &vault());
+    others.source_arn = others
+        .source_arn
+        .map(|arn| arn.replace("111111111111", "333333333333"));
+    case = case.put(&vault(), "others", others);
+    let fates = case.fates();
+    for fate in [
+        "copy here: keep foreign",
+        "west original: keep foreign",
+        "vault others: keep foreign",
+    ] {
+        assert!(fates.contains(fate), "{fates:#?}");
+    }
+    case.world.databases.clear();
+    retired(case).expect(&["a: do 4 retired"]);
+}
