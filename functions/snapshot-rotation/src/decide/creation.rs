@@ -19,11 +19,11 @@ use crate::world::{Progress, Snapshot};
 
 /// The states in which RDS makes snapshots (`CreateDBSnapshot`, Amazon RDS API
 /// Reference).
-const ALLOW_SNAPSHOTS: [&str; 2] = ["available", "storage-optimization"];
+pub(crate) const ALLOW_SNAPSHOTS: [&str; 2] = ["available", "storage-optimization"];
 
 /// States that pass by themselves ("Viewing Amazon RDS DB instance status",
 /// Amazon RDS User Guide).
-const PASSING: [&str; 13] = [
+pub(crate) const PASSING: [&str; 13] = [
     "backing-up",
     "configuring-enhanced-monitoring",
     "configuring-iam-database-auth",
