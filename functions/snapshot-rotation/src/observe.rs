@@ -12,7 +12,7 @@ use aws_sdk_rds::primitives::DateTime;
 use aws_sdk_rds::types::{DbInstance, DbSnapshot, Tag};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use steward::aws::{self, ActingAs, Pace, Roles};
+use steward::aws::{self, ActingAs, Pace, Roles, WholeXml};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 
 use crate::decide::rule_of;
@@ -83,7 +83,7 @@ impl Snapshots {
 
     /// A client for the Region of the databases.
     pub(crate) fn here(&self) -> rds::Client {
-        rds::Client::new(&self.config)
+        client_of(&self.config)
     }
 
     /// The configuration for a place; the error is the read that failed.
@@ -104,7 +104,7 @@ impl Snapshots {
         place: &Place,
     ) -> Result<rds::Client, String> {
         let config = self.config_of(policy, place).await?;
-        Ok(rds::Client::new(&config))
+        Ok(client_of(&config))
     }
 
     /// The bucket for documents of a place; `None` where the policy has none.
@@ -157,7 +157,7 @@ impl Snapshots {
         (instances, gaps)
     }
 
-    async fn place(&self, policy: &RotationPolicy, place: &Place) -> Read {
+    async fn place(&self, policy: &RotationPolicy, scope: &Scope, place: &Place) -> Read {
         let mut read = Read {
             holdings: Holdings::default(),
             gap: None,
@@ -183,7 +183,7 @@ impl Snapshots {
             self.snapshots(&client),
             self.quota(&client),
             replicated,
-            self.listed(policy, place),
+            self.listed(policy, scope, place),
         );
         match listed {
             Ok(documents) => read.holdings.documents = documents,
@@ -218,6 +218,7 @@ impl Snapshots {
     async fn listed(
         &self,
         policy: &RotationPolicy,
+        scope: &Scope,
         place: &Place,
     ) -> Result<Option<Documents>, Gap> {
         let gap = |bucket: &str, read: String, grant: &str| Gap {
@@ -235,9 +236,17 @@ impl Snapshots {
             return Err(gap(&name, why, "s3:ListBucket"));
         }
         let keys: BTreeSet<String> = listed.into_keys().collect();
+        // Runs about some databases write no recipes.
+        let are_written = *scope == Scope::Everything;
+        let is_recipe = |key: &&String| are_written && key.starts_with("recipes/");
+        let bucket = &bucket;
+        let heads: Vec<_> = stream::iter(keys.iter().filter(is_recipe))
+            .map(|key| async move { (key, bucket.head(key).await) })
+            .buffered(CALLS_AT_ONCE)
+            .collect()
+            .await;
         let mut recipes = BTreeMap::new();
-        for key in keys.iter().filter(|key| key.starts_with("recipes/")) {
-            let head = bucket.head(key).await;
+        for (key, head) in heads {
             if let Some(head) = head.map_err(|why| gap(&name, why, "s3:GetObject"))? {
                 let written = Written {
                     content_digest: head.content_digest,
@@ -452,6 +461,12 @@ impl Snapshots {
     }
 }
 
+/// A client that takes no part of an answer for the whole.
+pub(crate) fn client_of(config: &SdkConfig) -> rds::Client {
+    let config = rds::config::Builder::from(config).interceptor(WholeXml);
+    rds::Client::from_conf(config.build())
+}
+
 /// The snapshots whose shares matter, with their units: Steward's own that can be
 /// restored, where a rule shares them or another account is to copy them.
 fn wanted_shares(
@@ -462,9 +477,9 @@ fn wanted_shares(
     let selected: HashMap<&str, (&Database, &Rule)> = selected(policy, scope, &world.databases)
         .map(|(database, rule)| (database.resource_id.as_str(), (database, rule)))
         .collect();
-    let ids_in: HashMap<&Place, HashSet<&str>> = world
-        .places
-        .iter()
+    // Nothing is copied to a place that was not read.
+    let read = world.places.iter().filter(|(_, held)| held.complete);
+    let ids_in: HashMap<&Place, HashSet<&str>> = read
         .map(|(place, held)| {
             (
                 place,
@@ -473,7 +488,7 @@ fn wanted_shares(
         })
         .collect();
     let is_missing =
-        |place: &Place, id: &str| !ids_in.get(place).is_some_and(|ids| ids.contains(id));
+        |place: &Place, id: &str| ids_in.get(place).is_some_and(|ids| !ids.contains(id));
     let mut wanted = BTreeMap::new();
     let snapshots = world.at_home().into_iter().flat_map(|home| &home.snapshots);
     for snapshot in snapshots.filter(|snapshot| snapshot.is_available()) {
@@ -532,7 +547,7 @@ impl Observe<SnapshotRotation> for Snapshots {
             .collect();
         let reads = stream::iter(places)
             .map(|place| async move {
-                let read = Box::pin(self.place(policy, &place)).await;
+                let read = Box::pin(self.place(policy, scope, &place)).await;
                 (place, read)
             })
             .buffer_unordered(CALLS_AT_ONCE)

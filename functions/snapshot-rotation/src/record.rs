@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
 use aws_sdk_rds::types::DbInstance;
-use steward::aws::{self, Pace};
+use steward::aws::{self, Pace, WholeXml};
 use steward::restore_point::Database;
 use {
     aws_sdk_applicationautoscaling as scaling, aws_sdk_ecs as ecs,
@@ -28,6 +28,7 @@ use {
 
 pub(crate) use self::applications::ApplicationsWanted;
 pub(crate) use self::documents::{Bucket, Put};
+use crate::observe::client_of;
 
 /// Things that are looked at side by side; what they call waits its turn.
 const AT_ONCE: usize = 16;
@@ -64,14 +65,15 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Clients for everything that is recorded.
     pub(crate) fn new(config: &SdkConfig) -> Self {
+        let load_balancing = elb::config::Builder::from(config).interceptor(WholeXml);
         let pace = |service| Pace::new(aws::meter(), service, CALLS_AT_ONCE);
         Self {
             region: aws::region(config).unwrap_or_default(),
-            rds: rds::Client::new(config),
+            rds: client_of(config),
             rds_pace: pace("rds"),
             ecs: ecs::Client::new(config),
             ecs_pace: pace("ecs"),
-            elb: elb::Client::new(config),
+            elb: elb::Client::from_conf(load_balancing.build()),
             elb_pace: pace("elasticloadbalancing"),
             scaling: scaling::Client::new(config),
             secretsmanager: secretsmanager::Client::new(config),

@@ -219,7 +219,7 @@ pub struct Documents {
     pub bucket: String,
     /// The keys of all that is in it.
     pub keys: BTreeSet<String>,
-    /// What is known of the recipes of the environments that matter, by key.
+    /// What is known of each recipe, by key; nothing in runs that write none.
     pub recipes: BTreeMap<String, Written>,
 }
 

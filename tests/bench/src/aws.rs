@@ -25,28 +25,40 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::ecr::Registry;
 use crate::ecs::Clusters;
-use crate::scenario::Scenario;
+use crate::pruning::Pruning;
+use crate::rds::{Asked, Databases};
+use crate::s3::{self, Buckets};
+use crate::scenario::{REGION, Scenario, Work};
 
-/// The services that image-pruning talks to, as the SDK's endpoint variables
+/// The services that the functions talk to, as the SDK's endpoint variables
 /// name them (AWS SDKs and Tools Reference Guide, "Service-specific endpoints").
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 14] = [
+    "APPLICATION_AUTO_SCALING",
     "ECR",
     "ECS",
-    "LAMBDA",
+    "ELASTIC_LOAD_BALANCING_V2",
     "EVENTBRIDGE",
-    "SCHEDULER",
-    "SSM",
-    "SNS",
+    "KMS",
+    "LAMBDA",
+    "RDS",
     "S3",
+    "SCHEDULER",
+    "SECRETS_MANAGER",
+    "SNS",
+    "SSM",
+    "STS",
 ];
 
 /// Where a Linux distribution keeps the roots that it trusts. They are trusted
 /// here too, because reading them is part of every cold start.
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// What a service answers: a status and a JSON body (XML for SNS).
+/// What a service answers.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// Beside the content type.
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) content_type: &'static str,
     pub(crate) body: Bytes,
 }
 
@@ -55,10 +67,29 @@ impl Answer {
         Self::body(value.to_string())
     }
 
+    /// A body that is JSON already.
     pub(crate) fn body(body: impl Into<Bytes>) -> Self {
         Self {
-            status: StatusCode::OK,
+            content_type: "application/x-amz-json-1.1",
             body: body.into(),
+            ..Self::status(StatusCode::OK)
+        }
+    }
+
+    pub(crate) fn xml(body: impl Into<Bytes>) -> Self {
+        Self {
+            body: body.into(),
+            ..Self::status(StatusCode::OK)
+        }
+    }
+
+    /// Nothing but a status.
+    pub(crate) fn status(status: StatusCode) -> Self {
+        Self {
+            status,
+            headers: vec![],
+            content_type: "text/xml",
+            body: Bytes::new(),
         }
     }
 
@@ -66,7 +97,7 @@ impl Answer {
         let body = json!({"__type": code, "message": message}).to_string();
         Self {
             status: StatusCode::BAD_REQUEST,
-            body: body.into(),
+            ..Self::body(body)
         }
     }
 }
@@ -103,10 +134,22 @@ pub(crate) struct Aws {
 struct State {
     latency: Duration,
     rates: Vec<(&'static str, f64, f64)>,
-    registry: Registry,
     clusters: Clusters,
+    holdings: Holdings,
     buckets: Mutex<BTreeMap<String, Bucket>>,
     seen: Mutex<Seen>,
+}
+
+/// What the function under measurement works on.
+enum Holdings {
+    Registry(Registry),
+    Databases(Databases, Buckets),
+}
+
+/// A request, read whole.
+struct Call {
+    head: hyper::http::request::Parts,
+    body: Bytes,
 }
 
 impl State {
@@ -137,18 +180,34 @@ impl State {
         through
     }
 
-    fn answer(&self, service: &str, operation: &str, body: &[u8]) -> Answer {
-        let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-        match (service, operation) {
-            ("ECR", _) => self.registry.answer(operation, &asked),
-            ("ECS", _) => self.clusters.answer(operation, &asked),
-            ("LAMBDA", "ListFunctions") => Answer::json(&json!({"Functions": []})),
-            ("EVENTBRIDGE", "ListEventBuses") => Answer::json(&json!({"EventBuses": [
+    fn answer(&self, service: &str, operation: &str, call: &Call) -> Answer {
+        let asked: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+        match (service, operation, &self.holdings) {
+            ("ECR", _, Holdings::Registry(registry)) => registry.answer(operation, &asked),
+            ("RDS", _, Holdings::Databases(databases, _)) => {
+                databases.answer(operation, &call.form())
+            }
+            ("S3", _, Holdings::Databases(_, buckets)) => {
+                let query = call.head.uri.query().unwrap_or_default();
+                buckets.answer(operation, call.head.uri.path(), query)
+            }
+            ("ECS", ..) => self.clusters.answer(operation, &asked),
+            ("LAMBDA", "ListFunctions", _) => Answer::json(&json!({"Functions": []})),
+            ("EVENTBRIDGE", "ListEventBuses", _) => Answer::json(&json!({"EventBuses": [
                 {"Name": "default", "Arn": "arn:aws:events:eu-central-1:123456789012:event-bus/default"}
             ]})),
-            ("EVENTBRIDGE", "ListRules") => Answer::json(&json!({"Rules": []})),
-            ("SCHEDULER", "ListSchedules") => Answer::json(&json!({"Schedules": []})),
-            ("SSM", "GetParameters") => {
+            ("EVENTBRIDGE", "ListRules", _) => Answer::json(&json!({"Rules": []})),
+            ("SCHEDULER", "ListSchedules", _) => Answer::json(&json!({"Schedules": []})),
+            ("APPLICATION_AUTO_SCALING", "DescribeScalableTargets", _) => {
+                Answer::json(&json!({"ScalableTargets": []}))
+            }
+            ("APPLICATION_AUTO_SCALING", "DescribeScalingPolicies", _) => {
+                Answer::json(&json!({"ScalingPolicies": []}))
+            }
+            ("APPLICATION_AUTO_SCALING", "DescribeScheduledActions", _) => {
+                Answer::json(&json!({"ScheduledActions": []}))
+            }
+            ("SSM", "GetParameters", _) => {
                 let off = |name: &Value| json!({"Name": name, "Type": "String", "Value": "off", "Version": 1});
                 let names = asked["Names"].as_array().cloned().unwrap_or_default();
                 let parameters: Vec<Value> = names.iter().map(off).collect();
@@ -159,28 +218,72 @@ impl State {
     }
 }
 
-/// The operation of a request: from its target where the protocol has one, and
-/// from its path where it has not.
-fn operation_of(request: &Request<Incoming>) -> String {
-    let target = request.headers().get("x-amz-target");
-    if let Some(target) = target.and_then(|target| target.to_str().ok()) {
-        return target.rsplit('.').next().unwrap_or_default().to_owned();
+impl Call {
+    /// The operation of a request: from its target or its form where the protocol
+    /// has one, and from its path where it has not.
+    fn operation(&self, service: &str) -> String {
+        let target = self.head.headers.get("x-amz-target");
+        if let Some(target) = target.and_then(|target| target.to_str().ok()) {
+            return target.rsplit('.').next().unwrap_or_default().to_owned();
+        }
+        if let Some(action) = self.form().parameters.remove("Action") {
+            return action;
+        }
+        let path = self.head.uri.path();
+        match path.trim_end_matches('/') {
+            _ if service == "S3" => s3::operation_of(&self.head.method, path),
+            "/2015-03-31/functions" => "ListFunctions".to_owned(),
+            "/schedules" => "ListSchedules".to_owned(),
+            path => format!("{} {path}", self.head.method),
+        }
     }
-    match request.uri().path().trim_end_matches('/') {
-        "/2015-03-31/functions" => "ListFunctions".to_owned(),
-        "/schedules" => "ListSchedules".to_owned(),
-        path => format!("{} {path}", request.method()),
+
+    /// The form that a request of the query protocol has in its body. No value of
+    /// ours has a character that is encoded, but for those of tags.
+    fn form(&self) -> Asked<'_> {
+        let text = std::str::from_utf8(&self.body).unwrap_or_default();
+        let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+        Asked {
+            region: self.region(),
+            parameters: pairs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        }
+    }
+
+    /// The Region that a request was signed for.
+    fn region(&self) -> &str {
+        let signed = self.head.headers.get("authorization");
+        let signed = signed.and_then(|value| value.to_str().ok());
+        let scope = signed.and_then(|value| value.split("Credential=").nth(1));
+        let region = scope.and_then(|scope| scope.split('/').nth(2));
+        region.unwrap_or(REGION)
     }
 }
 
 impl Aws {
     /// Starts the servers of a scenario, with nothing counted.
     pub(crate) async fn start(scenario: &Scenario) -> Result<Self> {
+        let (clusters, holdings) = match &scenario.work {
+            Work::Pruning(pruning) => {
+                let registry = Registry::of(pruning);
+                (Clusters::of(pruning), Holdings::Registry(registry))
+            }
+            Work::Rotation(rotation) => {
+                let clusters = Clusters::of(&Pruning {
+                    services: rotation.services,
+                    ..Pruning::default()
+                });
+                let databases = Databases::of(rotation);
+                let buckets = Buckets::of(rotation);
+                (clusters, Holdings::Databases(databases, buckets))
+            }
+        };
         let state = Arc::new(State {
             latency: scenario.latency,
             rates: scenario.rates.clone(),
-            registry: Registry::of(scenario),
-            clusters: Clusters::of(scenario),
+            clusters,
+            holdings,
             buckets: Mutex::default(),
             seen: Mutex::default(),
         });
@@ -214,9 +317,12 @@ impl Aws {
         self.state.seen().clone()
     }
 
-    /// How many images there are.
-    pub(crate) fn images_left(&self) -> usize {
-        self.state.registry.images_left()
+    /// How many images or snapshots there are.
+    pub(crate) fn left(&self) -> usize {
+        match &self.state.holdings {
+            Holdings::Registry(registry) => registry.images_left(),
+            Holdings::Databases(databases, _) => databases.snapshots_left(),
+        }
     }
 }
 
@@ -255,14 +361,15 @@ async fn respond(
     state: &State,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let arrived = Instant::now();
-    let operation = operation_of(&request);
-    let action = format!("{}:{operation}", service.to_lowercase());
-    let body = request
-        .into_body()
+    let (head, body) = request.into_parts();
+    let body = body
         .collect()
         .await
         .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
+    let call = Call { head, body };
+    let operation = call.operation(service);
+    let action = format!("{}:{operation}", service.to_lowercase());
     let through = state.lets_through(&action);
     {
         let mut seen = state.seen();
@@ -273,15 +380,18 @@ async fn respond(
         *seen.calls.entry(action).or_default() += 1;
     }
     let answer = if through {
-        state.answer(service, &operation, &body)
+        state.answer(service, &operation, &call)
     } else {
         Answer::error("ThrottlingException", "Rate exceeded")
     };
     tokio::time::sleep_until(arrived + state.latency).await;
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = answer.status;
-    let json = hyper::header::HeaderValue::from_static("application/x-amz-json-1.1");
-    response.headers_mut().insert("content-type", json);
+    let content_type = [("content-type", answer.content_type)];
+    for (name, value) in content_type.into_iter().chain(answer.headers) {
+        let value = hyper::header::HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
     Ok(response)
 }
 

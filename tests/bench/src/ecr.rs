@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::aws::Answer;
-use crate::scenario::{ACCOUNT, REGION, Scenario};
+use crate::pruning::Pruning;
+use crate::scenario::{ACCOUNT, REGION};
 
 const PAGE: usize = 1000;
 const BATCH: usize = 100;
@@ -39,17 +40,17 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn of(scenario: &Scenario) -> Self {
+    pub(crate) fn of(pruning: &Pruning) -> Self {
         let mut registry = Self {
-            repositories: scenario.repositories,
+            repositories: pruning.repositories,
             images: vec![],
             indexes: BTreeMap::new(),
             pages: vec![],
             deleted: Mutex::default(),
         };
-        for repository in 0..scenario.repositories {
-            let images: Vec<(String, String)> = (0..scenario.images)
-                .map(|image| registry.image(scenario, repository, image))
+        for repository in 0..pruning.repositories {
+            let images: Vec<(String, String)> = (0..pruning.images)
+                .map(|image| registry.image(pruning, repository, image))
                 .collect();
             let pages = images.chunks(PAGE).enumerate().map(|(n, chunk)| {
                 let details: Vec<&str> = chunk.iter().map(|(_, json)| json.as_str()).collect();
@@ -69,11 +70,11 @@ impl Registry {
 
     /// An image as `DescribeImages` tells it. The first are the newest, each a
     /// minute older than the one before; all are older than a day.
-    fn image(&mut self, scenario: &Scenario, repository: usize, image: usize) -> (String, String) {
+    fn image(&mut self, pruning: &Pruning, repository: usize, image: usize) -> (String, String) {
         let digest = digest(repository, image);
-        let media_type = match scenario.kind(image) {
+        let media_type = match pruning.kind(image) {
             Kind::Index => {
-                let children: Vec<Value> = scenario
+                let children: Vec<Value> = pruning
                     .children(image)
                     .map(|child| json!({"mediaType": MANIFEST, "size": 1234, "digest": self::digest(repository, child)}))
                     .collect();
@@ -84,7 +85,7 @@ impl Registry {
             }
             Kind::Single | Kind::Child => MANIFEST,
         };
-        let pushed_at = scenario.now - 2 * 86_400 - 60 * i64::try_from(image).unwrap_or(i64::MAX);
+        let pushed_at = pruning.now - 2 * 86_400 - 60 * i64::try_from(image).unwrap_or(i64::MAX);
         let mut detail = json!({
             "registryId": ACCOUNT,
             "repositoryName": repository_name(repository),
@@ -96,7 +97,7 @@ impl Registry {
             "imageStatus": "ACTIVE",
             "lastRecordedPullTime": pushed_at + 3600,
         });
-        if scenario.kind(image) != Kind::Child {
+        if pruning.kind(image) != Kind::Child {
             detail["imageTags"] = json!([format!("v{image}")]);
         }
         (digest, detail.to_string())

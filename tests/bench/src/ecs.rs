@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 
 use crate::aws::Answer;
 use crate::ecr::{self, digest, repository_name};
-use crate::scenario::{ACCOUNT, REGION, Scenario, Use};
+use crate::pruning::{Pruning, Use};
+use crate::rotation::Rotation;
+use crate::scenario::{ACCOUNT, REGION};
 
 const PAGE: usize = 100;
 
 /// One cluster with everything in it.
 pub(crate) struct Clusters {
-    scenario: Scenario,
+    pruning: Pruning,
     services: usize,
     tasks_each: usize,
     revisions_each: usize,
@@ -24,19 +26,19 @@ fn arn(rest: &str) -> String {
 }
 
 impl Clusters {
-    pub(crate) fn of(scenario: &Scenario) -> Self {
+    pub(crate) fn of(pruning: &Pruning) -> Self {
         Self {
-            scenario: scenario.clone(),
-            services: scenario.services,
-            tasks_each: scenario.tasks_each,
-            revisions_each: scenario.revisions_each,
-            now: scenario.now,
+            pruning: pruning.clone(),
+            services: pruning.services,
+            tasks_each: pruning.tasks_each,
+            revisions_each: pruning.revisions_each,
+            now: pruning.now,
         }
     }
 
     /// Name, image and digest of the one container of a service.
     fn container(&self, service: usize, what: Use) -> Value {
-        let (repository, image) = self.scenario.image_of(service, what);
+        let (repository, image) = self.pruning.image_of(service, what);
         let registry = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com");
         let name = repository_name(repository);
         json!({
@@ -63,6 +65,9 @@ impl Clusters {
     pub(crate) fn answer(&self, operation: &str, asked: &Value) -> Answer {
         match operation {
             "ListClusters" => Answer::json(&json!({"clusterArns": [arn("cluster/live")]})),
+            "DescribeClusters" => described("clusters", asked, 100, |arn| {
+                Some(json!({"clusterArn": arn, "clusterName": "live", "status": "ACTIVE"}))
+            }),
             "ListDaemons" => Answer::json(&json!({"daemonSummariesList": []})),
             "ListServices" => {
                 let arns = (0..self.services).map(Self::service_arn).collect();
@@ -86,7 +91,11 @@ impl Clusters {
                 });
                 listing("taskDefinitionArns", newest_first.collect(), asked)
             }
-            "DescribeServices" => described("services", asked, 10, |arn| self.service(arn)),
+            "DescribeServices" => {
+                let include = asked["include"].as_array();
+                let with_tags = include.is_some_and(|include| include.contains(&json!("TAGS")));
+                described("services", asked, 10, |arn| self.service(arn, with_tags))
+            }
             "DescribeTasks" => described("tasks", asked, 100, |arn| self.task(arn)),
             "DescribeServiceRevisions" => {
                 let asked = json!({"serviceRevisions": asked["serviceRevisionArns"]});
@@ -98,11 +107,17 @@ impl Clusters {
         }
     }
 
-    fn service(&self, arn: &str) -> Option<Value> {
+    fn service(&self, arn: &str, with_tags: bool) -> Option<Value> {
         let service = number(arn)?;
         let definition = Self::definition_arn(service, self.revisions_each);
+        let environment = json!({
+            "key": "steward:environment",
+            "value": Rotation::environment(service),
+        });
+        let tags = if with_tags { vec![environment] } else { vec![] };
         Some(json!({
             "serviceArn": arn,
+            "tags": tags,
             "serviceName": format!("app-{service:04}"),
             "clusterArn": self::arn("cluster/live"),
             "status": "ACTIVE",

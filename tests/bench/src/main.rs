@@ -1,4 +1,4 @@
-//! Measures the real release binary of image-pruning: behind a Lambda Runtime
+//! Measures the real release binaries of the functions: behind a Lambda Runtime
 //! API, against an AWS that pages, caps its batches and counts its calls, over
 //! TLS on 127.0.0.1.
 //!
@@ -11,17 +11,23 @@ mod ecr;
 mod ecs;
 mod measure;
 mod process;
+mod pruning;
+mod rds;
+mod rotation;
 mod runtime;
+mod s3;
 mod scenario;
 mod table;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-/// Measures image-pruning's release binary against a paging AWS on 127.0.0.1.
+/// Measures the functions' release binaries against a paging AWS on 127.0.0.1.
 #[derive(Parser)]
 struct Arguments {
     /// Runs per scenario; figures are medians.
@@ -30,9 +36,10 @@ struct Arguments {
     /// Only scenarios whose name contains this.
     #[arg(long)]
     only: Option<String>,
-    /// The binary; without it, cargo builds it as it is shipped.
-    #[arg(long)]
-    binary: Option<PathBuf>,
+    /// The binary of a function, such as image-pruning=PATH; without it, cargo
+    /// builds it as it is shipped. May be repeated.
+    #[arg(long, value_name = "FUNCTION=PATH", value_parser = binary)]
+    binary: Vec<(String, PathBuf)>,
     /// Print the calls of each scenario too.
     #[arg(long)]
     calls: bool,
@@ -44,17 +51,22 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => build()?,
-    };
+    let only = arguments.only.as_deref().unwrap_or_default();
+    let mut binaries: BTreeMap<String, PathBuf> = arguments.binary.iter().cloned().collect();
     let mut rows = Vec::new();
     for scenario in scenario::all() {
-        let wanted = arguments.only.as_ref();
-        if wanted.is_some_and(|part| !scenario.name.contains(part.as_str())) {
+        if !scenario.name.contains(only) {
             continue;
         }
-        let measured = measure::measure(&binary, &scenario, &arguments.options())
+        let function = scenario.function().to_owned();
+        let binary = match binaries.entry(function) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let built = build(unknown.key())?;
+                unknown.insert(built)
+            }
+        };
+        let measured = measure::measure(binary, &scenario, &arguments.options())
             .await
             .with_context(|| format!("scenario \"{}\"", scenario.name))?;
         rows.push((scenario, measured));
@@ -75,18 +87,25 @@ impl Arguments {
     }
 }
 
+fn binary(text: &str) -> Result<(String, PathBuf), String> {
+    let (function, path) = text
+        .split_once('=')
+        .ok_or("allowed: FUNCTION=PATH, such as image-pruning=target/release/image-pruning")?;
+    Ok((function.to_owned(), PathBuf::from(path)))
+}
+
 /// Builds the binary with the features that it is shipped with, which are its
 /// own and not the whole workspace's.
-fn build() -> Result<PathBuf> {
+fn build(function: &str) -> Result<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = root.join("target/bench");
     let built = Command::new(env!("CARGO"))
         .current_dir(&root)
-        .args(["build", "--release", "-p", "image-pruning", "--target-dir"])
+        .args(["build", "--release", "-p", function, "--target-dir"])
         .arg(&target)
         .stdin(Stdio::null())
         .status()
         .context("cargo cannot be started")?;
-    ensure!(built.success(), "cargo could not build image-pruning");
-    Ok(target.join("release/image-pruning"))
+    ensure!(built.success(), "cargo could not build {function}");
+    Ok(target.join("release").join(function))
 }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -118,9 +118,7 @@ async fn run(
     if let Some(share) = share {
         share.hold(pid)?;
     }
-    let mode = if scenario.apply { "apply" } else { "plan" };
-    let event = json!({"operation": "prune", "mode": mode});
-    let (report, took) = runtime.invoke(&event).await?;
+    let (report, took) = runtime.invoke(&scenario.event()).await?;
     // Asking for the next event ends the work on this one.
     runtime.next().await?;
     let cpu = process::cpu_time(pid)?;
@@ -157,16 +155,13 @@ fn spawn(
         .env("AWS_SECRET_ACCESS_KEY", "a secret of no one")
         .env("AWS_SESSION_TOKEN", "a token")
         .env("AWS_LAMBDA_RUNTIME_API", runtime)
-        .env("AWS_LAMBDA_FUNCTION_NAME", "image-pruning")
+        .env("AWS_LAMBDA_FUNCTION_NAME", scenario.function())
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-        .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/image-pruning")
+        .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/bench")
         .env("AWS_LAMBDA_LOG_STREAM_NAME", "one")
         .env("STEWARD_POLICY", scenario.policy().to_string())
-        .env(
-            "STEWARD_MODE",
-            if scenario.apply { "apply" } else { "plan" },
-        )
+        .env("STEWARD_MODE", scenario.mode())
         .stdin(Stdio::null())
         .stdout(output())
         .stderr(output())
@@ -184,7 +179,7 @@ fn check_report(scenario: &Scenario, report: &Value, aws: &Aws) -> Result<()> {
         ("kept", truth.kept),
         ("planned", truth.planned),
         ("deferred", truth.deferred),
-        ("done", if scenario.apply { truth.planned } else { 0 }),
+        ("done", if scenario.applies() { truth.planned } else { 0 }),
         ("failed", 0),
         ("skipped", 0),
     ];
@@ -199,12 +194,11 @@ fn check_report(scenario: &Scenario, report: &Value, aws: &Aws) -> Result<()> {
     }
     let gaps = report["gaps"].as_array().map_or(0, Vec::len);
     ensure!(gaps == 0, "the report has gaps: {}", report["gaps"]);
-    let left = aws.images_left();
-    let gone = if scenario.apply { truth.planned } else { 0 };
+    let left = aws.left();
     ensure!(
-        left == truth.observed - gone,
-        "{left} images are left of {}, and {gone} were to go",
-        truth.observed
+        left == truth.left,
+        "{left} are left of what is looked after, and {} should be",
+        truth.left
     );
     Ok(())
 }

@@ -137,7 +137,7 @@ async fn respond(
             event.there.notified().await;
             let body = event.body.lock().unwrap_or_else(PoisonError::into_inner);
             *response.body_mut() = Full::new(Bytes::from(body.clone()));
-            let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:image-pruning");
+            let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:bench");
             header(&mut response, "lambda-runtime-aws-request-id", "run-1");
             header(&mut response, "lambda-runtime-deadline-ms", &deadline());
             header(&mut response, "lambda-runtime-invoked-function-arn", &arn);

@@ -1,5 +1,8 @@
-//! `cargo demo`: image-pruning at work on the reference system, from the first
-//! plan to the proof that nothing in use was lost.
+//! `cargo demo`: the functions at work on the reference system, from a first plan
+//! to the proof that nothing was lost that anybody needs. Of image-pruning here,
+//! and of snapshot-rotation in `rotation`.
+
+mod rotation;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -79,16 +82,12 @@ pub(crate) async fn demo(stage: &Stage, packages: Vec<(String, PathBuf)>) -> Res
         stage.strong("ImagePruningMode=apply"),
         indented(SECOND_POLICY)
     ))?;
-    let automation = up::deploy_automation(
-        &account,
-        &binaries,
-        &[
-            ("ImagePruningMode", "apply"),
-            ("ImagePruningPolicy", SECOND_POLICY),
-            EVERY_REPOSITORY,
-        ],
-    )
-    .await?;
+    let parameters = [
+        ("ImagePruningMode", "apply"),
+        ("ImagePruningPolicy", SECOND_POLICY),
+        EVERY_REPOSITORY,
+    ];
+    let automation = up::deploy_automation(&account, &binaries, &parameters).await?;
     let function = automation.function("image-pruning")?;
     // What the plans refused was told as well.
     mailbox.read(0).await?;
@@ -153,6 +152,16 @@ pub(crate) async fn demo(stage: &Stage, packages: Vec<(String, PathBuf)>) -> Res
     let lost = prove(stage, &account, &reference).await?;
     ensure!(lost.is_empty(), "images in use are gone: {lost:?}");
     stage.say("\nEverything that runs, is deployed, or is scaled to zero still has its image.")?;
+
+    rotation::nights(
+        stage,
+        &account,
+        &reference,
+        &binaries,
+        &automation,
+        &parameters,
+    )
+    .await?;
     stage.say("The sandbox stops now, and nothing of it is kept. `cargo sandbox` keeps one up to try more.")
 }
 

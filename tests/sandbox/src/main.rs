@@ -30,7 +30,7 @@ enum Command {
         #[arg(long)]
         bare: bool,
     },
-    /// Shows image-pruning at work on the reference system, and stops.
+    /// Shows the functions at work on the reference system, and stops.
     Demo {
         /// Run this instead of a binary built for it: the zip that `cargo lambda
         /// build --release --output-format zip` makes of a function. May be

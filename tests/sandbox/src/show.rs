@@ -53,6 +53,29 @@ impl Stage {
         }
     }
 
+    /// The command line at work, as a person would type it.
+    pub(crate) fn run(
+        &self,
+        steward: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Result<()> {
+        self.say(format!(
+            "{}\n",
+            self.strong(&format!("steward {}", arguments.join(" ")))
+        ))?;
+        let status = Command::new(steward)
+            .args(arguments)
+            .env_remove("AWS_PROFILE")
+            .env_remove("AWS_SESSION_TOKEN")
+            .envs(environment.iter().cloned())
+            .stdin(Stdio::null())
+            .status()
+            .with_context(|| format!("cannot run {}", steward.display()))?;
+        ensure!(status.success(), "steward ended with {status}");
+        Ok(())
+    }
+
     /// An error with everything that led to it, on standard error.
     pub(crate) fn complain(&self, error: &anyhow::Error) {
         let _ = writeln!(std::io::stderr(), "error: {error:#}");

@@ -38,6 +38,7 @@ pub(crate) async fn up(stage: &Stage, bare: bool) -> Result<()> {
     if !bare {
         stage.title("And then, for example:")?;
         stage.say("cargo run --quiet --bin steward -- image-pruning plan")?;
+        stage.say("cargo run --quiet --bin steward -- snapshot-rotation plan")?;
         stage.say(
             "aws ecr describe-images --repository-name shop/web --query 'imageDetails[].imageTags[]'",
         )?;

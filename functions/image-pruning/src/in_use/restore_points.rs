@@ -13,7 +13,7 @@ use aws_sdk_s3::types::Object;
 use futures::{StreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use steward::aws;
+use steward::aws::{self, WholeXml};
 use steward::policy::S3Prefix;
 use steward::restore_point::MAX_BYTES;
 
@@ -39,8 +39,9 @@ struct Document {
 
 impl RestorePoints {
     pub(super) fn new(config: &SdkConfig) -> Self {
+        let whole = s3::config::Builder::from(config).interceptor(WholeXml);
         Self {
-            s3: s3::Client::new(config),
+            s3: s3::Client::from_conf(whole.build()),
             documents: Mutex::default(),
         }
     }

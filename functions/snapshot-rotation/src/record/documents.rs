@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use steward::aws;
+use steward::aws::{self, WholeXml};
 use steward::restore_point::{Document, MAX_BYTES};
 
 /// The metadata that tells a document's content digest without reading it.
@@ -52,8 +52,9 @@ impl Bucket {
     /// Those of a bucket in the Region and account of the configuration, below a
     /// prefix that is empty or ends with a slash.
     pub(crate) fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
+        let whole = s3::config::Builder::from(config).interceptor(WholeXml);
         Self {
-            s3: s3::Client::new(config),
+            s3: s3::Client::from_conf(whole.build()),
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
         }
