@@ -23,6 +23,7 @@ mod process;
 mod progress;
 mod role;
 mod router;
+mod run;
 pub mod seed;
 mod stack;
 

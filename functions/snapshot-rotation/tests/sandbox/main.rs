@@ -8,5 +8,7 @@
 )]
 
 mod bad_days;
+mod crash;
 mod nights;
+mod scene;
 mod stage;
