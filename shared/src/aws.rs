@@ -4,6 +4,7 @@
 mod meter;
 mod pace;
 mod roles;
+mod whole_xml;
 
 use std::error::Error;
 use std::sync::LazyLock;
@@ -22,6 +23,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 pub use self::meter::Meter;
 pub use self::pace::Pace;
 pub use self::roles::{ActingAs, Roles, in_region};
+pub use self::whole_xml::WholeXml;
 
 /// How often a call is tried in all. Throttles back off from one second,
 /// doubling, with jitter (AWS SDKs reference, "Retry behavior").

@@ -75,7 +75,7 @@ impl Snapshots {
 
     /// A client for the Region of the databases.
     pub(crate) fn here(&self) -> rds::Client {
-        rds::Client::new(&self.config)
+        client_of(&self.config)
     }
 
     /// The configuration for a place; the error is the read that failed.
@@ -96,7 +96,7 @@ impl Snapshots {
         place: &Place,
     ) -> Result<rds::Client, String> {
         let config = self.config_of(policy, place).await?;
-        Ok(rds::Client::new(&config))
+        Ok(client_of(&config))
     }
 
     /// The bucket for documents of a place; `None` where the policy has none.
@@ -577,6 +577,12 @@ fn hidden_by(
         })
         .collect();
     Hides::Units(units)
+}
+
+/// A client that takes no part of a listing for all of it.
+fn client_of(config: &SdkConfig) -> rds::Client {
+    let config = rds::config::Builder::from(config).interceptor(aws::WholeXml);
+    rds::Client::from_conf(config.build())
 }
 
 fn database_of(instance: &DbInstance) -> Option<Database> {

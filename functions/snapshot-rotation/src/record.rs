@@ -65,13 +65,15 @@ impl Recorder {
     /// Clients for everything that is recorded.
     pub(crate) fn new(config: &SdkConfig) -> Self {
         let pace = |service| Pace::new(aws::meter(), service, CALLS_AT_ONCE);
+        let rds = rds::config::Builder::from(config).interceptor(aws::WholeXml);
+        let elb = elb::config::Builder::from(config).interceptor(aws::WholeXml);
         Self {
             region: aws::region(config).unwrap_or_default(),
-            rds: rds::Client::new(config),
+            rds: rds::Client::from_conf(rds.build()),
             rds_pace: pace("rds"),
             ecs: ecs::Client::new(config),
             ecs_pace: pace("ecs"),
-            elb: elb::Client::new(config),
+            elb: elb::Client::from_conf(elb.build()),
             elb_pace: pace("elasticloadbalancing"),
             scaling: scaling::Client::new(config),
             secretsmanager: secretsmanager::Client::new(config),

@@ -47,8 +47,9 @@ impl Bucket {
     /// Those of a bucket in the Region and account of the configuration, below a
     /// prefix that is empty or ends with a slash.
     pub(crate) fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
+        let config = s3::config::Builder::from(config).interceptor(aws::WholeXml);
         Self {
-            s3: s3::Client::new(config),
+            s3: s3::Client::from_conf(config.build()),
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
         }
