@@ -21,6 +21,7 @@ mod manifest;
 mod paths;
 mod process;
 mod progress;
+pub mod recorded;
 mod role;
 mod router;
 mod run;

@@ -10,5 +10,6 @@
 mod bad_days;
 mod crash;
 mod nights;
+mod permissions;
 mod scene;
 mod stage;

@@ -74,6 +74,13 @@ impl Scene {
     }
 }
 
+impl Arrangement {
+    /// The event of the run that meets the fault.
+    pub(crate) fn event(&self) -> &Value {
+        &self.events[0]
+    }
+}
+
 impl Spot {
     async fn new(stage: &Stage, account: &Account) -> Self {
         let region = account.region_name();
@@ -81,8 +88,13 @@ impl Spot {
             account: account.clone(),
             now: stage.now,
         };
+        let is_home = (account.id(), region) == (stage.account.id(), stage.account.region_name());
         Self {
-            bucket: there.bucket(region).await,
+            // As a stack there has it; the one here is still to be deployed.
+            bucket: match is_home {
+                true => there.bucket(region).await,
+                false => there.bucket_of("steward-restore-points", region).await,
+            },
             account: account.clone(),
             left: Found {
                 snapshots: BTreeSet::new(),
@@ -229,7 +241,17 @@ async fn night(stage: Stage) -> Arrangement {
     }
 
     // Not due. Its newest is not marked yet, one is on hold.
-    let blog = stage.database("blog-db").await;
+    let group = stage.account.rds().create_option_group();
+    let group = group.option_group_name("blog").engine_name("postgres");
+    let group = group.major_engine_version("15");
+    let group = group.option_group_description("Ours.").send();
+    group.await.unwrap();
+    let tags = [("steward:environment", "shop")];
+    let blog = stage.account.database_with("blog-db", &tags, |request| {
+        let request = request.backup_retention_period(0);
+        request.option_group_name("blog")
+    });
+    let blog = blog.await.unwrap();
     let id = blog.resource_id();
     let mut snapshots = [2, 26, 50, 74, 98].map(|hours| stage.own_seeded(&blog, hours));
     let tags = snapshots[0].tags.as_mut().unwrap();
@@ -445,7 +467,7 @@ impl Arranged for Arrangement {
     }
 
     async fn run(&self, config: SdkConfig) -> Run<SnapshotRotation> {
-        self.run_of(config, &self.events[0]).await
+        self.run_of(config, self.event()).await
     }
 
     async fn found(&self) -> Vec<Found> {

@@ -95,7 +95,12 @@ impl Stage {
 
     /// A bucket of this test's alone, in a Region.
     pub(crate) async fn bucket(&self, region: &str) -> String {
-        let name = format!("points-{}-{region}", self.account.id());
+        self.bucket_of("points", region).await
+    }
+
+    /// The same with a name that begins otherwise.
+    pub(crate) async fn bucket_of(&self, what: &str, region: &str) -> String {
+        let name = format!("{what}-{}-{region}", self.account.id());
         let mut create = self.account.region(region).s3().create_bucket();
         if region != "us-east-1" {
             let place = CreateBucketConfiguration::builder().location_constraint(region.into());
