@@ -16,6 +16,7 @@ pub mod deploy;
 mod endpoints;
 pub mod faults;
 pub mod install;
+pub mod lambda;
 mod mailbox;
 mod manifest;
 mod paths;
