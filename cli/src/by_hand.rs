@@ -24,6 +24,7 @@ use steward::switches::{Absent, Switches};
 use crate::arguments::{AwsArguments, RunArguments, mode_argument};
 use crate::exit::{Exit, Failure};
 use crate::files;
+use crate::functions::Ending;
 use crate::progress::{Progress, Watched};
 use crate::show::{self, Given, Look};
 use crate::terminal::{Terminal, print};
@@ -52,12 +53,27 @@ pub(crate) trait ByHand: Function + Sized + 'static {
         units: &[String],
     ) -> Vec<Asked>;
 
+    /// Its `preview`, if it has one.
+    const PREVIEW: Option<Preview> = None;
+
     /// Its own arguments.
     fn scope_arguments() -> Vec<Arg>;
 
     /// These arguments as parameters of the manual form.
     fn parameters(matches: &ArgMatches) -> Map<String, Value>;
 }
+
+/// A subcommand that tells what is to come, and changes nothing: it is no
+/// operation, and no run of the engine.
+pub(crate) struct Preview {
+    /// Its command line, of the name [`PREVIEW`].
+    pub(crate) command: fn() -> Command,
+    /// Runs it.
+    pub(crate) run: for<'a> fn(&'a ArgMatches, &'a Terminal) -> Ending<'a>,
+}
+
+/// The name of every [`Preview`].
+pub(crate) const PREVIEW: &str = "preview";
 
 /// `plan` and `apply` are the modes of the main operation; every operation can
 /// be called by its name, too.
@@ -85,6 +101,7 @@ pub(crate) fn command<F: ByHand>() -> Command {
             "Do what plan tells, under a policy that selects its targets".to_owned(),
         ))
         .subcommands(operations)
+        .subcommands(F::PREVIEW.map(|preview| (preview.command)()))
 }
 
 /// What the subcommand allows.
@@ -118,6 +135,9 @@ pub(crate) async fn run<F: ByHand>(
     let (subcommand, matches) = matches
         .subcommand()
         .ok_or_else(|| Failure::usage(anyhow!("{} needs a subcommand", F::NAME)))?;
+    if let Some(preview) = F::PREVIEW.filter(|_| subcommand == PREVIEW) {
+        return (preview.run)(matches, terminal).await;
+    }
     let asked = asked::<F>(subcommand, matches)?;
     let given = RunArguments::from_arg_matches(matches).map_err(Failure::usage)?;
     if asked.mode == Mode::Apply && given.policy.is_none() {
@@ -134,21 +154,12 @@ pub(crate) async fn run<F: ByHand>(
     }
     let mut request = request::<F>(&asked, &given, matches)?;
 
-    let source = match &given.policy {
-        Some(text) => PolicySource::argument(text).map_err(Failure::usage)?,
-        None => PolicySource::Defaults,
-    };
-    // A policy on this machine is judged before AWS is asked anything.
-    let local = match source {
-        PolicySource::Ssm(_) | PolicySource::S3 { .. } => None,
-        _ => Some(load::<F>(&source, &SdkConfig::builder().build()).await?),
-    };
-    let config = sdk_config(&given.aws).await;
+    let Told {
+        source,
+        policy,
+        config,
+    } = told::<F>(given.policy.as_deref(), &given.aws).await?;
     let region = aws::region(&config).map_err(Failure::usage)?;
-    let policy = match local {
-        Some(policy) => policy,
-        None => load::<F>(&source, &config).await?,
-    };
     if let Some(file) = &request.plan_file
         && file.policy_digest != policy.digest()
     {
@@ -271,6 +282,42 @@ fn understood<F: ByHand>(payload: &Value, asked: &Wanted) -> anyhow::Result<Requ
         request.operation = operation;
     }
     Ok(request)
+}
+
+/// What a command is told: the policy, and whom to ask.
+pub(crate) struct Told<F: Function> {
+    /// Where the policy is from.
+    pub(crate) source: PolicySource,
+    /// The policy.
+    pub(crate) policy: PolicyDocument<F::Policy>,
+    /// The configuration for the account and Region that are asked for.
+    pub(crate) config: SdkConfig,
+}
+
+/// Reads the policy of `--policy`; without it there are the defaults.
+pub(crate) async fn told<F: Function>(
+    policy: Option<&str>,
+    aws: &AwsArguments,
+) -> Result<Told<F>, Failure> {
+    let source = match policy {
+        Some(text) => PolicySource::argument(text).map_err(Failure::usage)?,
+        None => PolicySource::Defaults,
+    };
+    // A policy on this machine is judged before AWS is asked anything.
+    let local = match source {
+        PolicySource::Ssm(_) | PolicySource::S3 { .. } => None,
+        _ => Some(load::<F>(&source, &SdkConfig::builder().build()).await?),
+    };
+    let config = sdk_config(aws).await;
+    let policy = match local {
+        Some(policy) => policy,
+        None => load::<F>(&source, &config).await?,
+    };
+    Ok(Told {
+        source,
+        policy,
+        config,
+    })
 }
 
 async fn load<F: Function>(

@@ -12,16 +12,18 @@ use snapshot_rotation::{RotationPolicy, SnapshotRotation, Snapshots};
 use steward::permission::{Asked, Permission};
 
 use crate::arguments::scope_argument;
-use crate::by_hand::{self, ByHand};
+use crate::by_hand::{self, ByHand, Preview};
 use crate::doctor::{self, Findings, Place};
 use crate::exit::{Exit, Failure};
+use crate::preview;
 use crate::terminal::{Terminal, print};
 
 /// Every function, in the order of `--help`.
 pub(crate) const FUNCTIONS: &[Entry] =
     &[Entry::of::<ImagePruning>(), Entry::of::<SnapshotRotation>()];
 
-type Ending<'a> = Pin<Box<dyn Future<Output = Result<Exit, Failure>> + 'a>>;
+/// A command under way.
+pub(crate) type Ending<'a> = Pin<Box<dyn Future<Output = Result<Exit, Failure>> + 'a>>;
 
 /// One function, without its types.
 pub(crate) struct Entry {
@@ -109,6 +111,10 @@ impl ByHand for SnapshotRotation {
     const ABOUT: &'static str =
         "Make, copy and thin snapshots of databases, and write down what a recovery needs";
     const READING: &'static str = "reading databases and their snapshots";
+    const PREVIEW: Option<Preview> = Some(Preview {
+        command: preview::command,
+        run: |matches, terminal| Box::pin(preview::run(matches, terminal)),
+    });
 
     fn hands(config: &SdkConfig) -> Snapshots {
         Snapshots::new(config)

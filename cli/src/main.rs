@@ -11,6 +11,7 @@ mod exit;
 mod files;
 mod functions;
 mod page;
+mod preview;
 mod progress;
 mod saved;
 mod show;

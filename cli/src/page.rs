@@ -134,6 +134,16 @@ impl Page {
         }
     }
 
+    /// A line below a heading as it is, which has to fit.
+    pub(crate) fn row(&mut self, text: &str) {
+        self.line(&format!("{:INDENT$}{text}", ""));
+    }
+
+    /// How many characters a row has room for.
+    pub(crate) fn row_width(&self) -> usize {
+        self.width.saturating_sub(INDENT).max(LEAST)
+    }
+
     /// A command to copy: where it has to be broken, the shell goes on reading.
     pub(crate) fn command(&mut self, words: &[String]) {
         const DEEPER: usize = 2 * INDENT;

@@ -728,7 +728,7 @@ impl Step {
 }
 
 /// An option and its value in one word, so that no line break parts them.
-fn option(words: &mut Vec<String>, name: &str, value: &str) {
+pub(crate) fn option(words: &mut Vec<String>, name: &str, value: &str) {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     let value = plain(value);
     let value = if !value.is_empty() && value.chars().all(safe) {

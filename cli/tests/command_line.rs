@@ -126,6 +126,17 @@ fn wrong_arguments_are_usage_errors() {
         &["doctor", "--policy", "a"],
         &[],
         &["image-pruning"],
+        // There is nothing to preview.
+        &["image-pruning", "preview"],
+        &["snapshot-rotation", "preview", "--all", "--json"],
+        &["snapshot-rotation", "preview", "--plan", "a"],
+        &[
+            "snapshot-rotation",
+            "preview",
+            "--from-nothing",
+            "--database",
+            "a",
+        ],
     ] {
         let ended = steward(arguments, "");
         assert_eq!(ended.status, 2, "{arguments:?}: {}", ended.err);
@@ -363,6 +374,72 @@ fn a_plan_is_never_saved_over_a_file() {
     steward(&["image-pruning", "plan", "--plan-out", &path], "")
         .says(2, &["plan.json exists already", "--force"]);
     assert_eq!(std::fs::read_to_string(path).unwrap(), "precious");
+}
+
+#[test]
+fn a_policy_is_previewed_without_aws() {
+    let directory = Directory::new("preview");
+    let text = "version: 1\nrules:\n- name: prod\n  tags: {steward:environment: prod}\n  \
+                keep: {last: 3, weekly: 2}\n- name: test\n  databases: {include: [\"test-*\"]}\n  \
+                every: 7d\n  keep: {last: 2}\n";
+    let path = directory.file("policy.yaml", text);
+    let base = ["snapshot-rotation", "preview", "--from-nothing", "--policy"];
+    let shown = steward(&[&base[..], &[&path]].concat(), "");
+    assert_eq!((shown.status, shown.err.as_str()), (0, ""));
+    for part in [
+        "snapshot-rotation preview: a new database under 2 rules; nothing was changed\n",
+        "A new database\n  rule prod: every 1d\n\n  us-east-1: keeps last 3, weekly 2\n",
+        "A new database\n  rule test: every 7d\n\n  us-east-1: keeps last 2\n",
+        "\n  now            0  ·····",
+    ] {
+        assert!(
+            shown.out.contains(part),
+            "{part:?} is not in: {}",
+            shown.out
+        );
+    }
+    assert!(shown.out.lines().all(|line| line.chars().count() <= 80));
+    let json = steward(&[&base[..], &[&path, "--json"]].concat(), "");
+    assert_eq!((json.status, json.err.as_str()), (0, ""));
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["schema_version"], 1);
+    assert_eq!(
+        (&json["account"], &json["next_run"]),
+        (&Value::Null, &Value::Null)
+    );
+    let counts = |picture: usize| {
+        let moments = &json["pictures"][picture]["places"][0]["moments"];
+        let moments = moments.as_array().unwrap().iter();
+        let counts = moments.map(|moment| moment["snapshots"].as_array().unwrap().len());
+        counts.collect::<Vec<_>>()
+    };
+    // Weekly beside the last three: the Sunday before, unless it is one of them.
+    let prod = counts(0);
+    assert_eq!(prod[0], 0);
+    assert!(prod[1..].iter().all(|n| (3..=4).contains(n)), "{prod:?}");
+    assert_eq!(counts(1), [0, 2, 2, 2]);
+}
+
+#[test]
+fn a_preview_fails_as_a_plan_does() {
+    let directory = Directory::new("preview-fails");
+    let path = directory.file("policy.yaml", "version: 1\nrules:\n- name: a\n  evry: 1d\n");
+    for more in [&[][..], &["--from-nothing", "--json"]] {
+        let base = ["snapshot-rotation", "preview", "--policy", &path];
+        steward(&[&base[..], more].concat(), "").says(
+            2,
+            &["policy.yaml", "rules[0].evry: unknown key", "\"every\""],
+        );
+    }
+    steward(&["snapshot-rotation", "preview"], "").says(1, &["sts:GetCallerIdentity failed"]);
+    let help = steward(&["snapshot-rotation", "preview", "--help"], "");
+    for word in [
+        "in a week, a month and a year",
+        "--from-nothing",
+        "Nothing is changed",
+    ] {
+        assert!(help.out.contains(word), "{word}: {}", help.out);
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub fn lines(
     let mut order: Vec<&UnitTally> = units.iter().collect();
     order.sort_by_key(|tally| {
         let sums = &tally.summary;
-        let trouble = sums.failed + tally.refused + tally.gaps;
+        let trouble = sums.failed + tally.refused + tally.gaps + tally.needs.len();
         let size = (trouble > 0, sums.planned + sums.deferred, sums.observed);
         std::cmp::Reverse(size)
     });

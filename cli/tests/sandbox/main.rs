@@ -8,6 +8,7 @@
 
 mod deployment;
 mod doctor;
+mod preview;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

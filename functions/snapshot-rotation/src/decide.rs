@@ -16,6 +16,7 @@ use steward::engine::{
 };
 use steward::policy::Period;
 
+pub(crate) use self::creation::{ALLOW_SNAPSHOTS, PASSING};
 use self::documents::Recorded;
 use self::rationing::Ration;
 use crate::Scope;
@@ -278,11 +279,11 @@ impl Draft {
 }
 
 /// The snapshots of each database, by its resource id, with where they are.
-type ByDatabase<'a> = HashMap<&'a str, Vec<(&'a Place, &'a Snapshot)>>;
+pub(crate) type ByDatabase<'a> = HashMap<&'a str, Vec<(&'a Place, &'a Snapshot)>>;
 
 /// Finds out once of which database each snapshot is: by what RDS tells beside the
 /// databases, and elsewhere by what Steward wrote on it.
-fn by_database(world: &World) -> ByDatabase<'_> {
+pub(crate) fn by_database(world: &World) -> ByDatabase<'_> {
     let mut all = ByDatabase::new();
     for (place, holdings) in &world.places {
         let at_home = *place == world.home;

@@ -13,6 +13,7 @@ mod names;
 mod observe;
 mod permissions;
 mod policy;
+mod preview;
 mod reason;
 mod record;
 pub mod retention;
@@ -36,6 +37,10 @@ pub use crate::permissions::{BEHIND_CALLS, PERMISSIONS, asked_for};
 pub use crate::policy::{
     Application, CopyTo, Limits, MOST_COPIES_IN_FLIGHT, MOST_SHARES, RotationPolicy, Rule,
     SHORTEST_INTERVAL,
+};
+pub use crate::preview::{
+    Drawn, InPlace, Left, MANUAL_SNAPSHOTS, Moment, Picture, Preview, Room, preview,
+    preview_from_nothing, without_documents,
 };
 pub use crate::reason::{REASON_CODES, Reason};
 pub use crate::world::{

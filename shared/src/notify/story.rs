@@ -123,7 +123,8 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
         .collect();
     stories.sort_by(|a, b| (a.news, &a.unit).cmp(&(b.news, &b.unit)));
     if stories.len() > usize::from(policy.digest_above) {
-        return vec![digest(report, &stories)];
+        let needs = report.gaps.len() + units.iter().map(|tally| tally.needs.len()).sum::<usize>();
+        return vec![digest(report, &stories, needs)];
     }
     stories
 }
@@ -232,7 +233,7 @@ fn heading(news: News) -> &'static str {
 }
 
 /// Many stories in one, each in a line.
-fn digest(report: &Report, stories: &[Story]) -> Story {
+fn digest(report: &Report, stories: &[Story], needs: usize) -> Story {
     let mut lines = Vec::new();
     for story in stories.iter().take(DIGEST_LINES) {
         // The first of a list, where a list is all that there is to say.
@@ -259,7 +260,7 @@ fn digest(report: &Report, stories: &[Story]) -> Story {
         news: stories.first().map_or(News::Done, |story| story.news),
         all_news: all_news(stories),
         about: "several units".to_owned(),
-        headline: total(report, stories),
+        headline: total(report, stories, needs),
         lines,
         next,
         units: stories.iter().filter_map(|s| s.unit.clone()).collect(),
@@ -270,15 +271,15 @@ fn all_news(stories: &[Story]) -> BTreeSet<News> {
     stories.iter().flat_map(|s| s.all_news.clone()).collect()
 }
 
-/// `1 failed, 2 refused, 56 done in 30 units`.
-fn total(report: &Report, stories: &[Story]) -> String {
+/// `1 failed, 3 for you, 2 refused, 56 done in 30 units`.
+fn total(report: &Report, stories: &[Story], needs: usize) -> String {
     let sums = &report.summary;
     let parts: Vec<String> = all_news(stories)
         .into_iter()
         .map(|news| match news {
             News::Failed if sums.failed == 0 => "the run failed".to_owned(),
             News::Failed => format!("{} failed", sums.failed),
-            News::NeedsPerson => format!("{} not read", report.gaps.len()),
+            News::NeedsPerson => format!("{needs} for you"),
             News::Refused => format!("{} refused", report.refusals.len()),
             News::Done => format!("{} done", sums.done),
             News::Planned => format!("{} planned", sums.planned),

@@ -362,6 +362,22 @@ fn above_the_bound_there_is_one_digest() {
 }
 
 #[test]
+fn a_digest_counts_what_needs_a_person() {
+    let mut units: Vec<UnitTally> = (0..8).map(|n| done(&format!("shop-{n}"), 0)).collect();
+    for tally in &mut units {
+        tally.needs = vec!["an objective is missed".to_owned()];
+    }
+    let report = report(|report| report.gaps = vec![gap("everything")]);
+    let all = told(&report, &units, &Notify::default());
+    assert_eq!(abouts(&all), [(News::NeedsPerson, "several units")]);
+    assert!(
+        all[0].subject.contains("9 for you in 8 units"),
+        "{}",
+        all[0].subject
+    );
+}
+
+#[test]
 fn nothing_that_others_named_breaks_a_message() {
     let nasty = "bücher/<!channel>\r\n\u{7}".to_owned() + &"x".repeat(5_000);
     let report = report(|report| {

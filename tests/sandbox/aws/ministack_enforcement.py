@@ -11,8 +11,10 @@ What ministack judges otherwise than AWS is put right here:
   repository by ARN on that ("Actions, resources, and condition keys for Amazon Elastic Container Registry", Service
   Authorization Reference). ministack takes `*`, which no statement about repositories allows.
 - ssm:GetParameters is judged on each parameter that it names ("… for AWS Systems Manager"). ministack takes `*`.
+- What makes, copies, shares, tags or deletes a snapshot of a database is judged on everything that it names: the
+  database, the snapshot, its source and its target ("… for Amazon RDS"). ministack knows databases and clusters only.
 - PublishBatch needs sns:Publish ("… for Amazon SNS"). ministack asks for an action that there is not.
-- aws:ResourceTag of a repository is what moto has; ministack looks at repositories of its own.
+- aws:ResourceTag of a repository, a database or a snapshot is what moto has; ministack looks at its own.
 - aws:SecureTransport is true, as for every client of AWS: the sandbox has no TLS, and its policies deny connections
   without.
 """
@@ -24,6 +26,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
+import xml.etree.ElementTree as ElementTree
 
 MOTO_URL = "SANDBOX_MOTO_URL"
 
@@ -40,6 +43,15 @@ SERVICES = (
     "rds",
     "secretsmanager",
 )
+
+# Parameters of RDS that name what a call is judged on, and the resource types of their values.
+OF_RDS = {
+    "DBInstanceIdentifier": "db",
+    "DBSnapshotIdentifier": "snapshot",
+    "SourceDBSnapshotIdentifier": "snapshot",
+    "TargetDBSnapshotIdentifier": "snapshot",
+    "ResourceName": "",
+}
 
 ROLE_SESSION = re.compile(r"Credential=ASIA")
 SEVERAL = " "
@@ -103,6 +115,14 @@ def _as_iam_judges_it(extract):
                 return SEVERAL.join(f"arn:aws:ecr:{region}:{account}:repository/{name}" for name in names)
             if asked.get("resourceArn"):
                 return asked["resourceArn"]
+        if service == "rds":
+            asked = urllib.parse.parse_qs((body or b"").decode())
+            named = [(OF_RDS[key], values[0]) for key, values in asked.items() if key in OF_RDS]
+            if named:
+                return SEVERAL.join(
+                    name if name.startswith("arn:") else f"arn:aws:rds:{region}:{account}:{kind}:{name}"
+                    for kind, name in named
+                )
         if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParameters"):
             names = (name.lstrip("/") for name in json.loads(body)["Names"])
             return SEVERAL.join(f"arn:aws:ssm:{region}:{account}:parameter/{name}" for name in names)
@@ -137,14 +157,24 @@ def _as_if_encrypted(pin):
 def _with_those_of_moto(moto, own):
     def tags(arn):
         _, _, service, region, account, _ = arn.split(":", 5) if arn.count(":") >= 5 else [""] * 6
-        if service != "ecr" or arn.endswith("*"):
+        if service not in ("ecr", "rds") or arn.endswith("*"):
             return own(arn)
-        headers = {
-            "authorization": f"AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/ecr/aws4_request",
-            "content-type": "application/x-amz-json-1.1",
-            "x-amz-target": "AmazonEC2ContainerRegistry_V20150921.ListTagsForResource",
-        }
-        status, _, body = _send("POST", moto, headers, json.dumps({"resourceArn": arn}).encode())
-        return {tag["Key"]: tag["Value"] for tag in json.loads(body)["tags"]} if status == 200 else None
+        headers = {"authorization": f"AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/{service}/aws4_request"}
+        if service == "ecr":
+            headers["content-type"] = "application/x-amz-json-1.1"
+            headers["x-amz-target"] = "AmazonEC2ContainerRegistry_V20150921.ListTagsForResource"
+            body = json.dumps({"resourceArn": arn})
+        else:
+            headers["content-type"] = "application/x-www-form-urlencoded"
+            parameters = {"Action": "ListTagsForResource", "Version": "2014-10-31", "ResourceName": arn}
+            body = urllib.parse.urlencode(parameters)
+        status, _, answer = _send("POST", moto, headers, body.encode())
+        if status != 200:
+            return None
+        if service == "ecr":
+            return {tag["Key"]: tag["Value"] for tag in json.loads(answer)["tags"]}
+        found = ElementTree.fromstring(answer).iter()
+        found = [element for element in found if element.tag.endswith("}Tag") or element.tag == "Tag"]
+        return {tag[0].text: tag[1].text or "" for tag in found}
 
     return tags

@@ -8,16 +8,20 @@
 - The credentials of an assumed role act in the account of the role, whichever account assumed it ("IAM tutorial:
   Delegate access across AWS accounts using IAM roles"). ministack knows that of its own sessions, but moto, which does
   not know these, has to read the account from the access key id.
+- SimulateCustomPolicy judges conditions by the context that it is given (`ContextEntries`, IAM API Reference). ministack
+  judges them as if nothing were given.
 """
 
 import contextvars
+import dataclasses
 import json
 import threading
 import time
 import uuid
 from datetime import datetime, timezone
 
-from ministack.services import eventbridge, lambda_svc, scheduler, sts
+from ministack.core import iam_evaluator
+from ministack.services import eventbridge, iam, lambda_svc, scheduler, sts
 
 SECONDS_BETWEEN_LOOKS = 0.5
 # "How Lambda handles errors and retries with asynchronous invocation": two more attempts unless it is configured.
@@ -28,6 +32,10 @@ _invoke_target = eventbridge._invoke_target
 _assumed_role_arn = sts._assumed_role_arn
 _session_access_key = sts._gen_session_access_key
 
+_simulate_custom_policy = iam._simulate_custom_policy
+_evaluate = iam_evaluator.evaluate
+
+_given_context = contextvars.ContextVar("context of a simulation", default={})
 _account_of_role = contextvars.ContextVar("account of the role that is being assumed")
 
 
@@ -114,6 +122,30 @@ def session_access_key():
     return f"ASIAX{account}{uuid.uuid4().hex[:16].upper()}" if account else _session_access_key()
 
 
+def simulate_custom_policy(parameters):
+    """A simulation that knows the context keys it is given, each with its first value."""
+    context, number = {}, 1
+    while name := iam._p(parameters, f"ContextEntries.member.{number}.ContextKeyName"):
+        context[name.lower()] = iam._p(parameters, f"ContextEntries.member.{number}.ContextKeyValues.member.1")
+        number += 1
+    token = _given_context.set(context)
+    try:
+        return _simulate_custom_policy(parameters)
+    finally:
+        _given_context.reset(token)
+
+
+def evaluate(context, *policies, **more):
+    """ministack's, in the context of the simulation."""
+    given = _given_context.get()
+    context = dataclasses.replace(
+        context,
+        region=given.get("aws:requestedregion", context.region),
+        service_context=context.service_context | given,
+    )
+    return _evaluate(context, *policies, **more)
+
+
 def install():
     """Put these in place of ministack's."""
     eventbridge._invoke_target = invoke_target
@@ -122,3 +154,5 @@ def install():
     scheduler._SCHEDULE_TICK_INTERVAL = SECONDS_BETWEEN_LOOKS
     sts._assumed_role_arn = assumed_role_arn
     sts._gen_session_access_key = session_access_key
+    iam._IAM_HANDLERS["SimulateCustomPolicy"] = simulate_custom_policy
+    iam_evaluator.evaluate = evaluate

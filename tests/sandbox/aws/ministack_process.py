@@ -109,8 +109,9 @@ def _environment(port, state_dir, moto_url, enforce):
         AWS_ENDPOINT_URL=f"http://{HOST}:{port}",
     )
     if enforce:
-        # Its functions send everything to it, and it goes on to moto from there.
+        # Its functions send everything to it, and it goes on to moto from there; but for a service that it has no name for.
         environment.update({"AUTH": "true", ministack_enforcement.MOTO_URL: moto_url})
+        environment["AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING"] = moto_url
     elif moto_url:
         environment.update({f"AWS_ENDPOINT_URL_{service}": moto_url for service in SERVICES_OF_MOTO})
     return environment

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use aws_sdk_eventbridge::types::RuleState;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{DestinationConfig, OnFailure, OnSuccess};
 use aws_sdk_scheduler::types::{ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode};
@@ -155,6 +156,35 @@ impl Function {
             );
         }
         serde_json::from_slice(&payload).context("an answer that is not JSON")
+    }
+
+    /// Invokes the function with an event of AWS, if a rule of the stack sends such
+    /// events to it. Nobody but AWS can put them onto the bus.
+    ///
+    /// # Errors
+    /// When the rule is not enabled, does not match, or has another target; and as
+    /// [`Function::invoke`].
+    pub async fn woken_by(&self, rule: &str, event: &Value) -> Result<Value> {
+        let events = self.account.events();
+        let found = events.describe_rule().name(rule).send().await;
+        let found = found.with_context(|| format!("the stack has no rule {rule}"))?;
+        ensure!(
+            found.state() == Some(&RuleState::Enabled),
+            "{rule} is not enabled"
+        );
+        let test = events
+            .test_event_pattern()
+            .event_pattern(found.event_pattern().context("a rule without a pattern")?)
+            .event(event.to_string());
+        ensure!(test.send().await?.result, "{rule} does not match {event}");
+        let targets = events.list_targets_by_rule().rule(rule).send().await?;
+        let is_self = |arn: &str| arn.ends_with(&format!(":function:{}", self.name));
+        let mut targets = targets.targets().iter();
+        ensure!(
+            targets.any(|target| is_self(target.arn())),
+            "{rule} wakes others"
+        );
+        self.invoke(event).await
     }
 
     /// Makes the schedule fire now, and waits for what the run answers.

@@ -23,7 +23,8 @@
 //! A cut client stays dead: calls of tasks that outlive the run never leave it,
 //! as those of a killed process would not. The next run gets a new client over
 //! the same inner one. To sweep over every call of a run, record a clean run at
-//! width 1, so that the numbers repeat, and take [`sweep`] of its calls.
+//! width 1, so that the numbers repeat, and take [`sweep`] of its calls; or
+//! [`sweep_kinds`], which needs no order. [`survive`] does so with a whole function.
 //!
 //! [`Scripted`] is an inner client without any network, for tests of adapters.
 //!
@@ -33,6 +34,7 @@
 
 mod asked;
 mod scripted;
+mod sweep;
 mod wire;
 
 use std::fmt;
@@ -55,6 +57,10 @@ use aws_smithy_types::config_bag::ConfigBag;
 use tokio::sync::watch;
 
 pub use scripted::{Answer, Scripted};
+pub use sweep::{
+    Arranged, Cut, calls_of_a_clean_run, in_turn, run_until_cut, survive, sweep, sweep_kinds,
+    together,
+};
 pub(crate) use wire::percent_decoded;
 use wire::{Recognised, respond_with_error};
 
@@ -119,6 +125,18 @@ pub enum At {
         /// Which of its calls.
         n: usize,
     },
+    /// At one call of an operation in one account and Region, numbered from 1
+    /// among these.
+    NthIn {
+        /// The operation.
+        operation: String,
+        /// The account, as [`Call::account`] has it.
+        account: Option<String>,
+        /// The Region, as [`Call::region`] has it.
+        region: Option<String>,
+        /// Which of its calls.
+        n: usize,
+    },
     /// At every call of an operation.
     Every(String),
 }
@@ -173,6 +191,13 @@ impl Call {
         format!("{}:{}", self.service, self.operation)
     }
 
+    /// Whether it can change nothing, by its operation's name.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        let reads = ["Describe", "List", "Get", "BatchGet", "Head", "AssumeRole"];
+        reads.iter().any(|verb| self.operation.starts_with(verb))
+    }
+
     /// Whether it is of that operation, with or without its service's name.
     #[must_use]
     pub fn is(&self, operation: &str) -> bool {
@@ -193,12 +218,12 @@ impl fmt::Display for Call {
     }
 }
 
-/// A fault of the plan, and whether it has happened.
+/// A fault of the plan, and the call that it happened to last.
 #[derive(Debug)]
 struct Planned {
     at: At,
     fault: Fault,
-    happened: bool,
+    met: Option<Call>,
 }
 
 #[derive(Debug, Default)]
@@ -240,9 +265,20 @@ impl Shared {
             At::Nth { operation, n } => {
                 call.is(operation) && calls.iter().filter(|c| c.is(operation)).count() == *n
             }
+            At::NthIn {
+                operation,
+                account,
+                region,
+                n,
+            } => {
+                let is = |call: &&Call| {
+                    call.is(operation) && call.account == *account && call.region == *region
+                };
+                is(&&call) && calls.iter().filter(is).count() == *n
+            }
         });
         let fault = due.map(|planned| {
-            planned.happened = true;
+            planned.met = Some(call.clone());
             planned.fault.clone()
         });
         (call, fault)
@@ -288,7 +324,7 @@ impl FaultClient {
         self.shared.state().plan.push(Planned {
             at,
             fault,
-            happened: false,
+            met: None,
         });
     }
 
@@ -313,8 +349,18 @@ impl FaultClient {
         state
             .plan
             .iter()
-            .filter(|planned| !planned.happened)
+            .filter(|planned| planned.met.is_none())
             .map(|planned| format!("{} at {:?}", planned.fault, planned.at))
+            .collect()
+    }
+
+    /// The faults of the plan that have happened, each with the last call that it
+    /// happened to.
+    #[must_use]
+    pub fn met(&self) -> Vec<(Fault, Call)> {
+        let state = self.shared.state();
+        let met = state.plan.iter();
+        met.filter_map(|planned| Some((planned.fault.clone(), planned.met.clone()?)))
             .collect()
     }
 
@@ -442,40 +488,6 @@ async fn shorten(
     headers.insert("content-length", length.to_string());
     *answer.body_mut() = SdkBody::from(body.slice(..length));
     Ok(answer)
-}
-
-/// One fault at one call of a recorded run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// The recorded call.
-    pub call: Call,
-    /// What happens there.
-    pub fault: Fault,
-}
-
-impl Cut {
-    /// A client with this fault alone, over one that performs the calls.
-    #[must_use]
-    pub fn client(&self, inner: impl HttpClient + 'static) -> FaultClient {
-        FaultClient::new(inner).with(At::Call(self.call.number), self.fault.clone())
-    }
-}
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.fault, self.call)
-    }
-}
-
-/// Every fault at every call of a recorded run, in the order of the calls:
-/// `LostAnswer at 7: ecr BatchDeleteImage web`.
-pub fn sweep<'a>(calls: &'a [Call], faults: &'a [Fault]) -> impl Iterator<Item = Cut> + 'a {
-    calls.iter().flat_map(move |call| {
-        faults.iter().map(move |fault| Cut {
-            call: call.clone(),
-            fault: fault.clone(),
-        })
-    })
 }
 
 #[cfg(test)]

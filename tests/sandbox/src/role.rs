@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
+use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum};
 use serde_json::Value;
 
 use crate::account::Account;
@@ -73,6 +74,13 @@ impl Role {
         statements.flat_map(each)
     }
 
+    /// Every statement that has conditions: `SID ACTIONS CONDITIONS`.
+    pub fn conditions(&self) -> BTreeSet<String> {
+        let conditional = self.statements().filter(|one| !one["Condition"].is_null());
+        let told = |one: &Value| format!("{} {} {}", one["Sid"], one["Action"], one["Condition"]);
+        conditional.map(told).collect()
+    }
+
     /// The actions that its statements allow, as they are written there.
     pub fn allowed_actions(&self) -> BTreeSet<String> {
         self.statements()
@@ -88,8 +96,30 @@ impl Role {
     /// # Errors
     /// When IAM refuses to say.
     pub async fn judge(&self, action: &str, resource: &str) -> Result<Decision> {
+        self.judge_in(action, resource, &[]).await
+    }
+
+    /// As [`Role::judge`], with values of condition keys, such as
+    /// `aws:RequestedRegion`.
+    ///
+    /// # Errors
+    /// When IAM refuses to say.
+    pub async fn judge_in(
+        &self,
+        action: &str,
+        resource: &str,
+        context: &[(&str, &str)],
+    ) -> Result<Decision> {
         use aws_sdk_iam::types::PolicyEvaluationDecisionType as Eval;
         let policies = self.policies.iter().map(Value::to_string).collect();
+        let entry = |(key, value): &(&str, &str)| {
+            ContextEntry::builder()
+                .context_key_name(*key)
+                .context_key_values(*value)
+                .context_key_type(ContextKeyTypeEnum::String)
+                .build()
+        };
+        let context = context.iter().map(entry).collect();
         let answer = self
             .account
             .iam()
@@ -97,6 +127,7 @@ impl Role {
             .set_policy_input_list(Some(policies))
             .action_names(action)
             .resource_arns(resource)
+            .set_context_entries(Some(context))
             .send()
             .await?;
         let result = answer.evaluation_results().first();

@@ -8,7 +8,6 @@
     reason = "a test fails by panicking, helpers included"
 )]
 
-mod lambda;
 mod telling;
 mod under_its_role;
 
@@ -19,9 +18,8 @@ use serde_json::json;
 use steward::engine::Clock;
 use steward::report::Status;
 use steward::switches;
+use steward_sandbox::lambda::Lambda;
 use steward_sandbox::{Account, Fault, Image, Manifest, Repository, Sandbox};
-
-use crate::lambda::Lambda;
 
 const POLICY: &str = r#"{"version": 1, "repositories": {"include": ["*"]},
     "retention": {"keep_newest": 1, "keep_younger_than": "1d", "remove_untagged_after": "1d"},
@@ -68,6 +66,11 @@ async fn account() -> (Account, Repository, String) {
     (account, repository, newest)
 }
 
+fn start(account: &Account, environment: &[(&str, &str)]) -> Lambda {
+    let binary = env!("CARGO_BIN_EXE_image-pruning");
+    Lambda::start(account, "image-pruning", binary, environment)
+}
+
 fn applying<'a>() -> [(&'a str, &'a str); 2] {
     [("STEWARD_MODE", "apply"), ("STEWARD_POLICY", POLICY)]
 }
@@ -75,7 +78,7 @@ fn applying<'a>() -> [(&'a str, &'a str); 2] {
 #[tokio::test]
 async fn an_event_comes_in_and_a_report_goes_out() {
     let (account, repository, newest) = account().await;
-    let lambda = Lambda::start(&account, &applying());
+    let lambda = start(&account, &applying());
 
     let plan = lambda.report(json!({"operation": "prune", "mode": "plan"}));
     assert_eq!((plan.status, plan.summary.planned), (Status::Planned, 3));
@@ -106,7 +109,7 @@ async fn an_event_comes_in_and_a_report_goes_out() {
 #[tokio::test]
 async fn what_cannot_be_understood_is_an_error_with_its_type_and_the_whole_chain() {
     let (account, repository, _) = account().await;
-    let lambda = Lambda::start(&account, &applying());
+    let lambda = start(&account, &applying());
     for (event, error_type, words) in [
         (
             json!({"detail-type": "Something Else", "source": "aws.else"}),
@@ -187,7 +190,7 @@ async fn a_policy_or_an_environment_that_is_wrong_is_an_error_at_every_invocatio
             ["STEWARD_MODE", "allowed: plan, apply"],
         ),
     ] {
-        let lambda = Lambda::start(&account, &environment);
+        let lambda = start(&account, &environment);
         for _ in 0..2 {
             let (found, message) = lambda.error(json!({}));
             assert_eq!(found, error_type, "{message}");
@@ -204,13 +207,13 @@ async fn the_leash_of_the_function_is_stronger_than_the_event() {
     let (account, repository, _) = account().await;
     for mode in ["plan", ""] {
         let environment = [("STEWARD_MODE", mode), ("STEWARD_POLICY", POLICY)];
-        let lambda = Lambda::start(&account, &environment);
+        let lambda = start(&account, &environment);
         let refused = lambda.report(json!({"mode": "apply"}));
         assert_eq!(refused.status, Status::Refused);
         assert_eq!(refused.refusals[0].guard, "mode");
         assert_eq!(lambda.report(json!({})).status, Status::Planned);
     }
-    let without_policy = Lambda::start(&account, &[("STEWARD_MODE", "apply")]);
+    let without_policy = start(&account, &[("STEWARD_MODE", "apply")]);
     let refused = without_policy.report(json!({}));
     assert_eq!(refused.status, Status::Refused);
     assert_eq!(refused.refusals[0].guard, "explicit_policy");
@@ -220,7 +223,7 @@ async fn the_leash_of_the_function_is_stronger_than_the_event() {
 #[tokio::test]
 async fn a_kill_switch_that_is_on_or_missing_stops_it_and_off_lets_it_go_on() {
     let (account, repository, _) = account().await;
-    let lambda = Lambda::start(&account, &applying());
+    let lambda = start(&account, &applying());
     let own = switches::name_for("image-pruning");
     for name in [switches::ALL, &own] {
         for value in ["on", "OFF", "stop: see ticket 7"] {
@@ -267,7 +270,7 @@ async fn a_policy_is_read_from_a_parameter_or_a_bucket_at_every_invocation() {
         "s3://policies/image-pruning.yaml",
     ] {
         let environment = [("STEWARD_MODE", "apply"), ("STEWARD_POLICY_FROM", from)];
-        let lambda = Lambda::start(&account, &environment);
+        let lambda = start(&account, &environment);
         let report = lambda.report(json!({"mode": "plan"}));
         assert_eq!(report.summary.planned, 3, "{from}");
         digests.push(report.policy_digest);
@@ -311,7 +314,7 @@ async fn a_process_that_is_killed_while_deleting_leaves_nothing_broken_for_the_n
     };
     account.control().fault(&held).await.unwrap();
 
-    let mut first = Lambda::start(&account, &applying());
+    let mut first = start(&account, &applying());
     first.send(json!({}));
     let mut left = before;
     for _ in 0..300 {
@@ -330,7 +333,7 @@ async fn a_process_that_is_killed_while_deleting_leaves_nothing_broken_for_the_n
     );
     account.control().clear_faults().await.unwrap();
 
-    let second = Lambda::start(&account, &applying());
+    let second = start(&account, &applying());
     let report = second.report(json!({}));
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     assert_eq!(repository.digests().await.unwrap(), [newest]);

@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 use steward::report::{Report, Status};
 use steward_sandbox::{Account, Fault, Image, Mailbox, Manifest};
 
-use crate::lambda::Lambda;
-use crate::{POLICY, account, applying, set};
+use crate::{POLICY, account, applying, set, start};
 
 const PAGE: &str = include_str!("../../../../docs/logging.md");
 
@@ -47,7 +46,7 @@ fn telling<'a>(topic: &'a str, policy: &'a str) -> [(&'a str, &'a str); 3] {
 #[tokio::test]
 async fn every_log_line_is_json_with_its_time_and_names_the_run() {
     let (account, ..) = account().await;
-    let lambda = Lambda::start(&account, &applying());
+    let lambda = start(&account, &applying());
     lambda.report(json!({}));
     let (error, _) = lambda.error(json!({"mode": "no"}));
     assert_eq!(error, "InvalidEvent");
@@ -97,7 +96,7 @@ async fn every_log_line_is_json_with_its_time_and_names_the_run() {
 async fn a_process_that_was_started_ahead_is_no_cold_start() {
     let (account, ..) = account().await;
     let ahead = [("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")];
-    let lambda = Lambda::start(&account, &ahead);
+    let lambda = start(&account, &ahead);
     lambda.report(json!({}));
     let log = lambda.log();
     assert!(
@@ -114,7 +113,7 @@ async fn the_metrics_of_a_run_are_those_of_its_report() {
     base.push_at(crate::days_ago(9), &only, &["v1"])
         .await
         .unwrap();
-    let lambda = Lambda::start(&account, &applying());
+    let lambda = start(&account, &applying());
     let first = lambda.report(json!({}));
     assert_eq!(first.status, Status::Applied);
     // One throttled answer, which a retry makes good.
@@ -188,7 +187,7 @@ fn assert_sums(found: &BTreeMap<String, f64>, report: &Report) {
 #[tokio::test]
 async fn metrics_are_written_at_every_log_level() {
     let (account, ..) = account().await;
-    let lambda = Lambda::start(&account, &[("AWS_LAMBDA_LOG_LEVEL", "ERROR")]);
+    let lambda = start(&account, &[("AWS_LAMBDA_LOG_LEVEL", "ERROR")]);
     lambda.report(json!({}));
     let log = lambda.log();
     assert!(
@@ -217,7 +216,7 @@ async fn no_log_level_shows_an_event_or_a_policy() {
             ("RUST_LOG", "aws_smithy_runtime=trace,trace"),
         ],
     ] {
-        let lambda = Lambda::start(&account, &environment);
+        let lambda = start(&account, &environment);
         lambda.report(json!({"mode": "plan"}));
         lambda.error(json!({"mode": "plan", "nothing": "hunter3-in-the-event"}));
         let log = Value::from(lambda.log()).to_string();
@@ -286,7 +285,7 @@ async fn the_documentation_names_the_fields_of_real_lines() {
             ..Fault::default()
         };
         control.fault(&denied).await.unwrap();
-        let lambda = Lambda::start(
+        let lambda = start(
             &account,
             &telling("arn:aws:sns:us-east-1:123456789012:no", POLICY),
         );
@@ -304,7 +303,7 @@ async fn the_documentation_names_the_fields_of_real_lines() {
         })
         .collect();
     repository.fill(&many).await.unwrap();
-    let lambda = Lambda::start(&account, &applying());
+    let lambda = start(&account, &applying());
     let report = lambda.report(json!({"mode": "plan"}));
     assert!(report.truncated);
     log.extend(lambda.log());
@@ -328,7 +327,7 @@ async fn the_documentation_names_the_fields_of_real_lines() {
 async fn a_topic_hears_of_what_was_done() {
     let (account, ..) = account().await;
     let mailbox = mailbox(&account).await;
-    let lambda = Lambda::start(&account, &telling(mailbox.topic(), POLICY));
+    let lambda = start(&account, &telling(mailbox.topic(), POLICY));
     let applied = lambda.report(json!({}));
     assert_eq!(applied.status, Status::Applied, "{applied:#?}");
     assert_eq!(applied.warnings, [] as [String; 0]);
@@ -382,7 +381,7 @@ async fn above_the_bound_of_the_policy_a_topic_hears_one_digest() {
         repository.fill(&[of(1), of(2)]).await.unwrap();
     }
     let policy = POLICY.replacen('{', r#"{"notify": {"digest_above": 3},"#, 1);
-    let lambda = Lambda::start(&account, &telling(mailbox.topic(), &policy));
+    let lambda = start(&account, &telling(mailbox.topic(), &policy));
     let applied = lambda.report(json!({}));
     assert_eq!(applied.status, Status::Applied, "{applied:#?}");
     let messages = mailbox.read(1).await.unwrap();
@@ -436,7 +435,7 @@ async fn a_topic_that_cannot_be_told_changes_nothing_but_a_warning_and_a_metric(
         if let Some(endpoint) = &endpoint {
             environment.push(("AWS_ENDPOINT_URL_SNS", endpoint));
         }
-        let lambda = Lambda::start(&account, &environment);
+        let lambda = start(&account, &environment);
         let applied = lambda.report(json!({}));
         assert_eq!((applied.status, applied.summary.done), (Status::Applied, 3));
         assert_eq!(repository.digests().await.unwrap(), [newest]);
@@ -461,7 +460,7 @@ async fn a_topic_that_cannot_be_told_changes_nothing_but_a_warning_and_a_metric(
 #[tokio::test]
 async fn a_wrong_topic_is_an_error_before_anything_is_done() {
     let (account, repository, _) = account().await;
-    let lambda = Lambda::start(&account, &telling("steward", POLICY));
+    let lambda = start(&account, &telling("steward", POLICY));
     let (error, message) = lambda.error(json!({}));
     assert_eq!(error, "InvalidEnvironment");
     assert!(

@@ -2,21 +2,14 @@
 //! run's calls are recorded, and judged by the role as `infra/automation.yaml`
 //! deploys it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use image_pruning::{BEHIND_CALLS, ImagePruning, PERMISSIONS, PruningPolicy, Registry};
+use image_pruning::{BEHIND_CALLS, ImagePruning, PERMISSIONS, Registry};
 use serde_json::json;
-use steward::engine::{Clock, Function};
-use steward::lambda::{self, Environment};
-use steward::notify::{self, Notifier};
 use steward::permission::Needed;
-use steward::policy::Policy;
 use steward::report::Status;
-use steward::run::{self, Context};
-use steward::switches::{Absent, Switches};
-use steward_sandbox::faults::{Call, FaultClient};
-use steward_sandbox::{Account, Decision, Role, Stack};
+use steward_sandbox::recorded::{Differences, Recorded, actions_of, differences};
+use steward_sandbox::{Account, Decision, Role};
 use tokio::sync::OnceCell;
 
 use crate::crash::Scene;
@@ -26,36 +19,6 @@ use crate::crash::Scene;
 enum PolicyIn {
     Parameter,
     Object,
-}
-
-/// A run of the function as it is deployed.
-#[derive(Debug)]
-struct Recorded {
-    account: Account,
-    role: Role,
-    calls: Vec<Call>,
-}
-
-impl Recorded {
-    /// Calls with the role's own credentials, and not with those of the roles
-    /// that it assumes.
-    fn own(&self) -> impl Iterator<Item = &Call> {
-        let account = Some(self.account.id());
-        let calls = self.calls.iter();
-        calls.filter(move |call| call.account.as_deref() == account)
-    }
-}
-
-/// Deploys the automation into an account.
-async fn automation(account: &Account, parameters: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let stack = Stack {
-        name: "steward",
-        template: "automation.yaml",
-        // It is recorded in process; what is deployed is never run.
-        packages: &[],
-        parameters,
-    };
-    account.deploy_stack(&stack).await.unwrap()
 }
 
 async fn copied(account: &Account, from: (&str, &str), to: (&str, &str)) {
@@ -97,57 +60,20 @@ async fn record(scene: Scene, policy_in: PolicyIn) -> Recorded {
         put.body(body).send().await.unwrap();
         parameters.push(("ImagePruningPolicyObject", &object));
     }
-    let outputs = automation(&account, &parameters).await;
+    let outputs = account.automation(&parameters).await.unwrap();
     if policy.contains(&bucket) {
         let key = "points/shop.json";
         copied(&account, (&own_bucket, key), (&bucket, key)).await;
     }
-
-    let deployed = account.lambda_runtime().get_function_configuration();
-    let deployed = deployed.function_name(&outputs["ImagePruningFunctionName"]);
-    let variables: HashMap<String, String> = deployed
-        .send()
-        .await
-        .unwrap()
-        .environment
-        .and_then(|environment| environment.variables)
-        .unwrap();
-    let client = FaultClient::new(account.http_client());
-    let config = account.sdk_config_with(client.clone());
-    // As `lambda::serve` does it.
-    let environment = Environment::read(|name| variables.get(name).cloned()).unwrap();
-    let policy = environment.policy.load::<PruningPolicy>(&config);
-    let policy = policy.await.unwrap();
-    let ssm = aws_sdk_ssm::Client::new(&config);
-    let switches = Switches::of(ssm, ImagePruning::NAME, Absent::Stops);
-    let clock = Clock::Fixed(arranged.stage.now);
-    let context = Context {
-        account: id.to_owned(),
-        region: region.to_owned(),
-        run_id: "test".to_owned(),
-        leash: environment.leash,
-        clock,
-        deadline: None,
-        switches: &switches,
-        most_lines: usize::MAX,
-    };
-    let request = lambda::request::<ImagePruning>(&json!({"operation": "prune"})).unwrap();
-    let hands = Registry::at(&config, clock);
-    let run = run::run(&hands, &context, &policy, request).await;
-    assert_eq!(run.report.status, Status::Applied, "{:#?}", run.report);
-    let told = policy.policy().notify();
-    let name = ImagePruning::NAME;
-    let messages = notify::messages(&run.report, &run.units, told, name, "log-group");
-    let notifier = Notifier::new(&config, environment.notify_topic.unwrap());
-    let sent = notifier.send(name, &messages, Duration::from_secs(10));
-    assert_eq!(sent.await.warnings, Vec::<String>::new());
-
-    let role = account.role(&outputs["ImagePruningRoleArn"]).await.unwrap();
-    Recorded {
-        account,
-        role,
-        calls: client.calls(),
-    }
+    let function = outputs["ImagePruningFunctionName"].as_str();
+    let role = outputs["ImagePruningRoleArn"].as_str();
+    let event = json!({"operation": "prune"});
+    let now = arranged.stage.now;
+    let recorded = account.record::<ImagePruning, _>((function, role), now, Registry::at, &event);
+    let recorded = recorded.await.unwrap();
+    let report = &recorded.report;
+    assert_eq!(report.status, Status::Applied, "{report:#?}");
+    recorded
 }
 
 /// The runs that between them ask for everything.
@@ -163,42 +89,15 @@ async fn recorded() -> &'static [Recorded] {
 }
 
 async fn called() -> BTreeSet<String> {
-    let runs = recorded().await.iter();
-    let calls = runs.flat_map(Recorded::own);
-    calls.filter_map(Call::permission).collect()
+    actions_of(recorded().await.iter().flat_map(Recorded::own))
 }
 
 #[tokio::test]
 async fn the_role_allows_what_is_called_and_nothing_else() {
-    let called = called().await;
-    let mut allowed = BTreeSet::new();
-    for run in recorded().await {
-        allowed.extend(run.role.allowed_actions());
-    }
-    let behind: BTreeSet<String> = BEHIND_CALLS
-        .iter()
-        .map(|(action, _)| (*action).to_owned())
-        .collect();
-    let explained = called.union(&behind).cloned().collect();
-    let difference = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
-        let only = one.difference(other).cloned();
-        only.collect::<Vec<_>>()
-    };
-    assert_eq!(
-        difference(&called, &allowed),
-        Vec::<String>::new(),
-        "called, and not allowed by the role"
-    );
-    assert_eq!(
-        difference(&allowed, &explained),
-        Vec::<String>::new(),
-        "allowed by the role, and neither called nor behind a call"
-    );
-    assert_eq!(
-        difference(&behind, &allowed),
-        Vec::<String>::new(),
-        "said to be behind a call, and not allowed by the role"
-    );
+    let runs = recorded().await.iter();
+    let allowed = runs.flat_map(|run| run.role.allowed_actions()).collect();
+    let found = differences(&called().await, &allowed, BEHIND_CALLS);
+    assert_eq!(found, Differences::default());
 }
 
 #[tokio::test]
@@ -213,42 +112,18 @@ async fn the_list_of_permissions_is_what_is_called() {
 #[tokio::test]
 async fn the_list_of_permissions_says_on_what_they_are_asked() {
     for run in recorded().await {
-        for call in run.own() {
-            let Some(action) = call.permission() else {
-                continue;
-            };
-            let listed = PERMISSIONS.iter().find(|listed| listed.action == action);
-            let on = listed.unwrap().resource("aws", "*", run.account.id(), "*");
-            for arn in &call.judged_on {
-                let named = on == "*" || wildmatch::WildMatch::new(&on).matches(arn);
-                assert!(named, "{action} is asked on {arn}, and listed on {on}");
-            }
-        }
+        assert_eq!(run.unlisted(PERMISSIONS), []);
     }
 }
 
 #[tokio::test]
 async fn the_simulation_allows_each_recorded_call_on_what_it_names() {
     for run in recorded().await {
-        let mut asked = BTreeSet::new();
-        for call in run.own() {
-            let action = call.permission();
-            asked.extend(
-                action
-                    .into_iter()
-                    .flat_map(|action| call.judged_on.iter().map(move |arn| (action.clone(), arn))),
-            );
-        }
+        let asked = run.asked();
         assert!(asked.len() > 15, "{asked:?}");
         let scoped = asked.iter().filter(|(_, arn)| *arn != "*").count();
         assert!(scoped > 10, "{asked:?}");
-        let mut denied = Vec::new();
-        for (action, arn) in &asked {
-            if run.role.judge(action, arn).await.unwrap() != Decision::Allowed {
-                denied.push((action, arn));
-            }
-        }
-        assert_eq!(denied, []);
+        assert_eq!(run.role.denies(run.own(), &[]).await.unwrap(), []);
     }
 }
 
@@ -275,17 +150,6 @@ const MISJUDGED: [(&str, &[&str], &str); 3] = [
 #[tokio::test]
 async fn what_the_simulation_misjudges_is_read_from_the_role() {
     let role = &recorded().await[0].role;
-    let conditional = role
-        .statements()
-        .filter(|statement| !statement["Condition"].is_null());
-    let found: BTreeSet<String> = conditional
-        .map(|statement| {
-            format!(
-                "{} {} {}",
-                statement["Sid"], statement["Action"], statement["Condition"]
-            )
-        })
-        .collect();
     let listed = MISJUDGED.iter().map(|(sid, actions, condition)| {
         let actions = match actions {
             [one] => json!(one),
@@ -294,18 +158,13 @@ async fn what_the_simulation_misjudges_is_read_from_the_role() {
         let condition: serde_json::Value = serde_json::from_str(condition).unwrap();
         format!("{} {actions} {condition}", json!(sid))
     });
-    assert_eq!(found, listed.collect());
+    assert_eq!(role.conditions(), listed.collect());
 }
 
 /// Asserts that the role may do none of this.
 async fn may_not(role: &Role, asked: &[(&str, String)]) {
-    let mut may = Vec::new();
-    for (action, resource) in asked {
-        if role.judge(action, resource).await.unwrap() == Decision::Allowed {
-            may.push((action, resource));
-        }
-    }
-    assert_eq!(may, []);
+    let none: [&(&str, String); 0] = [];
+    assert_eq!(role.allows(asked, &[]).await.unwrap(), none);
 }
 
 #[tokio::test]
@@ -402,7 +261,7 @@ async fn a_role_that_may_delete_may_do_nothing_beside() {
 #[tokio::test]
 async fn in_plan_mode_neither_the_function_nor_a_person_may_write_or_read_restore_points() {
     let account = crate::stage::Stage::new().account;
-    let outputs = automation(&account, &[]).await;
+    let outputs = account.automation(&[]).await.unwrap();
     let id = account.id();
     let point = format!(
         "arn:aws:s3:::{}/points/a.json",

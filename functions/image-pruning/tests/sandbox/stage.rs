@@ -4,12 +4,11 @@ use aws_config::SdkConfig;
 use image_pruning::{ImagePruning, Registry};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use steward::engine::{Clock, Leash, Mode};
+use steward::engine::{Clock, Mode};
 use steward::lambda;
 use steward::plan_file::PlanFile;
-use steward::policy::PolicyDocument;
 use steward::report::{ActionOutcome, Report};
-use steward::run::{self, Context, Run};
+use steward::run::Run;
 use steward::switches::{Position, Switches};
 use steward_sandbox::{Account, Manifest, Repository, Sandbox};
 
@@ -126,23 +125,13 @@ impl Stage {
         plan_file: Option<PlanFile<ImagePruning>>,
         event: Value,
     ) -> Run<ImagePruning> {
-        let context = Context {
-            account: self.account.id().to_owned(),
-            region: self.account.region_name().to_owned(),
-            run_id: "test".to_owned(),
-            leash: Leash(mode),
-            clock: Clock::Fixed(self.now),
-            deadline: None,
-            switches,
-            most_lines: usize::MAX,
-        };
-        let policy = PolicyDocument::parse(policy, "test").unwrap();
         let mut request = lambda::request::<ImagePruning>(&event).unwrap();
         request.mode = Some(mode);
         request.plan_file = plan_file;
-        let run = run::run(hands, &context, &policy, request).await;
-        assert!(run.report.sums_hold(), "{:#?}", run.report.summary);
-        run
+        let run = self
+            .account
+            .run_function(hands, self.now, switches, policy, request);
+        run.await.unwrap()
     }
 }
 

@@ -19,11 +19,11 @@ use crate::world::{Progress, Snapshot};
 
 /// The states in which RDS makes snapshots (`CreateDBSnapshot`, Amazon RDS API
 /// Reference).
-const ALLOW_SNAPSHOTS: [&str; 2] = ["available", "storage-optimization"];
+pub(crate) const ALLOW_SNAPSHOTS: [&str; 2] = ["available", "storage-optimization"];
 
 /// States that pass by themselves ("Viewing Amazon RDS DB instance status",
 /// Amazon RDS User Guide).
-const PASSING: [&str; 13] = [
+pub(crate) const PASSING: [&str; 13] = [
     "backing-up",
     "configuring-enhanced-monitoring",
     "configuring-iam-database-auth",
@@ -228,13 +228,14 @@ impl Rotation<'_> {
     /// run.
     fn without_tags<'s>(&self, rule: &Rule, snapshots: &[&'s Snapshot]) -> Option<&'s Snapshot> {
         let (home, resource_id) = (&self.world.home, &self.database.resource_id);
-        let mut all = snapshots.iter().copied();
-        all.find(|snapshot| {
+        let without = |snapshot: &&Snapshot| {
             let of_the_interval = names::parse(&snapshot.id).is_some_and(|named| {
                 named.is_of(resource_id) && rule.every.after(named.due) > self.now
             });
             of_the_interval && !self.is_own(home, snapshot)
-        })
+        };
+        let all = snapshots.iter().copied().filter(without);
+        all.max_by_key(|snapshot| &snapshot.id)
     }
 
     /// When the database was parked, if it still is and has a snapshot from then,

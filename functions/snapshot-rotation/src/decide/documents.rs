@@ -345,6 +345,10 @@ pub(super) fn write_recipes(
                 draft.push(&unit, target, at, reason, Decision::Defer);
                 continue;
             }
+            let old = recipe_key(environment, false);
+            if !incomplete && documents.keys.contains(&old) {
+                draft.forget_recipe(&place, documents, environment, old);
+            }
             let reason = match (same, fresh) {
                 (Some(same), true) if *same == content_digest => {
                     draft.push(&unit, target, at, Reason::Recorded, Decision::Keep);
@@ -368,10 +372,6 @@ pub(super) fn write_recipes(
                 action,
             };
             draft.push(&unit, target, at, reason, Decision::Act(change));
-            let old = recipe_key(environment, false);
-            if !incomplete && documents.keys.contains(&old) {
-                draft.forget_recipe(&place, documents, environment, old);
-            }
         }
     }
 }

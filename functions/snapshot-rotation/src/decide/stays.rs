@@ -128,9 +128,8 @@ impl Rotation<'_> {
 
     /// One that has failed goes when there is another in its place: one of the
     /// same interval or later that can be restored, or a later attempt, so that
-    /// attempts that fail again and again do not fill the account. Of a copy that
-    /// can be made again it goes after a while, because it is made again then: by
-    /// when it was asked for, or where RDS does not tell that, the newest alone.
+    /// attempts that fail again and again do not fill the account. A copy that can be
+    /// made again goes after a rest, because it is made again then.
     fn broken(
         &self,
         rule: &Rule,
@@ -153,12 +152,13 @@ impl Rotation<'_> {
         let source = source.filter(|source| *place != self.world.home && source.is_available());
         let goes = match source {
             Some(source) => {
-                let asked_for = match snapshot.created_at {
-                    None if replaced => None,
-                    None => source.taken_at,
-                    at => at,
-                };
-                asked_for.is_some_and(|at| self.now.duration_since(at) >= retry_after(rule.every))
+                let rest = retry_after(rule.every).as_secs().max(1);
+                match (snapshot.created_at, source.taken_at) {
+                    (Some(at), _) => self.now.duration_since(at).as_secs() >= rest,
+                    // Every other rest, by the age of its data.
+                    (None, Some(at)) => self.now.duration_since(at).as_secs() / rest % 2 == 1,
+                    (None, None) => replaced,
+                }
             }
             None => replaced,
         };

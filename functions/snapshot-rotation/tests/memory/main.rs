@@ -9,5 +9,6 @@
 mod cloud;
 mod interrupted;
 mod oracle;
+mod preview;
 mod properties;
 mod simulation;

@@ -79,6 +79,10 @@ pub(crate) fn copy_to(place: &Place, keep: Option<Keep>) -> CopyTo {
     }
 }
 
+/// How long a copy that has failed may lie before it is made again: RDS does not
+/// tell here when it was asked for, so that every other eighth of a day counts.
+const TWO_RESTS: u32 = 6;
+
 fn keep_at_home() -> Keep {
     Keep {
         last: 3,
@@ -359,7 +363,7 @@ impl Year {
                 let at_home = place == home();
                 let (objective, time) = match at_home {
                     true => (hours(30), hours(3)),
-                    false => (hours(36), hours(9)),
+                    false => (hours(36 + TWO_RESTS), hours(9 + TWO_RESTS)),
                 };
                 let place_name = place.to_string();
                 let home_name = home().to_string();
@@ -396,7 +400,7 @@ impl Year {
                 &west_name,
                 &vault_name,
             ];
-            if self.hindered_since(hours(20), &hinders) {
+            if self.hindered_since(hours(20 + TWO_RESTS), &hinders) {
                 continue;
             }
             let made = |place: Place| {
@@ -421,7 +425,7 @@ impl Year {
                 let since = at_home.iter().filter(|(_, at)| *at >= first);
                 let since = since.map(|(id, at)| (id.clone(), *at)).collect();
                 for wanted in oracle::stay(&keep, &since, &TimeZone::UTC) {
-                    let fresh = cloud.now.duration_since(at_home[&wanted]) < hours(9);
+                    let fresh = cloud.now.duration_since(at_home[&wanted]) < hours(9 + TWO_RESTS);
                     let copied = there.contains_key(&wanted);
                     assert!(copied || fresh, "{} {place} lacks {wanted}", cloud.now);
                 }

@@ -57,7 +57,7 @@ async fn nothing_goes_when_making_a_snapshot_fails() {
     );
     let config = stage.account.sdk_config_with(client);
     let none = serde_json::json!({});
-    let report = stage.run_as(config, DAILY, Mode::Apply, none).await;
+    let report = stage.run_as(config, DAILY, Mode::Apply, none).await.report;
     assert_eq!(report.status, Status::Failed, "{report:?}");
     assert_eq!(
         actions(&report),
@@ -83,7 +83,7 @@ async fn nothing_is_made_or_deleted_when_snapshots_cannot_be_listed() {
         client.add(At::every(operation), Fault::error(403, "AccessDenied"));
         let config = stage.account.sdk_config_with(client);
         let none = serde_json::json!({});
-        let report = stage.run_as(config, DAILY, Mode::Apply, none).await;
+        let report = stage.run_as(config, DAILY, Mode::Apply, none).await.report;
         assert_eq!(report.status, Status::Refused, "{report:?}");
         assert!(report.gaps[0].read.contains(operation), "{report:?}");
         assert_eq!(names(&stage.account).await.len(), 3);
@@ -104,7 +104,10 @@ async fn a_region_that_is_down_stops_deletions_and_not_snapshots() {
     client.add(At::every("AssumeRole"), Fault::error(403, "AccessDenied"));
     let config = stage.account.sdk_config_with(client);
     let none = serde_json::json!({});
-    let report = stage.run_as(config, &policy, Mode::Apply, none).await;
+    let report = stage
+        .run_as(config, &policy, Mode::Apply, none)
+        .await
+        .report;
     assert_eq!(report.status, Status::Partial, "{report:?}");
     assert!(actions(&report).contains(&"create_snapshot due done".to_owned()));
     assert!(report.gaps[0].read.contains("sts:AssumeRole"), "{report:?}");
@@ -162,7 +165,7 @@ async fn a_listing_that_is_throttled_for_a_while_is_read_to_its_end() {
     }
     let config = stage.account.sdk_config_with(client.clone());
     let none = serde_json::json!({});
-    let report = stage.run_as(config, DAILY, Mode::Plan, none).await;
+    let report = stage.run_as(config, DAILY, Mode::Plan, none).await.report;
     assert_eq!(client.unspent(), Vec::<String>::new());
     assert_eq!(report.gaps, vec![], "{report:#?}");
     // The database, its snapshots, and the one that is due.
@@ -185,7 +188,7 @@ async fn a_page_that_is_never_answered_lets_nothing_go() {
     }
     let config = stage.account.sdk_config_with(client.clone());
     let none = serde_json::json!({});
-    let report = stage.run_as(config, DAILY, Mode::Apply, none).await;
+    let report = stage.run_as(config, DAILY, Mode::Apply, none).await.report;
     assert_eq!(report.status, Status::Refused, "{report:#?}");
     let gap = &report.gaps[0].read;
     assert!(gap.contains("DescribeDBSnapshots"), "{gap}");

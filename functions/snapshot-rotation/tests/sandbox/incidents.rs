@@ -173,7 +173,10 @@ async fn snapshots_are_read_by_the_page_and_never_one_by_one() {
         }
         let client = FaultClient::new(stage.account.http_client());
         let config = stage.account.sdk_config_with(client.clone());
-        let report = stage.run_as(config, DAILY, Mode::Plan, json!({})).await;
+        let report = stage
+            .run_as(config, DAILY, Mode::Plan, json!({}))
+            .await
+            .report;
         assert_eq!(report.gaps, vec![], "{report:#?}");
         assert_eq!(client.count("ListTagsForResource"), 0);
         counts.push((client.count("DescribeDBSnapshots"), client.calls().len()));

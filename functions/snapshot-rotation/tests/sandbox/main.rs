@@ -8,6 +8,9 @@
 )]
 
 mod bad_days;
+mod crash;
 mod incidents;
 mod nights;
+mod permissions;
+mod scene;
 mod stage;

@@ -168,7 +168,7 @@ async fn an_event_is_about_its_database_alone() {
     stage.database("other-db").await;
     let event = json!({"databases": ["other-db"]});
     let config = stage.account.sdk_config();
-    let report = stage.run_as(config, DAILY, Mode::Apply, event).await;
+    let report = stage.run_as(config, DAILY, Mode::Apply, event).await.report;
     assert_eq!(actions(&report), ["create_snapshot first done"]);
     let [name] = names(&stage.account).await.try_into().unwrap();
     assert!(name.starts_with("steward-other-db-"), "{name}");
@@ -185,6 +185,7 @@ async fn the_snapshots_of_a_database_that_is_gone_end_when_a_person_says_so() {
         stage
             .run_as(config, DAILY, Mode::Apply, retire.clone())
             .await
+            .report
     };
     let report = run().await;
     assert_eq!(actions(&report), Vec::<String>::new(), "while it lives");

@@ -6,14 +6,13 @@ use aws_sdk_s3::types::CreateBucketConfiguration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use snapshot_rotation::{SnapshotRotation, Snapshots};
-use steward::engine::{Clock, Leash, Mode};
+use steward::engine::{Clock, Mode};
 use steward::lambda;
-use steward::policy::PolicyDocument;
 use steward::report::{ActionOutcome, Report};
-use steward::run::{self, Context};
+use steward::run::Run;
 use steward::switches::{Position, Switches};
 
-use steward_sandbox::{Account, Database, Sandbox, Settings};
+use steward_sandbox::{Account, Database, Sandbox, SeededSnapshot, Settings};
 
 /// Every database, every day, two stay, and the floor is one.
 pub(crate) const DAILY: &str = r#"
@@ -59,19 +58,30 @@ impl Stage {
 
     /// A snapshot of so many hours ago, as Steward leaves it; its name.
     pub(crate) async fn own(&self, database: &Database, hours_ago: i64) -> String {
+        let seeded = self.own_seeded(database, hours_ago);
+        let [name] = database.fill(&[seeded]).await.unwrap().try_into().unwrap();
+        name
+    }
+
+    /// The same before it is there.
+    pub(crate) fn own_seeded(&self, database: &Database, hours_ago: i64) -> SeededSnapshot {
+        self.own_of(database, database.resource_id(), hours_ago)
+    }
+
+    /// The same for the database with another resource id, as a copy has it.
+    pub(crate) fn own_of(&self, database: &Database, id: &str, hours_ago: i64) -> SeededSnapshot {
         let taken_at = self.hours_ago(hours_ago);
-        let id = database.resource_id();
-        let end = id[id.len() - 6..].to_lowercase();
-        let slot = taken_at.strftime("%Y%m%d-%H%M");
-        let name = format!("steward-{}-{end}-{slot}", database.identifier());
-        let at = taken_at.to_string();
         let tags = [
             ("steward:managed-by", "snapshot-rotation"),
             ("steward:made-for", id),
-            ("steward:taken-at", at.as_str()),
+            ("steward:taken-at", &taken_at.to_string()),
         ];
-        database.snapshot_at(taken_at, &name, &tags).await.unwrap();
-        name
+        let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        SeededSnapshot {
+            id: Some(name_of(database.identifier(), id, taken_at)),
+            tags: Some(tags.into()),
+            ..database.seeded(taken_at)
+        }
     }
 
     /// From now on what is made and copied takes so many looks.
@@ -85,7 +95,12 @@ impl Stage {
 
     /// A bucket of this test's alone, in a Region.
     pub(crate) async fn bucket(&self, region: &str) -> String {
-        let name = format!("points-{}-{region}", self.account.id());
+        self.bucket_of("points", region).await
+    }
+
+    /// The same with a name that begins otherwise.
+    pub(crate) async fn bucket_of(&self, what: &str, region: &str) -> String {
+        let name = format!("{what}-{}-{region}", self.account.id());
         let mut create = self.account.region(region).s3().create_bucket();
         if region != "us-east-1" {
             let place = CreateBucketConfiguration::builder().location_constraint(region.into());
@@ -105,11 +120,13 @@ impl Stage {
     pub(crate) async fn plan(&self, policy: &str) -> Report {
         self.run_as(self.account.sdk_config(), policy, Mode::Plan, json!({}))
             .await
+            .report
     }
 
     pub(crate) async fn apply(&self, policy: &str) -> Report {
         self.run_as(self.account.sdk_config(), policy, Mode::Apply, json!({}))
             .await
+            .report
     }
 
     pub(crate) async fn run_as(
@@ -118,27 +135,25 @@ impl Stage {
         policy: &str,
         mode: Mode,
         event: Value,
-    ) -> Report {
-        let policy = PolicyDocument::parse(policy, "test").unwrap();
+    ) -> Run<SnapshotRotation> {
         let mut payload = json!({"mode": mode.as_str()});
         for (key, value) in event.as_object().unwrap() {
             payload[key] = value.clone();
         }
         let switches = Switches::Fixed(Position::Run);
-        let context = Context {
-            account: self.account.id().to_owned(),
-            region: self.account.region_name().to_owned(),
-            run_id: "test".to_owned(),
-            leash: Leash(mode),
-            clock: Clock::Fixed(self.now),
-            deadline: None,
-            switches: &switches,
-            most_lines: usize::MAX,
-        };
         let hands = Snapshots::at(&config, Clock::Fixed(self.now));
         let request = lambda::request::<SnapshotRotation>(&payload).unwrap();
-        run::run(&hands, &context, &policy, request).await.report
+        let run = self
+            .account
+            .run_function(&hands, self.now, &switches, policy, request);
+        run.await.unwrap()
     }
+}
+
+/// What Steward calls a snapshot of a database that is due at a moment.
+pub(crate) fn name_of(database: &str, resource_id: &str, due: Timestamp) -> String {
+    let end = resource_id[resource_id.len() - 6..].to_lowercase();
+    format!("steward-{database}-{end}-{}", due.strftime("%Y%m%d-%H%M"))
 }
 
 /// The snapshots of an account and Region by name, with their states.

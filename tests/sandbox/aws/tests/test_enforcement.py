@@ -11,6 +11,7 @@ from support import Server
 
 ACCOUNT = "123456789012"
 REPOSITORY = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository"
+DATABASES = f"arn:aws:rds:us-east-1:{ACCOUNT}"
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [
@@ -30,6 +31,17 @@ POLICY = {
             "Effect": "Allow",
             "Action": "ssm:GetParameters",
             "Resource": f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/switches/*",
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["rds:CreateDBSnapshot", "rds:AddTagsToResource"],
+            "Resource": [f"{DATABASES}:db:shop", f"{DATABASES}:snapshot:steward-*"],
+        },
+        {
+            "Effect": "Allow",
+            "Action": "rds:DeleteDBSnapshot",
+            "Resource": f"{DATABASES}:snapshot:*",
+            "Condition": {"StringEquals": {"aws:ResourceTag/steward:managed-by": "snapshot-rotation"}},
         },
         {"Effect": "Allow", "Action": "sns:Publish", "Resource": f"arn:aws:sns:us-east-1:{ACCOUNT}:told"},
         {"Effect": "Allow", "Action": "lambda:GetFunction", "Resource": f"arn:aws:lambda:*:{ACCOUNT}:function:*"},
@@ -107,6 +119,30 @@ class Enforcement(unittest.TestCase):
         self.assertEqual(answer["failures"][0]["failureCode"], "ImageNotFound")
         self.assert_denied("ecr:BatchDeleteImage", ecr.batch_delete_image, repositoryName="tools/base", **nothing)
         self.assert_denied("explicit deny", ecr.batch_delete_image, repositoryName="shop/held", **nothing)
+
+    def test_snapshots_are_judged_by_all_that_a_call_names_and_by_their_tags(self):
+        owner, rds = self.root("rds", self.moto.url), self.role("rds")
+        for name in ("shop", "blog"):
+            owner.create_db_instance(
+                DBInstanceIdentifier=name,
+                DBInstanceClass="db.t3.micro",
+                Engine="postgres",
+                MasterUsername="master",
+                MasterUserPassword="not-a-secret",
+                AllocatedStorage=20,
+            )
+        tags = [{"Key": "steward:managed-by", "Value": "snapshot-rotation"}]
+        rds.create_db_snapshot(DBInstanceIdentifier="shop", DBSnapshotIdentifier="steward-a", Tags=tags)
+        rds.create_db_snapshot(DBInstanceIdentifier="shop", DBSnapshotIdentifier="steward-b")
+        for database, snapshot in (("shop", "other"), ("blog", "steward-c")):
+            named = {"DBInstanceIdentifier": database, "DBSnapshotIdentifier": snapshot}
+            self.assert_denied("rds:CreateDBSnapshot", rds.create_db_snapshot, **named)
+        rds.delete_db_snapshot(DBSnapshotIdentifier="steward-a")
+        self.assert_denied("rds:DeleteDBSnapshot", rds.delete_db_snapshot, DBSnapshotIdentifier="steward-b")
+        rds.add_tags_to_resource(ResourceName=f"{DATABASES}:snapshot:steward-b", Tags=tags)
+        blog = {"ResourceName": f"{DATABASES}:db:blog", "Tags": tags}
+        self.assert_denied("rds:AddTagsToResource", rds.add_tags_to_resource, **blog)
+        rds.delete_db_snapshot(DBSnapshotIdentifier="steward-b")
 
     def test_every_parameter_of_a_call_is_judged(self):
         ssm = self.role("ssm")

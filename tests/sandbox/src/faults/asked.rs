@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::wire::Recognised;
+use super::wire::{Recognised, form};
 
 /// The IAM action of an operation; `None` where IAM is not asked.
 pub(super) fn permission(service: &str, operation: &str) -> Option<String> {
@@ -91,6 +91,9 @@ pub(super) fn judged_on(call: &Recognised) -> Vec<String> {
         ("s3", _) => each(call.resource.iter().cloned().collect(), |path| {
             format!("arn:aws:s3:::{path}")
         }),
+        ("rds", _) => rds(call, &of),
+        ("kms", _) => texts(&body["KeyId"]),
+        ("secretsmanager", _) => texts(&body["SecretId"]),
         // Both name one ARN, of the topic and of the role.
         ("sns" | "sts", _) => call.resource.iter().cloned().collect(),
         _ => Vec::new(),
@@ -99,6 +102,37 @@ pub(super) fn judged_on(call: &Recognised) -> Vec<String> {
         vec!["*".to_owned()]
     } else {
         arns
+    }
+}
+
+/// What a call of RDS names; all of them where a listing names none. What makes a
+/// snapshot is judged on it and on what it is made of ("Actions, resources, and
+/// condition keys for Amazon RDS").
+fn rds(call: &Recognised, of: &impl Fn(String) -> String) -> Vec<String> {
+    const NAMES: [(&str, &str); 7] = [
+        ("DBInstanceIdentifier", "db"),
+        ("DBSnapshotIdentifier", "snapshot"),
+        ("SourceDBSnapshotIdentifier", "snapshot"),
+        ("TargetDBSnapshotIdentifier", "snapshot"),
+        ("DBParameterGroupName", "pg"),
+        ("OptionGroupName", "og"),
+        ("ResourceName", ""),
+    ];
+    let fields = form(&call.body);
+    let named = NAMES.iter().filter_map(|(field, kind)| {
+        let (_, value) = fields.iter().find(|(name, _)| name == field)?;
+        let is_arn = value.starts_with("arn:");
+        Some(if is_arn {
+            value.clone()
+        } else {
+            of(format!("{kind}:{value}"))
+        })
+    });
+    let named: Vec<String> = named.collect();
+    match (named.is_empty(), call.operation.as_str()) {
+        (true, "DescribeDBInstances") => vec![of("db:*".to_owned())],
+        (true, "DescribeDBSnapshots") => vec![of("snapshot:*".to_owned())],
+        _ => named,
     }
 }
 
@@ -145,7 +179,47 @@ mod tests {
         let json =
             |service, operation: &str, body| asked(service, HERE, &format!("X.{operation}"), body);
         let get = |service, path: &str| asked(service, &format!("{HERE}{path}"), "", "");
+        let query = |body: &str| {
+            let request = HttpRequest::get(HERE).unwrap();
+            let mut asked = Recognised::of(&request);
+            asked.service = "rds".to_owned();
+            asked.region = Some("us-east-1".to_owned());
+            asked.account = Some("123456789012".to_owned());
+            asked.operation = form(body)[0].1.clone();
+            asked.body = body.to_owned();
+            (permission("rds", &asked.operation), judged_on(&asked))
+        };
         for ((action, judged_on), expected) in [
+            (
+                query("Action=CreateDBSnapshot&DBInstanceIdentifier=a&DBSnapshotIdentifier=b"),
+                (
+                    "rds:CreateDBSnapshot",
+                    vec![
+                        "arn:aws:rds:us-east-1:123456789012:db:a",
+                        "arn:aws:rds:us-east-1:123456789012:snapshot:b",
+                    ],
+                ),
+            ),
+            (
+                query(
+                    "Action=CopyDBSnapshot&TargetDBSnapshotIdentifier=b\
+                     &SourceDBSnapshotIdentifier=arn%3Aaws%3Ards%3Aeu-west-1%3A1%3Asnapshot%3Ab",
+                ),
+                (
+                    "rds:CopyDBSnapshot",
+                    vec![
+                        "arn:aws:rds:eu-west-1:1:snapshot:b",
+                        "arn:aws:rds:us-east-1:123456789012:snapshot:b",
+                    ],
+                ),
+            ),
+            (
+                query("Action=DescribeDBSnapshots&SnapshotType=manual"),
+                (
+                    "rds:DescribeDBSnapshots",
+                    vec!["arn:aws:rds:us-east-1:123456789012:snapshot:*"],
+                ),
+            ),
             (
                 json("ecr", "DescribeImages", r#"{"repositoryName":"shop/web"}"#),
                 (

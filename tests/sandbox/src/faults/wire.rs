@@ -191,7 +191,7 @@ fn form_resource(fields: &[(String, String)]) -> Option<String> {
     })
 }
 
-fn form(body: &str) -> Vec<(String, String)> {
+pub(super) fn form(body: &str) -> Vec<(String, String)> {
     body.split('&')
         .filter_map(|field| field.split_once('='))
         .map(|(name, value)| (percent_decoded(name), percent_decoded(value)))

@@ -1,5 +1,11 @@
-//! AWS Lambda around the real binary: the other side of the Runtime API is a
-//! small server in this file.
+//! AWS Lambda around the real binary of a function: the other side of the Runtime
+//! API is a small server in this file. It panics where a test would.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its Lambda included"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,35 +16,47 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::account::Account;
 use jiff::SignedDuration;
 use serde_json::Value;
 use steward::engine::Clock;
 use steward::report::Report;
-use steward_sandbox::Account;
 
 /// A tracing header, as X-Ray writes it.
 const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
 /// How an invocation ended: `response` or `error`, and its body.
-pub(crate) type Ended = (String, Value);
+pub type Ended = (String, Value);
 
 /// The function's process and the Lambda around it.
-pub(crate) struct Lambda {
+#[derive(Debug)]
+pub struct Lambda {
     process: Child,
     events: Sender<(String, Value)>,
-    pub(crate) ended: Receiver<Ended>,
+    /// How its invocations end, in their order.
+    pub ended: Receiver<Ended>,
     log: Option<JoinHandle<Vec<String>>>,
     next_id: AtomicU32,
 }
 
 impl Lambda {
-    pub(crate) fn start(account: &Account, environment: &[(&str, &str)]) -> Self {
+    /// Starts the binary of a function with the credentials of an account and
+    /// these variables.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(
+        account: &Account,
+        function: &str,
+        binary: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (events, waiting) = channel();
         let (report, ended) = channel();
         let arn = format!(
-            "arn:aws:lambda:{}:{}:function:image-pruning",
+            "arn:aws:lambda:{}:{}:function:{function}",
             account.region_name(),
             account.id()
         );
@@ -54,14 +72,17 @@ impl Lambda {
             }
         });
 
-        let mut process = Command::new(env!("CARGO_BIN_EXE_image-pruning"))
+        let mut process = Command::new(binary)
             .env_clear()
             .envs(account.env())
             .env("AWS_LAMBDA_RUNTIME_API", address)
-            .env("AWS_LAMBDA_FUNCTION_NAME", "image-pruning")
+            .env("AWS_LAMBDA_FUNCTION_NAME", function)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-            .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/image-pruning")
+            .env(
+                "AWS_LAMBDA_LOG_GROUP_NAME",
+                format!("/aws/lambda/{function}"),
+            )
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "one")
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
@@ -79,20 +100,30 @@ impl Lambda {
     }
 
     /// Sends an event; returns the request's id.
-    pub(crate) fn send(&self, event: Value) -> String {
+    ///
+    /// # Panics
+    /// When the function's Lambda has gone away.
+    pub fn send(&self, event: Value) -> String {
         let id = format!("request-{}", self.next_id.fetch_add(1, Ordering::Relaxed));
         self.events.send((id.clone(), event)).unwrap();
         id
     }
 
-    pub(crate) fn ended(&self) -> Ended {
+    /// How the next invocation ends.
+    ///
+    /// # Panics
+    /// When none does.
+    pub fn ended(&self) -> Ended {
         self.ended
             .recv_timeout(Duration::from_secs(30))
             .expect("the function answers")
     }
 
     /// The report on an event.
-    pub(crate) fn report(&self, event: Value) -> Report {
+    ///
+    /// # Panics
+    /// When it ends in an error, or not at all.
+    pub fn report(&self, event: Value) -> Report {
         self.send(event);
         let (how, body) = self.ended();
         assert_eq!(how, "response", "{body}");
@@ -100,7 +131,10 @@ impl Lambda {
     }
 
     /// The error type and message for an event.
-    pub(crate) fn error(&self, event: Value) -> (String, String) {
+    ///
+    /// # Panics
+    /// When it ends in a report, or not at all.
+    pub fn error(&self, event: Value) -> (String, String) {
         self.send(event);
         let (how, body) = self.ended();
         assert_eq!(how, "error", "{body}");
@@ -109,13 +143,19 @@ impl Lambda {
     }
 
     /// SIGKILL, as Lambda ends a function whose time is up.
-    pub(crate) fn kill(&mut self) {
+    ///
+    /// # Panics
+    /// When the process cannot be ended.
+    pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// Everything that it has written, which only its end makes certain.
-    pub(crate) fn log(mut self) -> Vec<Value> {
+    ///
+    /// # Panics
+    /// When a line is no JSON.
+    pub fn log(mut self) -> Vec<Value> {
         self.kill();
         let log = self.log.take().unwrap().join().unwrap();
         log.iter()
