@@ -106,7 +106,7 @@ pub(crate) fn decide(
                     Err(reason) => rotation.leave(reason, &mut draft),
                 }
             }
-            documents::keep_documents(&mut draft, seen, scope);
+            documents::keep_documents(&mut draft, policy, seen, scope);
             if *scope == Scope::Everything {
                 documents::write_recipes(&mut draft, world, &selected, &seen.gaps, now);
                 draft.tell_others(seen, now);

@@ -12,7 +12,7 @@ use crate::Scope;
 use crate::action::{Action, DocumentDeletion, RecipeWriting, Writing, recipe_unit};
 use crate::document;
 use crate::names;
-use crate::policy::Rule;
+use crate::policy::{RotationPolicy, Rule};
 use crate::reason::Reason;
 use crate::world::{Database, Documents, Place, Snapshot, World};
 
@@ -134,8 +134,14 @@ impl Rotation<'_> {
 
 /// What is in the buckets: a document ends with its snapshot, and an incomplete
 /// one with a complete one of the same.
-pub(super) fn keep_documents(draft: &mut Draft, seen: &Seen<World>, scope: &Scope) {
+pub(super) fn keep_documents(
+    draft: &mut Draft,
+    policy: &RotationPolicy,
+    seen: &Seen<World>,
+    scope: &Scope,
+) {
     let world = &seen.world;
+    let elsewhere = Copies::of(policy, world);
     for (place, holdings) in &world.places {
         let (true, Some(documents)) = (holdings.complete, &holdings.documents) else {
             continue;
@@ -156,7 +162,12 @@ pub(super) fn keep_documents(draft: &mut Draft, seen: &Seen<World>, scope: &Scop
                 None
             };
             let gap = seen.gaps.iter().find(|gap| gap.hides.covers(&unit));
+            let is_home = *place == world.home;
+            let awaits = || elsewhere.without(&of).filter(|_| is_home);
             let (reason, decision) = match (ends, gap) {
+                (Some(Reason::SnapshotGone), _) if let Some(to) = awaits() => {
+                    (Reason::AwaitsCopy { to: to.clone() }, Decision::Keep)
+                }
                 (Some(_), Some(gap)) => {
                     let read = gap.read.clone();
                     (Reason::Unseen { read }, Decision::Defer)
@@ -168,6 +179,42 @@ pub(super) fn keep_documents(draft: &mut Draft, seen: &Seen<World>, scope: &Scop
             let target = format!("s3://{}/{key}", documents.bucket);
             draft.push(&unit, target, None, reason, decision);
         }
+    }
+}
+
+/// The copies in places that have a bucket. Their documents are copied from beside
+/// the database, and so end there only afterwards.
+struct Copies<'a>(Vec<(&'a Place, BTreeSet<&'a str>, Option<&'a Documents>)>);
+
+impl<'a> Copies<'a> {
+    fn of(policy: &RotationPolicy, world: &'a World) -> Self {
+        let buckets = policy.places();
+        let has_bucket = |place: &Place| {
+            let copy = buckets.get(place);
+            *place != world.home && copy.is_some_and(|copy| copy.restore_points.is_some())
+        };
+        let places = world.places.iter().filter(|(place, _)| has_bucket(place));
+        let copies = places.map(|(place, holdings)| {
+            let ids = holdings.snapshots.iter().map(|s| s.id.as_str()).collect();
+            (place, ids, holdings.documents.as_ref())
+        });
+        Self(copies.collect())
+    }
+
+    /// A place that has a copy, and not its document, as far as is known.
+    fn without(&self, of: &Of<'_>) -> Option<&'a Place> {
+        let key = |whole| restore_point_key(of.database, of.resource_id, of.snapshot, whole);
+        let mut copies = self
+            .0
+            .iter()
+            .filter(|(_, ids, _)| ids.contains(of.snapshot));
+        let found = copies.find(|(_, _, documents)| {
+            documents.is_none_or(|documents| {
+                let has_incomplete = !of.whole && documents.keys.contains(&key(false));
+                !has_incomplete && !documents.keys.contains(&key(true))
+            })
+        });
+        found.map(|(place, _, _)| *place)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{Scope, SnapshotRotation};
 
 mod copies;
 mod creation;
+mod documents;
 mod measures;
 mod ownership;
 mod quota;
