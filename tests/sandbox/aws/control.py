@@ -94,7 +94,7 @@ def backdate_snapshot(request):
 
 def seed_snapshots(request):
     wanted = [
-        _described(snapshot, {"instance", "id", "type", "taken_at", "created_at", "tags", "status"})
+        _described(snapshot, {"instance", "id", "type", "taken_at", "created_at", "tags", "status", "source"})
         for snapshot in request["snapshots"]
     ]
     return {"snapshots": rds_snapshots.seed(request.account, request.region, wanted)}

@@ -299,7 +299,7 @@ def _seeded(backend, wanted):
     snapshot = DBSnapshot(backend, instance, name, snapshot_type, listed)
     snapshot.details = _details_of(instance)
     snapshot.source_region = backend.region_name
-    snapshot.source_db_snapshot_identifier = None
+    snapshot.source_db_snapshot_identifier = wanted.get("source")
     snapshot.status = wanted.get("status", "available")
     stamp = moment.replace(tzinfo=timezone.utc).timestamp()
     _date(snapshot, wanted.get("created_at", stamp), stamp)

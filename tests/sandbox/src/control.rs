@@ -86,6 +86,9 @@ pub struct SeededSnapshot {
     /// Its status; `available` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// The ARN of what it is a copy of, in another Region or account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// What to change of a database. A status lasts until a call changes it.

@@ -125,13 +125,12 @@ pub enum At {
         /// Which of its calls.
         n: usize,
     },
-    /// At one call of an operation in one account and Region, numbered from 1
-    /// among these.
+    /// At one call of an operation in one Region, numbered from 1 among these.
     NthIn {
         /// The operation.
         operation: String,
-        /// The account, as [`Call::account`] has it.
-        account: Option<String>,
+        /// In the account of the run's first call, or in others.
+        own: bool,
         /// The Region, as [`Call::region`] has it.
         region: Option<String>,
         /// Which of its calls.
@@ -267,12 +266,14 @@ impl Shared {
             }
             At::NthIn {
                 operation,
-                account,
+                own,
                 region,
                 n,
             } => {
+                let first = &calls[0].account;
                 let is = |call: &&Call| {
-                    call.is(operation) && call.account == *account && call.region == *region
+                    let is_own = call.account == *first;
+                    call.is(operation) && is_own == *own && call.region == *region
                 };
                 is(&&call) && calls.iter().filter(is).count() == *n
             }

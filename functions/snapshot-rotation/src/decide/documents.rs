@@ -212,7 +212,8 @@ pub(super) fn keep_documents(
         copies.keys().find(|place| {
             let is_read = complete(world.places.get(place)).is_some();
             let keys = recorded.keys(place, of.resource_id, of.snapshot);
-            !is_read || (is_there(place, of.snapshot) && keys.whole.is_none())
+            let has = keys.whole.is_some() || (!of.whole && keys.incomplete.is_some());
+            !is_read || (is_there(place, of.snapshot) && !has)
         })
     };
     for (place, holdings) in &world.places {

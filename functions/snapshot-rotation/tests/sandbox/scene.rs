@@ -309,7 +309,16 @@ async fn copied(stage: &Stage, spot: &Spot, of: &Database, hours: &[i64]) -> Str
     });
     let same = same.await.unwrap();
     let id = of.resource_id();
-    let copies = hours.iter().map(|hours| stage.own_of(&same, id, *hours));
+    let (region, account) = (stage.account.region_name(), stage.account.id());
+    let copies = hours.iter().map(|hours| {
+        let copy = stage.own_of(&same, id, *hours);
+        let name = copy.id.clone().unwrap();
+        let source = format!("arn:aws:rds:{region}:{account}:snapshot:{name}");
+        SeededSnapshot {
+            source: Some(source),
+            ..copy
+        }
+    });
     let copies: Vec<SeededSnapshot> = copies.collect();
     same.fill(&copies).await.unwrap();
     same.delete().await.unwrap();

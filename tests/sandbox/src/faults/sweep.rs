@@ -49,23 +49,29 @@ pub fn sweep<'a>(calls: &'a [Call], faults: &'a [Fault]) -> impl Iterator<Item =
     })
 }
 
+/// The kind of a call: its operation, in the account of the first call or in another,
+/// and in which Region.
+fn kind(call: &Call, first: &Call) -> (bool, Option<String>, String) {
+    let own = call.account == first.account;
+    (own, call.region.clone(), call.action())
+}
+
 /// Every fault at the first, the middle and the last call of every operation in
-/// every account and Region of a recorded run. It finds its calls in whatever
-/// order they come.
+/// every Region of a recorded run, in its own account and in others. It finds its
+/// calls in whatever order they come.
 pub fn sweep_kinds<'a>(calls: &[Call], faults: &'a [Fault]) -> impl Iterator<Item = Cut> + use<'a> {
     let mut kinds: BTreeMap<_, Vec<&Call>> = BTreeMap::new();
     for call in calls {
-        let kind = (call.account.clone(), call.region.clone(), call.action());
-        kinds.entry(kind).or_default().push(call);
+        kinds.entry(kind(call, &calls[0])).or_default().push(call);
     }
     let mut chosen = Vec::new();
-    for ((account, region, operation), of_kind) in kinds {
+    for ((own, region, operation), of_kind) in kinds {
         let mut numbers = vec![1, of_kind.len().div_ceil(2), of_kind.len()];
         numbers.dedup();
         for n in numbers {
             let at = At::NthIn {
                 operation: operation.clone(),
-                account: account.clone(),
+                own,
                 region: region.clone(),
                 n,
             };
@@ -156,10 +162,8 @@ pub fn together(calls: &[Call], faults: &[Fault]) -> Vec<Vec<Cut>> {
             if rounds.len() <= first {
                 rounds.resize(first + faults.len(), Vec::new());
             }
-            let is_same = |other: &Cut| {
-                let kind = |call: &Call| (call.account.clone(), call.region.clone(), call.action());
-                kind(&other.call) == kind(&cut.call)
-            };
+            let kind = |call: &Call| kind(call, &calls[0]);
+            let is_same = |other: &Cut| kind(&other.call) == kind(&cut.call);
             if rounds[first].iter().any(is_same) {
                 continue;
             }

@@ -391,3 +391,16 @@ fn the_recipe_of_another_account_or_region_is_not_overwritten() {
     let needs = case.needs();
     assert!(needs[0].contains("222222222222/eu-west-1"), "{needs:?}");
 }
+
+#[test]
+fn an_incomplete_recipe_goes_though_the_complete_one_is_of_today() {
+    let mut case = Case::new().own("a", 1).with_buckets();
+    case = case.document("here", "a", WHOLE);
+    let keys = &mut case.documents("here").unwrap().keys;
+    keys.insert(restore_point::recipe_key("shop", !WHOLE));
+    case.expect_documents(&[
+        "here/a.json: keep recorded",
+        "here/shop.incomplete.json: do 5 replaced",
+        "here/shop.json: keep recorded",
+    ]);
+}
