@@ -301,7 +301,7 @@ impl Snapshots {
         let at_home = of.place == world.home;
         let (found, still) = futures::join!(
             self.look_at(client, &of.snapshot),
-            self.may_still_go(client, &world, deletion),
+            self.may_still_go(policy, client, &world, deletion),
         );
         let found = match found {
             Ok(Some(found)) => found,
@@ -312,11 +312,8 @@ impl Snapshots {
             return Outcome::Skipped(format!("it is now on hold by {hold}"));
         }
         let own = world.made_for(&of.place, &found) == Some(&of.resource_id);
-        let adopted = || {
-            let its = found.resource_id.as_deref() == Some(of.resource_id.as_str());
-            at_home && its && policy.rules.iter().any(|rule| rule.adopts(&found.id))
-        };
-        if !own && !adopted() {
+        let adopted = at_home && is_adopted(policy, &found, &of.resource_id);
+        if !own && !adopted {
             return Outcome::Skipped("it is not Steward's any more".to_owned());
         }
         if (found.created_at, found.taken_at) != (deletion.created_at, deletion.taken_at) {
@@ -352,6 +349,7 @@ impl Snapshots {
     /// database that is retired must still be gone.
     async fn may_still_go(
         &self,
+        policy: &RotationPolicy,
         client: &rds::Client,
         world: &Arc<World>,
         deletion: &Deletion,
@@ -374,7 +372,7 @@ impl Snapshots {
             let lives = lives.any(|i| i.dbi_resource_id() == Some(&of.resource_id));
             return Ok(lives.then(|| "its database is there again".to_owned()));
         }
-        let Some(newest) = newest_of(world, &of.place, &of.resource_id) else {
+        let Some(newest) = newest_of(policy, world, &of.place, &of.resource_id) else {
             let why = "no other snapshot of its database could be restored";
             return Ok(Some(why.to_owned()));
         };
@@ -387,14 +385,27 @@ impl Snapshots {
     }
 }
 
-/// The newest of Steward's own snapshots of a database in a place, when last
+/// The newest snapshot of a database in a place, Steward's own or adopted, when last
 /// looked.
-fn newest_of<'a>(world: &'a World, place: &Place, resource_id: &str) -> Option<&'a Snapshot> {
+fn newest_of<'a>(
+    policy: &RotationPolicy,
+    world: &'a World,
+    place: &Place,
+    resource_id: &str,
+) -> Option<&'a Snapshot> {
     let holdings = world.places.get(place)?;
-    let own = holdings.snapshots.iter().filter(|snapshot| {
-        snapshot.is_available() && world.made_for(place, snapshot) == Some(resource_id)
+    let of_it = holdings.snapshots.iter().filter(|snapshot| {
+        world.made_for(place, snapshot) == Some(resource_id)
+            || (*place == world.home && is_adopted(policy, snapshot, resource_id))
     });
-    own.max_by_key(|snapshot| snapshot.taken_at)
+    let good = of_it.filter(|snapshot| snapshot.is_available());
+    good.max_by_key(|snapshot| snapshot.taken_at)
+}
+
+/// Whether a snapshot beside its database is somebody else's that a rule adopts.
+fn is_adopted(policy: &RotationPolicy, snapshot: &Snapshot, resource_id: &str) -> bool {
+    let its = snapshot.resource_id.as_deref() == Some(resource_id);
+    its && policy.rules.iter().any(|rule| rule.adopts(&snapshot.id))
 }
 
 fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {

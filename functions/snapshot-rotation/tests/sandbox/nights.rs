@@ -198,3 +198,28 @@ async fn the_snapshots_of_a_database_that_is_gone_end_when_a_person_says_so() {
     assert_eq!(actions(&report), ["delete_snapshot retired done"]);
     assert_eq!(names(&stage.account).await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn what_another_tool_made_is_rotated_where_the_policy_adopts_it() {
+    let mut stage = Stage::new();
+    let database = stage.database("shop-db").await;
+    let policy = DAILY.replace("limits:", "  adopt: [\"nightly-*\"]\nlimits:");
+    for days in 1..=4 {
+        let name = format!("nightly-{days}");
+        let at = stage.hours_ago(24 * days);
+        database.snapshot_at(at, &name, &[]).await.unwrap();
+    }
+    let at = stage.hours_ago(200);
+    database.snapshot_at(at, "by-hand", &[]).await.unwrap();
+    for _ in 0..3 {
+        let report = stage.apply(&policy).await;
+        let bad = |line: &String| line.ends_with("failed") || line.ends_with("skipped");
+        assert!(!actions(&report).iter().any(bad), "{report:#?}");
+        // What was made is not of the future.
+        stage.now += jiff::SignedDuration::from_mins(5);
+    }
+    let left = names(&stage.account).await;
+    assert_eq!(left[..2], ["by-hand", "nightly-1"]);
+    assert!(left[2].starts_with("steward-shop-db-"), "{left:?}");
+    assert_eq!(left.len(), 3);
+}
