@@ -13,3 +13,4 @@ mod nights;
 mod permissions;
 mod scene;
 mod stage;
+mod whole_system;
