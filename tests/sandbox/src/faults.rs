@@ -23,7 +23,7 @@
 //! A cut client stays dead: calls of tasks that outlive the run never leave it,
 //! as those of a killed process would not. The next run gets a new client over
 //! the same inner one. To sweep over every call of a run, record a clean run at
-//! width 1, so that the numbers repeat, and take [`sweep`] of its calls; or
+//! width 1, so that the numbers repeat, and take [`sweep()`] of its calls; or
 //! [`sweep_kinds`], which needs no order. [`survive`] does so with a whole function.
 //!
 //! [`Scripted`] is an inner client without any network, for tests of adapters.

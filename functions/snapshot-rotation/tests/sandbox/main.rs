@@ -14,3 +14,4 @@ mod nights;
 mod permissions;
 mod scene;
 mod stage;
+mod whole_system;

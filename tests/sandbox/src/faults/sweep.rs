@@ -253,3 +253,75 @@ fn assert_visible(report: &Report, told: &str) {
         "{told}: a failure must be visible, but: {report:?}"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(of: &[(&str, &str, &str)]) -> Vec<Call> {
+        let calls = of.iter().enumerate();
+        let call = |(n, (operation, account, region)): (usize, &(&str, &str, &str))| Call {
+            number: n + 1,
+            service: "rds".to_owned(),
+            operation: (*operation).to_owned(),
+            region: Some((*region).to_owned()),
+            account: Some((*account).to_owned()),
+            resource: None,
+            judged_on: vec![],
+        };
+        calls.map(call).collect()
+    }
+
+    #[test]
+    fn kinds_are_swept_at_their_first_middle_and_last_call_in_every_place() {
+        let mut all = vec![("DescribeDBInstances", "1", "here")];
+        all.extend([("DeleteDBSnapshot", "1", "here"); 5]);
+        all.extend([("DeleteDBSnapshot", "1", "there"); 2]);
+        all.push(("DeleteDBSnapshot", "2", "here"));
+        let calls = calls(&all);
+        let chosen = |own, region: &str| {
+            let cuts = sweep_kinds(&calls, &[Fault::Deny]);
+            let numbers = cuts.filter_map(|cut| match cut.at {
+                At::NthIn {
+                    operation,
+                    own: is_own,
+                    region: of,
+                    n,
+                } => {
+                    let is = operation == "rds:DeleteDBSnapshot" && is_own == own;
+                    (is && of.as_deref() == Some(region)).then_some((n, cut.call.number))
+                }
+                _ => None,
+            });
+            numbers.collect::<Vec<_>>()
+        };
+        assert_eq!(chosen(true, "here"), [(1, 2), (3, 4), (5, 6)]);
+        assert_eq!(chosen(true, "there"), [(1, 7), (2, 8)]);
+        assert_eq!(chosen(false, "here"), [(1, 9)]);
+    }
+
+    #[test]
+    fn trials_together_let_each_chosen_call_meet_each_fault_once() {
+        let all = [
+            ("DescribeDBInstances", "1", "here"),
+            ("DeleteDBSnapshot", "1", "here"),
+            ("DeleteDBSnapshot", "1", "here"),
+        ];
+        let calls = calls(&all);
+        let faults = [Fault::Throttle, Fault::LostAnswer];
+        let trials = together(&calls, &faults);
+        assert_eq!(trials.len(), 4, "{trials:?}");
+        for call in &calls {
+            for fault in &faults {
+                let cuts = trials.iter().flatten();
+                let same = cuts.filter(|cut| cut.call == *call && cut.fault == *fault);
+                assert_eq!(same.count(), 1, "{fault} at {call}");
+            }
+        }
+        for trial in trials {
+            let mut kinds: Vec<&str> = trial.iter().map(|cut| &*cut.call.operation).collect();
+            kinds.dedup();
+            assert_eq!(kinds.len(), trial.len(), "{trial:?}");
+        }
+    }
+}
