@@ -408,7 +408,8 @@ impl Snapshots {
         let answer = client.describe_key().key_id(key).send().await;
         let answer = answer.map_err(|error| aws::explain(&error))?;
         let manager = answer.key_metadata.and_then(|key| key.key_manager);
-        Ok(manager == Some(KeyManagerType::Aws))
+        let manager = manager.ok_or("the answer does not tell who manages it")?;
+        Ok(manager == KeyManagerType::Aws)
     }
 
     /// Reads whom snapshots are shared with, and which keys stand in the way, for
