@@ -431,6 +431,11 @@ impl Period {
     /// The longest that can be written: ten years.
     pub const MAX: Self = Self::days(3650);
 
+    /// Minutes.
+    pub const fn minutes(minutes: u32) -> Self {
+        Self { minutes }
+    }
+
     /// Whole days of 24 hours.
     pub const fn days(days: u32) -> Self {
         Self {

@@ -6,4 +6,5 @@
 pub mod calendar;
 pub mod due;
 pub mod order;
+pub mod policy;
 pub mod schedule;

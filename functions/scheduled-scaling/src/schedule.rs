@@ -39,6 +39,17 @@ pub struct Schedule {
     pub enforced: bool,
 }
 
+impl Schedule {
+    /// Its periods and those of its exceptions.
+    pub fn all_periods(&self) -> impl Iterator<Item = &Period> {
+        let exceptions = self
+            .exceptions
+            .iter()
+            .flat_map(|exception| &exception.periods);
+        self.periods.iter().chain(exceptions)
+    }
+}
+
 /// A time in which something is on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
