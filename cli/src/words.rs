@@ -189,6 +189,8 @@ impl Verbs {
 fn past(verb: &str) -> String {
     match verb {
         "stop" => "stopped".to_owned(),
+        "tag" => "tagged".to_owned(),
+        "write" => "written".to_owned(),
         "set" => "set".to_owned(),
         "run" => "run".to_owned(),
         _ => match (verb.strip_suffix('e'), verb.strip_suffix('y')) {
@@ -213,6 +215,8 @@ pub(crate) fn unit_of(line: &ActionLine) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -288,5 +292,19 @@ mod tests {
         assert_eq!(past("delete"), "deleted");
         assert_eq!(past("copy"), "copied");
         assert_eq!(past("start"), "started");
+    }
+
+    /// A verb that is new is looked at here before an operator does.
+    #[test]
+    fn what_functions_do_is_told_in_words() {
+        let kinds = [image_pruning::ACTION_KINDS, snapshot_rotation::ACTION_KINDS];
+        let verbs = kinds.concat().into_iter();
+        let told: BTreeSet<String> = verbs
+            .filter_map(|kind| Some(past(kind.split_once('_')?.0)))
+            .collect();
+        let expected = [
+            "archived", "copied", "created", "deleted", "shared", "tagged", "written",
+        ];
+        assert_eq!(told, expected.map(str::to_owned).into());
     }
 }
