@@ -18,6 +18,7 @@ import network
 import rds
 import rds_backups
 import rds_snapshots
+import rds_states
 import settings
 
 PREFIX = "/sandbox/"
@@ -76,6 +77,12 @@ def change_settings(request):
     return {"settings": settings.change(request.account, changes)}
 
 
+def settle(request):
+    """Let everything that takes time come to its end."""
+    rds_states.settle(request.account)
+    return {}
+
+
 def add_fault(request):
     faults.add(request.account, request.members)
     return {}
@@ -109,6 +116,11 @@ def put_instance(request):
     changes = _described(request.members, {"instance", "status", "latest_restorable_time"})
     name = changes.pop("instance", None) or request["instance"]
     rds.put_instance(request.account, request.region, name, **changes)
+    return {}
+
+
+def start_instance_automatically(request):
+    rds.start_automatically(request.account, request.region, request["instance"])
     return {}
 
 
@@ -154,9 +166,11 @@ ROUTES = {
     ("POST", "rds/backdate"): backdate_snapshot,
     ("POST", "rds/fail"): fail_snapshot,
     ("POST", "rds/instances"): put_instance,
+    ("POST", "rds/automatic-start"): start_instance_automatically,
     ("POST", "rds/replicated-backups"): put_replicated_backup,
     ("POST", "network"): lay_out_network,
     ("POST", "settings"): change_settings,
+    ("POST", "settle"): settle,
     ("POST", "faults"): add_fault,
     ("POST", "faults/clear"): clear_faults,
     ("GET", "calls"): list_calls,
