@@ -10,16 +10,20 @@ from urllib.parse import parse_qsl
 from moto.core.exceptions import ServiceException
 
 import accounts
+import autoscaling
 import calls
 import ecr
 import ecs
+import ecs_capacity
 import faults
 import network
 import rds
 import rds_backups
 import rds_snapshots
 import rds_states
+import scalable_targets
 import settings
+import targets
 
 PREFIX = "/sandbox/"
 
@@ -78,8 +82,20 @@ def change_settings(request):
 
 
 def settle(request):
-    """Let everything that takes time come to its end."""
+    """Let everything that takes time come to its end, also what AWS does of itself after a while."""
     rds_states.settle(request.account)
+    # Policies want tasks, which want instances, which make room for the tasks; then groups may be larger than they need.
+    for part in (autoscaling, scalable_targets, ecs, autoscaling, ecs):
+        part.settle(request.account)
+    ecs_capacity.scale_in(request.account)
+    for part in (autoscaling, ecs, targets):
+        part.settle(request.account)
+    return {}
+
+
+def put_target_health(request):
+    _refuse_unknown(request.members, {"target_group", "state"})
+    targets.put_health(request.account, request.region, request["target_group"], request.members.get("state"))
     return {}
 
 
@@ -168,6 +184,7 @@ ROUTES = {
     ("POST", "rds/instances"): put_instance,
     ("POST", "rds/automatic-start"): start_instance_automatically,
     ("POST", "rds/replicated-backups"): put_replicated_backup,
+    ("POST", "elbv2/target-health"): put_target_health,
     ("POST", "network"): lay_out_network,
     ("POST", "settings"): change_settings,
     ("POST", "settle"): settle,
