@@ -34,6 +34,9 @@ REVISION_MEMBERS = (
 # PENDING only; that what waits for capacity is not running, but wanted, is taken to count.
 PENDING = ("PROVISIONING", "PENDING")
 
+# "Viewing Amazon ECS service event messages".
+NO_ROOM = "no container instance met all of its requirements."
+
 # And these are part of a revision as they are when it is made.
 REVISION_MEMBERS_TAKEN_ALONG = ("capacityProviderStrategy", "launchType")
 
@@ -536,7 +539,7 @@ class Service:
             room = demand.room()
             if room is None and not demand.waits:
                 self.is_short = True
-                self._note(f"(service {self.name}) was unable to place a task because no container instance met all of its requirements.")
+                self._note(f"(service {self.name}) was unable to place a task because {NO_ROOM}")
                 break
             self._start_task(started_by, task_definition, revision).wait_for(room)
         if any(task.last_status == "PROVISIONING" for task in self.live_tasks() if task.is_wanted):
