@@ -219,6 +219,11 @@ impl Account {
         aws_sdk_s3::Client::new(&self.sdk_config())
     }
 
+    /// The ledger's table (ministack).
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk_config())
+    }
+
     /// Roles (ministack).
     pub fn iam(&self) -> aws_sdk_iam::Client {
         aws_sdk_iam::Client::new(&self.sdk_config())
