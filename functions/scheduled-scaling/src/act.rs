@@ -25,13 +25,13 @@ use crate::due::{Applied, Override};
 use crate::names::{Mark, PARTITION, kinds, size_key};
 use crate::observe::Environments;
 use crate::policy::ScalingPolicy;
-use crate::world::{Asked, Kind, Progress, Resource, Saved, Sizes};
+use crate::world::{Asked, Kind, Progress, Resource, Saved, Sizes, State};
 
 /// How many changes of an environment are under way at once.
 const AT_ONCE: usize = 4;
 
 /// How long a lease lasts unless it is renewed: longer than any one change.
-const LEASE: SignedDuration = SignedDuration::from_mins(3);
+const LEASE: SignedDuration = SignedDuration::from_mins(4);
 
 /// How long an override is remembered after it has ended.
 const OVERRIDES_STAY: SignedDuration = SignedDuration::from_hours(60 * 24);
@@ -43,6 +43,10 @@ pub(crate) enum Held {
     Mine(Lease),
     /// It has not, and does nothing to the environment any more.
     Lost(String),
+}
+
+fn needs_lease(action: &Action) -> bool {
+    !matches!(action, Action::SetOverride(_) | Action::EndOverride { .. })
 }
 
 /// An outcome that ends an action early.
@@ -67,8 +71,9 @@ fn is_gone(error: &impl aws_sdk_rds::error::ProvideErrorMetadata) -> bool {
 
 impl Act<ScheduledScaling> for Environments {
     async fn act(&self, _: &ScalingPolicy, batch: &[Action]) -> Vec<Outcome> {
-        // A batch is of one environment.
-        if let Some(action) = batch.first()
+        // A batch is of one environment. What a person asks for needs no lease: it is
+        // one write, and does not wait for a run that is under way.
+        if let Some(action) = batch.iter().find(|action| needs_lease(action))
             && let Err(outcome) = self.hold(action.environment()).await
         {
             return vec![outcome; batch.len()];
@@ -174,11 +179,7 @@ impl Environments {
             Action::SnapshotDatabase(wanted) => self.snapshot(wanted).await,
             Action::ParkDatabase(of) => self.park_database(of).await,
             Action::WakeDatabase(of) => self.wake_database(of).await,
-            Action::Unmark(of) => {
-                self.is_still_wanted(of).await?;
-                self.unmark(of).await?;
-                Ok(Outcome::Done)
-            }
+            Action::Unmark(of) => self.unmark(of).await,
         }
     }
 
@@ -231,17 +232,27 @@ impl Environments {
 
     async fn set_override(&self, wanted: &Overriding) -> Early<Outcome> {
         let now = self.clock.now();
-        let asked = Asked {
-            what: Override {
-                from: now,
-                until: wanted.lasts.after(now),
-                to: wanted.to.clone(),
-            },
-            by: wanted.by.clone(),
-            why: wanted.why.clone(),
+        // Of several that follow one another the first tells since when something else
+        // than the schedules counts.
+        let known = self.progress(&wanted.environment).await?;
+        let stands_on = |before: &Override| {
+            let last = known.as_ref().map(|(progress, _)| progress.last.at);
+            last.is_some_and(|last| before.since <= last && last < before.until)
         };
-        self.write_override(&wanted.environment, |_| Some(asked.clone()))
-            .await
+        let set = |before: Option<Asked>| {
+            let before = before.map(|asked| asked.what).filter(stands_on);
+            Some(Asked {
+                what: Override {
+                    since: before.map_or(now, |before| before.since),
+                    from: now,
+                    until: wanted.lasts.after(now),
+                    to: wanted.to.clone(),
+                },
+                by: wanted.by.clone(),
+                why: wanted.why.clone(),
+            })
+        };
+        self.write_override(&wanted.environment, set).await
     }
 
     /// Ended, not removed: that it was there tells the next tick that the schedules
@@ -294,46 +305,109 @@ impl Environments {
         }
     }
 
-    /// Remembers sizes, in the ledger and readable in the tag; sizes that are
-    /// remembered already are never replaced.
-    async fn remember(&self, of: &Subject, sizes: Sizes, parked: bool) -> Early<Mark> {
-        let at = self.clock.now();
-        let at = at.round(jiff::Unit::Second).unwrap_or(at);
+    /// Now, to the second, as tags have it.
+    fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        now.round(jiff::Unit::Second).unwrap_or(now)
+    }
+
+    /// What is remembered of a resource, and the version of that.
+    async fn saved(&self, arn: &str) -> Early<Option<(Saved, u64)>> {
+        let key = Key::new(PARTITION, size_key(arn));
+        let entry = self.ledger.entry(&key, self.clock.now()).await;
+        let entry = entry.map_err(|error| of_ledger(&error))?;
+        entry
+            .map(|entry| Ok((entry.parse()?, entry.version)))
+            .transpose()
+            .map_err(|error: LedgerError| of_ledger(&error))
+    }
+
+    /// Remembers sizes before they are changed. Sizes that are remembered already are
+    /// never replaced, and not when either: what is interrupted here has not been
+    /// done.
+    async fn remember(&self, of: &Subject, sizes: Sizes, state: State) -> Early<Mark> {
+        let at = self.now();
         if !self.has_ledger() {
             return Ok(Mark { at, sizes });
         }
-        let sort = size_key(&of.environment, &of.arn);
-        let entry = self.ledger.entry(&Key::new(PARTITION, &sort), at).await;
-        let entry = entry.map_err(|error| of_ledger(&error))?;
-        let seen = entry.as_ref().map(|entry| entry.version);
-        let before: Option<Saved> = entry
-            .map(|entry| entry.parse())
-            .transpose()
-            .map_err(|error| of_ledger(&error))?;
-        let sizes = before.as_ref().map_or(sizes, |saved| saved.sizes);
-        let saved = Saved { sizes, at, parked };
-        self.put(&sort, &saved, None, seen).await?;
+        let before = self.saved(&of.arn).await?;
+        let seen = before.as_ref().map(|(_, version)| *version);
+        let saved = match before {
+            Some((saved, _)) => Saved { state, ..saved },
+            None => Saved {
+                environment: of.environment.clone(),
+                sizes,
+                at,
+                transition: of.transition.at,
+                state,
+            },
+        };
+        self.put(&size_key(&of.arn), &saved, None, seen).await?;
+        let sizes = saved.sizes;
         Ok(Mark { at, sizes })
     }
 
-    /// Forgets that a resource was parked or sized: first the tag, so that what is
-    /// interrupted is found by the ledger.
-    async fn unmark(&self, of: &Subject) -> Early<()> {
-        self.untag(of).await?;
-        self.forget(of).await
+    /// Notes that what was remembered for has been done.
+    async fn confirm(&self, of: &Subject, state: State) -> Early<()> {
+        if !self.has_ledger() {
+            return Ok(());
+        }
+        let Some((before, version)) = self.saved(&of.arn).await? else {
+            return Err(Outcome::Failed(format!(
+                "the ledger has lost what {} had before",
+                of.name
+            )));
+        };
+        let saved = Saved {
+            environment: of.environment.clone(),
+            at: self.now(),
+            transition: of.transition.at,
+            state,
+            ..before
+        };
+        let sort = size_key(&of.arn);
+        self.put(&sort, &saved, None, Some(version)).await.map(drop)
+    }
+
+    /// Forgets that a resource was parked or sized, unless it sleeps: another run may
+    /// have parked it since.
+    async fn unmark(&self, of: &Subject) -> Early<Outcome> {
+        self.is_still_wanted(of).await?;
+        let found = match kind_of(&of.arn) {
+            // What is gone has no other name.
+            _ if of.name == of.arn => None,
+            "ecs" => match of.name.rsplit_once('/') {
+                Some((cluster, service)) => self.service_now(cluster, service).await?,
+                None => None,
+            },
+            "autoscaling" => self.group_now(&of.name).await?,
+            _ => self.instance_now(&of.name).await?,
+        };
+        if let Some(found) = found {
+            let sleeps = match &found.kind {
+                Kind::Database(database) => {
+                    matches!(database.status.as_str(), "stopped" | "stopping")
+                }
+                _ => found.is_at_nothing(),
+            };
+            if sleeps {
+                return Err(Outcome::Skipped(format!("{} sleeps", of.name)));
+            }
+            self.untag(of, &found).await?;
+        }
+        self.forget(of).await?;
+        Ok(Outcome::Done)
     }
 
     async fn forget(&self, of: &Subject) -> Early<()> {
         if !self.has_ledger() {
             return Ok(());
         }
-        let key = Key::new(PARTITION, size_key(&of.environment, &of.arn));
-        let entry = self.ledger.entry(&key, self.clock.now()).await;
-        let entry = entry.map_err(|error| of_ledger(&error))?;
-        let Some(entry) = entry else {
+        let Some((_, version)) = self.saved(&of.arn).await? else {
             return Ok(());
         };
-        let removed = self.ledger.remove(&key, entry.version).await;
+        let key = Key::new(PARTITION, size_key(&of.arn));
+        let removed = self.ledger.remove(&key, version).await;
         removed.map_err(|error| of_ledger(&error))
     }
 
@@ -364,7 +438,10 @@ impl Environments {
         answer.map_err(|why| failed("tagging", &why))
     }
 
-    async fn untag(&self, of: &Subject) -> Early<()> {
+    async fn untag(&self, of: &Subject, found: &Resource) -> Early<()> {
+        if !found.tags.contains_key(PARKED) {
+            return Ok(());
+        }
         let answer = match kind_of(&of.arn) {
             "ecs" => {
                 let request = self.ecs.untag_resource().resource_arn(&of.arn);
@@ -397,13 +474,7 @@ impl Environments {
         };
         let found = self.service_now(cluster, service).await?;
         let found = self.may_set(found, setting)?;
-        if let Some(sizes) = setting.remember {
-            let parked = setting.direction == Direction::Park;
-            let mark = self.remember(of, sizes, parked).await?;
-            if parked {
-                self.tag(of, &mark.to_string()).await?;
-            }
-        }
+        self.before(setting).await?;
         // Registering moves what is outside the new bounds into them
         // (`RegisterScalableTarget`, Application Auto Scaling API Reference). A count
         // that comes back is set before, so that a run that is killed in between does
@@ -417,7 +488,7 @@ impl Environments {
                 .await?;
             self.register(&found, setting).await?;
         }
-        self.after(setting).await
+        self.after(setting, &found).await
     }
 
     async fn set_desired(&self, cluster: &str, service: &str, desired: Option<u32>) -> Early<()> {
@@ -505,8 +576,21 @@ impl Environments {
         if is_gone {
             return Err(Outcome::Skipped(format!("{name} goes")));
         }
-        // What another run has done already is no other size.
-        if is_sized(has, setting.from) || is_sized(has, setting.to) {
+        // Only what is set matters: ECS itself moves the size of a managed group. And what
+        // another run has done already is no other size.
+        let Sizes {
+            min,
+            desired,
+            max,
+            suspended,
+        } = setting.to;
+        let from = Sizes {
+            min: min.and(setting.from.min),
+            desired: desired.and(setting.from.desired),
+            max: max.and(setting.from.max),
+            suspended: suspended.and(setting.from.suspended),
+        };
+        if is_sized(has, from) || is_sized(has, setting.to) {
             Ok(found)
         } else {
             Err(Outcome::Skipped(format!(
@@ -515,13 +599,43 @@ impl Environments {
         }
     }
 
-    /// What is left to do after sizes are set.
-    async fn after(&self, setting: &Setting) -> Early<Outcome> {
-        if setting.direction != Direction::Park {
-            self.untag(&setting.of).await?;
+    /// What has to be remembered before sizes are set.
+    async fn before(&self, setting: &Setting) -> Early<()> {
+        let of = &setting.of;
+        if let Some(sizes) = setting.remember {
+            match setting.direction {
+                Direction::Park => {
+                    let mark = self.remember(of, sizes, State::Parking).await?;
+                    self.tag(of, &mark.to_string()).await?;
+                }
+                Direction::Wake | Direction::Resize if !self.has_ledger() => {
+                    let why = "there is no ledger to remember its sizes in".to_owned();
+                    return Err(Outcome::Skipped(why));
+                }
+                // What is remembered of it while it sleeps is what it goes back to.
+                Direction::Wake if self.saved(&of.arn).await?.is_some() => {}
+                Direction::Wake | Direction::Resize => {
+                    self.remember(of, sizes, State::Sizing).await?;
+                }
+            }
         }
-        if setting.remember.is_none() {
-            self.forget(&setting.of).await?;
+        // Nothing is lowered by a run that another may have followed.
+        self.hold(&of.environment).await
+    }
+
+    /// What is left to do after sizes are set.
+    async fn after(&self, setting: &Setting, found: &Resource) -> Early<Outcome> {
+        let of = &setting.of;
+        if setting.direction != Direction::Park {
+            self.untag(of, found).await?;
+        }
+        match (setting.remember, &setting.size) {
+            (None, _) => self.forget(of).await?,
+            (Some(_), _) if setting.direction == Direction::Park => {
+                self.confirm(of, State::Parked).await?;
+            }
+            (Some(_), Some(size)) => self.confirm(of, State::Sized(size.clone())).await?,
+            (Some(_), None) => {}
         }
         Ok(Outcome::Done)
     }
@@ -532,14 +646,8 @@ impl Environments {
         let of = &setting.of;
         self.is_still_wanted(of).await?;
         let found = self.group_now(&of.name).await?;
-        self.may_set(found, setting)?;
-        if let Some(sizes) = setting.remember {
-            let parked = setting.direction == Direction::Park;
-            let mark = self.remember(of, sizes, parked).await?;
-            if parked {
-                self.tag(of, &mark.to_string()).await?;
-            }
-        }
+        let found = self.may_set(found, setting)?;
+        self.before(setting).await?;
         let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
         let request = self
             .groups
@@ -551,7 +659,7 @@ impl Environments {
         let answer = self.pace.call(request.send()).await;
         answer
             .map_err(|error| failed("autoscaling:UpdateAutoScalingGroup", &aws::explain(&error)))?;
-        self.after(setting).await
+        self.after(setting, &found).await
     }
 
     async fn group_now(&self, name: &str) -> Early<Option<Resource>> {
@@ -569,25 +677,29 @@ impl Environments {
 
     // Databases.
 
-    /// A database as it is now, unless it must not be touched.
-    async fn database_now(&self, of: &Subject) -> Early<Resource> {
-        let name = &of.name;
+    async fn instance_now(&self, name: &str) -> Early<Option<Resource>> {
         let request = self
             .rds
             .describe_db_instances()
             .db_instance_identifier(name);
-        let gone = || Outcome::Skipped(format!("{name} is gone"));
         let answer = match self.pace.call(request.send()).await {
             Ok(answer) => answer,
-            Err(error) if is_gone(&error) => return Err(gone()),
+            Err(error) if is_gone(&error) => return Ok(None),
             Err(error) => {
                 let call = "the check before acting, nothing was done: rds:DescribeDBInstances";
                 return Err(failed(call, &aws::explain(&error)));
             }
         };
         let mut instances = answer.db_instances().iter();
-        let found = instances.find_map(crate::observe::database_of);
-        let found = found.filter(|found| found.arn == of.arn).ok_or_else(gone)?;
+        Ok(instances.find_map(crate::observe::database_of))
+    }
+
+    /// A database as it is now, unless it must not be touched.
+    async fn database_now(&self, of: &Subject) -> Early<Resource> {
+        let name = &of.name;
+        let found = self.instance_now(name).await?;
+        let found = found.filter(|found| found.arn == of.arn);
+        let found = found.ok_or_else(|| Outcome::Skipped(format!("{name} is gone")))?;
         match found.hold(self.clock.now()) {
             Some(hold) => Err(Outcome::Skipped(format!("{name} is now on hold by {hold}"))),
             None => Ok(found),
@@ -640,14 +752,19 @@ impl Environments {
         if !matches!(status, "available" | "stopping" | "stopped") {
             return Err(Outcome::Skipped(format!("{} is {status}", of.name)));
         }
-        let mark = self.remember(of, Sizes::default(), true).await?;
+        let mark = self.remember(of, Sizes::default(), State::Parking).await?;
         self.tag(of, &mark.at.to_string()).await?;
         if status != "available" {
+            self.confirm(of, State::Parked).await?;
             return Ok(Outcome::AlreadyDone);
         }
+        self.hold(&of.environment).await?;
         let request = self.rds.stop_db_instance().db_instance_identifier(&of.name);
         match self.pace.call(request.send()).await {
-            Ok(_) => Ok(Outcome::Done),
+            Ok(_) => {
+                self.confirm(of, State::Parked).await?;
+                Ok(Outcome::Done)
+            }
             Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => Err(
                 Outcome::Skipped(format!("rds:StopDBInstance: {}", aws::explain(&error))),
             ),
@@ -675,7 +792,8 @@ impl Environments {
         } else if status_of(&found) == "stopping" {
             return Err(Outcome::Skipped(format!("{} is stopping", of.name)));
         }
-        self.unmark(of).await?;
+        self.untag(of, &found).await?;
+        self.forget(of).await?;
         Ok(outcome)
     }
 }

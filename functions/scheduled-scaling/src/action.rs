@@ -84,8 +84,11 @@ pub enum Noted {
         /// Which, from 0.
         step: u32,
     },
-    /// A person was told that it takes long.
-    Told,
+    /// A person was told that it takes long, or cannot begin.
+    Told {
+        /// Of which transition, by when it was due.
+        of: Timestamp,
+    },
     /// Everything is as the transition asked.
     Finished,
     /// A transition was due too long ago and is left out.
@@ -98,12 +101,13 @@ pub enum Noted {
 impl Noted {
     /// What the ledger says afterwards.
     pub fn after(&self, before: Option<&Progress>, now: Timestamp) -> Option<Progress> {
-        let begin = |last: Applied, finished, step| Progress {
+        let begin = |last: Applied, applied, step| Progress {
             last,
-            finished,
+            applied,
+            finished: !applied,
             step,
             step_since: now,
-            told: false,
+            told_of: None,
         };
         match self {
             Self::Seen { to } => {
@@ -111,23 +115,23 @@ impl Noted {
                     at: now,
                     to: to.clone(),
                 };
-                Some(begin(last, true, 0))
+                Some(begin(last, false, 0))
             }
-            Self::Begun { to, step } => Some(begin(to.clone(), false, *step)),
-            Self::PassedOver { to } => Some(begin(to.clone(), true, 0)),
+            Self::Begun { to, step } => Some(begin(to.clone(), true, *step)),
+            Self::PassedOver { to } => Some(begin(to.clone(), false, 0)),
             Self::Step { step } => before.map(|before| Progress {
                 step: *step,
                 step_since: now,
-                told: false,
+                told_of: None,
                 ..before.clone()
             }),
-            Self::Told => before.map(|before| Progress {
-                told: true,
+            Self::Told { of } => before.map(|before| Progress {
+                told_of: Some(*of),
                 ..before.clone()
             }),
             Self::Finished => before.map(|before| Progress {
                 finished: true,
-                told: false,
+                told_of: None,
                 ..before.clone()
             }),
         }
@@ -139,7 +143,7 @@ impl Noted {
             Self::Seen { .. } => true,
             Self::Begun { to, .. } | Self::PassedOver { to } => progress.last == *to,
             Self::Step { step } => progress.step == *step,
-            Self::Told => progress.told,
+            Self::Told { of } => progress.told_of == Some(*of),
             Self::Finished => progress.finished,
         }
     }
@@ -188,6 +192,8 @@ pub struct Setting {
     pub to: Sizes,
     /// The sizes that are remembered meanwhile; `None`: nothing is, any more.
     pub remember: Option<Sizes>,
+    /// The name of the size that it gets.
+    pub size: Option<String>,
 }
 
 /// See [`Action::SnapshotDatabase`].
@@ -231,7 +237,7 @@ impl Action {
                 Noted::Seen { .. } => "remember_environment",
                 Noted::Begun { .. } => "begin_transition",
                 Noted::Step { .. } => "record_step",
-                Noted::Told => "record_overdue",
+                Noted::Told { .. } => "record_overdue",
                 Noted::Finished => "finish_transition",
                 Noted::PassedOver { .. } => "pass_over_transition",
             },
@@ -345,7 +351,7 @@ pub(crate) fn achieved(action: &Action, world: &World) -> bool {
         }
         Action::SetService(setting) | Action::SetGroup(setting) => resource(&setting.of)
             .is_some_and(|found| {
-                let is_marked = found.is_marked(&setting.of.environment);
+                let is_marked = found.is_marked();
                 is_sized(sizes_of(found), setting.to) && is_marked == setting.remember.is_some()
             }),
         Action::SnapshotDatabase(wanted) => {
@@ -359,19 +365,20 @@ pub(crate) fn achieved(action: &Action, world: &World) -> bool {
         }
         Action::ParkDatabase(of) => resource(of).is_some_and(|found| match &found.kind {
             Kind::Database(database) => {
-                found.is_marked(&of.environment)
-                    && matches!(database.status.as_str(), "stopping" | "stopped")
+                found.is_marked() && matches!(database.status.as_str(), "stopping" | "stopped")
             }
             _ => false,
         }),
         Action::WakeDatabase(of) => resource(of).is_some_and(|found| match &found.kind {
             Kind::Database(database) => {
-                !found.is_marked(&of.environment)
-                    && !matches!(database.status.as_str(), "stopping" | "stopped")
+                !found.is_marked() && !matches!(database.status.as_str(), "stopping" | "stopped")
             }
             _ => false,
         }),
-        Action::Unmark(of) => resource(of).is_some_and(|found| !found.is_marked(&of.environment)),
+        Action::Unmark(of) => {
+            let is_stray = world.strays.contains_key(&of.arn);
+            !is_stray && resource(of).is_none_or(|found| !found.is_marked())
+        }
     }
 }
 
@@ -392,7 +399,7 @@ pub(crate) fn view(action: &Action) -> ActionView {
             Noted::Step { step } => {
                 put("step", json!(step));
             }
-            Noted::Told | Noted::Finished => {}
+            Noted::Told { .. } | Noted::Finished => {}
         },
         Action::SetOverride(wanted) => {
             put("to", json!(wanted.to));

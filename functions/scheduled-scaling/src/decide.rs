@@ -16,7 +16,7 @@ use steward::engine::{
 };
 
 use self::course::Course;
-pub(crate) use self::members::{Members, Place, needs_snapshots};
+pub(crate) use self::members::{Members, Place, Placing};
 use crate::action::{Action, Note, Noted, Overriding};
 use crate::calendar::{Calendar, Transition, Wanted};
 use crate::due::{self, Applied, Due};
@@ -57,8 +57,8 @@ const LOOK_AGAIN_SECONDS: u32 = 60;
 pub(crate) enum Goal {
     /// It was never seen before.
     Remember {
-        /// What its schedules say.
-        to: Wanted,
+        /// What its schedules say, and since when.
+        to: Applied,
     },
     /// A transition was due too long ago.
     PassOver(Transition),
@@ -77,14 +77,16 @@ pub(crate) enum Goal {
     Guard(Applied),
     /// The last has ended.
     Rest(Applied),
+    /// What is remembered of it cannot be understood.
+    Unread,
 }
 
 impl Goal {
     /// How much of an environment has to be looked at for it.
     pub(crate) fn look(&self, environment: &Environment) -> Look {
         match self {
-            Self::Remember { .. } | Self::PassOver(_) | Self::Frozen { .. } => Look::Memory,
-            Self::Begin(_) | Self::GoOn(_) | Self::Guard(_) => Look::Whole,
+            Self::PassOver(_) | Self::Frozen { .. } | Self::Unread => Look::Memory,
+            Self::Remember { .. } | Self::Begin(_) | Self::GoOn(_) | Self::Guard(_) => Look::Whole,
             Self::Rest(last) => {
                 let mut members = environment.members().into_values();
                 let has_databases = members.any(|member| member.databases.is_some());
@@ -94,6 +96,17 @@ impl Goal {
                     Look::Memory
                 }
             }
+        }
+    }
+}
+
+impl Goal {
+    /// The transition under way.
+    pub(crate) fn to(&self) -> Option<&Applied> {
+        match self {
+            Self::Begin(to) | Self::GoOn(to) | Self::Guard(to) => Some(to),
+            Self::Remember { to } => Some(to),
+            _ => None,
         }
     }
 }
@@ -165,6 +178,9 @@ impl<'p> Schedules<'p> {
         let Some(memory) = &world.memory else {
             return Goal::GoOn(self.asked_now(environment, now));
         };
+        if memory.malformed.contains(name) {
+            return Goal::Unread;
+        }
         let frozen = || {
             let mut calendars = self.change_calendars(environment).into_iter();
             calendars.find(|name| world.change_calendars.get(*name) != Some(&Gate::Open))
@@ -172,7 +188,7 @@ impl<'p> Schedules<'p> {
         let last = memory.environments.get(name).map(|known| &known.progress);
         match (self.due(name, environment, memory, now), last) {
             (Due::FirstSight, _) | (Due::Nothing, None) => Goal::Remember {
-                to: self.asked_now(environment, now).to,
+                to: self.asked_now(environment, now),
             },
             (Due::TooLate(transition), _) => Goal::PassOver(transition),
             (Due::Apply(due), _) => match frozen() {
@@ -186,7 +202,9 @@ impl<'p> Schedules<'p> {
                 Goal::GoOn(progress.last.clone())
             }
             (Due::Nothing, Some(progress)) => {
-                if self.is_enforced(environment) && frozen().is_none() {
+                // What was only seen, or too late, is left as it is.
+                let is_enforced = progress.applied && self.is_enforced(environment);
+                if is_enforced && frozen().is_none() {
                     Goal::Guard(progress.last.clone())
                 } else {
                     Goal::Rest(progress.last.clone())
@@ -345,16 +363,43 @@ fn decide_environments(
         course.plan(draft, goal);
     }
     for (resource, places) in members.several() {
-        let places: Vec<String> = places.iter().map(ToString::to_string).collect();
-        let unit = places.first().cloned().unwrap_or_default();
-        let unit = unit.split('/').next().unwrap_or_default();
-        let told = places.join(", ");
-        let what = format!(
-            "{}: the policy selects it more than once: {told}",
-            resource.arn
-        );
-        draft.need(unit, what);
-        draft.keep(unit, &resource.arn, Reason::TwoMembers { members: told });
+        let unit = places.first().map_or("", |place| &place.environment);
+        let told: Vec<String> = places.iter().map(ToString::to_string).collect();
+        let members = told.join(", ");
+        draft.keep(unit, &resource.arn, Reason::TwoMembers { members });
+    }
+    if *scope == Scope::Everything {
+        tell_forgotten(draft, policy, &seen.world);
+    }
+}
+
+/// What was put to sleep and is no environment of the policy any more is told, once.
+fn tell_forgotten(draft: &mut Draft, policy: &ScalingPolicy, world: &World) {
+    let known = world.memory.iter().flat_map(|memory| &memory.environments);
+    for (name, known) in known {
+        let progress = &known.progress;
+        let sleeps = progress.applied && progress.last.to == Wanted::Off;
+        if policy.environments.contains_key(name) || !sleeps {
+            continue;
+        }
+        let of = progress.last.at;
+        if progress.told_of == Some(of) {
+            draft.keep(name, name, Reason::Forgotten);
+        } else {
+            draft.need(
+                name,
+                format!(
+                    "{name}: it was put to sleep at {of}, and the policy has no such environment \
+                     any more: nothing wakes it. Put it back and override it, or wake it by hand"
+                ),
+            );
+            draft.note(
+                name,
+                Some(known.version),
+                Reason::Forgotten,
+                Noted::Told { of },
+            );
+        }
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Applied {
 /// What a person asked for, for a while, against the schedules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Override {
+    /// Since when something else than the schedules counts: this one, or those before
+    /// that it replaced.
+    pub since: Timestamp,
     /// From when.
     pub from: Timestamp,
     /// Until when; then the schedules count again.
@@ -67,28 +70,47 @@ pub fn due(
             Due::Apply(wanted)
         };
     }
-    let newest_since = |at: Timestamp| {
-        let newest = calendar.transitions(at, now).pop()?;
-        Some(match now.duration_since(newest.at) > catch_up {
-            true => Due::TooLate(newest),
-            false => Due::Apply(Applied {
+    let newest = |newest: Transition| {
+        // Waking is never too late.
+        let is_late = now.duration_since(newest.at) > catch_up && newest.to == Wanted::Off;
+        if is_late {
+            Due::TooLate(newest)
+        } else {
+            Due::Apply(Applied {
                 at: newest.at,
                 to: newest.to,
-            }),
-        })
+            })
+        }
     };
     // When one has ended, what the schedules said at its end is due, or have since.
-    if let Some(ended) = begun.filter(|it| it.from <= last.at && last.at < it.until) {
-        let then = || {
+    if let Some(ended) = begun.filter(|it| it.since <= last.at && last.at < it.until) {
+        let since = calendar.transitions(ended.until, now).pop();
+        return since.map(newest).unwrap_or_else(|| {
             let at = ended.until;
-            let to = calendar.wanted_at(at)?;
-            Some(Due::Apply(Applied { at, to }))
-        };
-        return newest_since(ended.until)
-            .or_else(then)
-            .unwrap_or(Due::Nothing);
+            let to = calendar.wanted_at(at);
+            Due::Apply(Applied {
+                at,
+                to: to.unwrap_or(Wanted::On { size: None }),
+            })
+        });
     }
-    newest_since(last.at).unwrap_or(Due::Nothing)
+    let mut since = calendar.transitions(last.at, now);
+    // From one period to the next that asks for the same nothing is due.
+    let is_the_same = |it: &Transition| it.to == last.to && it.to != Wanted::Off;
+    if !since.is_empty() && since.iter().all(is_the_same) {
+        return Due::Nothing;
+    }
+    match since.pop() {
+        Some(transition) => newest(transition),
+        // Schedules that were changed, and say that it is to be awake now. What they
+        // want to sleep waits for its next transition.
+        None => match calendar.wanted_at(now) {
+            Some(to @ Wanted::On { .. }) if to != last.to => {
+                Due::Apply(Applied { at: last.at, to })
+            }
+            _ => Due::Nothing,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +184,7 @@ mod tests {
     fn an_override_counts_until_it_ends_and_then_the_schedules_do() {
         let evening = applied("23 20:00", Wanted::Off);
         let longer = Override {
+            since: at("23 21:00"),
             from: at("23 21:00"),
             until: at("24 00:00"),
             to: on(),
@@ -184,6 +207,7 @@ mod tests {
     fn a_transition_during_an_override_is_that_of_its_end() {
         let morning = applied("23 08:00", on());
         let all_night = Override {
+            since: at("23 19:00"),
             from: at("23 19:00"),
             until: at("24 06:00"),
             to: on(),

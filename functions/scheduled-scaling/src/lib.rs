@@ -36,7 +36,7 @@ pub use crate::reason::{REASON_CODES, Reason};
 pub use crate::scope::{Asking, Scope};
 pub use crate::world::{
     Asked, Database, Gate, Group, Kind, Look, Memory, Progress, Remembered, Resource, Saved,
-    Scalable, Service, Sizes, Suspended, World,
+    Scalable, Service, Sizes, State, Stray, Suspended, World,
 };
 
 /// The function's name in reports, policies, kill switches and tags.

@@ -11,9 +11,6 @@ use crate::world::{Sizes, Suspended};
 /// The partition of the ledger.
 pub const PARTITION: &str = "scheduled-scaling";
 
-/// What is between the parts of a sort key; names of environments do not have it.
-pub(crate) const SEPARATOR: char = '#';
-
 /// What the sort keys of one kind begin with.
 pub(crate) mod kinds {
     /// How far an environment is.
@@ -27,13 +24,8 @@ pub(crate) mod kinds {
 }
 
 /// The sort key of the sizes of a resource.
-pub(crate) fn size_key(environment: &str, arn: &str) -> String {
-    format!("{}{environment}{SEPARATOR}{arn}", kinds::SIZE)
-}
-
-/// The environment and the ARN in a key of [`size_key`].
-pub(crate) fn parse_size_key(sort: &str) -> Option<(&str, &str)> {
-    sort.strip_prefix(kinds::SIZE)?.split_once(SEPARATOR)
+pub(crate) fn size_key(arn: &str) -> String {
+    format!("{}{arn}", kinds::SIZE)
 }
 
 /// The value of [`steward::names::PARKED`]: since when, and the sizes that a service or group had,
@@ -136,13 +128,5 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Mark>(), Err(MarkError(bad.to_owned())));
         }
-    }
-
-    #[test]
-    fn keys_hold_what_they_are_of() {
-        let arn = "arn:aws:ecs:eu-central-1:123456789012:service/shop/web";
-        let key = size_key("dev", arn);
-        assert_eq!(parse_size_key(&key), Some(("dev", arn)));
-        assert_eq!(parse_size_key("lease#dev"), None);
     }
 }

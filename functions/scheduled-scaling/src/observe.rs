@@ -17,7 +17,6 @@ use aws_sdk_elasticloadbalancingv2 as elb;
 use aws_sdk_rds as rds;
 use aws_sdk_ssm as ssm;
 use futures::{StreamExt, stream};
-use jiff::Timestamp;
 use steward::aws::{self, Pace, WholeXml};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 use steward::ledger::{Ledger, LedgerTable};
@@ -26,11 +25,11 @@ use steward::policy::Selection;
 use crate::ScheduledScaling;
 use crate::act::Held;
 use crate::calendar::Wanted;
-use crate::decide::{Goal, Place, Schedules, needs_snapshots};
+use crate::decide::{Goal, Place, Placing, Schedules};
 use crate::due::Due;
 use crate::policy::{Environment, Member, ScalingPolicy};
 use crate::scope::Scope;
-use crate::world::{Gate, Kind, Look, Resource, World};
+use crate::world::{Gate, Kind, Look, Resource, Saved, Stray, World};
 
 /// Calls that are under way at once, at the most.
 const CALLS_AT_ONCE: usize = 16;
@@ -57,15 +56,24 @@ pub struct Environments {
 /// What is read, and what of it could not be.
 pub(crate) struct Reading {
     pub(crate) resources: Vec<Resource>,
+    /// What was listed and is of no environment that is looked at, by ARN.
+    pub(crate) others: Vec<String>,
+    /// Whether anything was listed.
+    pub(crate) is_listed: bool,
     /// The reads that failed, each with the permission that it needs.
     pub(crate) failed: Vec<(String, &'static str)>,
+    /// The same of reads about one resource, by its ARN.
+    pub(crate) unhealthy: Vec<(String, &'static str, String)>,
 }
 
 impl Reading {
     pub(crate) fn nothing() -> Self {
         Self {
             resources: vec![],
+            others: vec![],
+            is_listed: false,
             failed: vec![],
+            unhealthy: vec![],
         }
     }
 }
@@ -73,8 +81,11 @@ impl Reading {
 /// What is to be looked at.
 pub(crate) struct Wish<'p> {
     policy: &'p ScalingPolicy,
+    placing: Placing<'p>,
     looks: &'p BTreeMap<String, Look>,
     goals: &'p BTreeMap<String, Goal>,
+    /// What is remembered, by ARN.
+    saved: &'p BTreeMap<String, Saved>,
 }
 
 impl Wish<'_> {
@@ -84,33 +95,36 @@ impl Wish<'_> {
         close.filter_map(|(name, _)| self.policy.environments.get(name))
     }
 
-    /// Whether one of their members has such resources, and whether one takes those
-    /// without a tag.
+    /// Whether one of their members has such resources, and whether those without a
+    /// tag have to be seen as well.
     fn kinds(&self, look: Look, of: fn(&Member) -> &Option<Selection>) -> Option<bool> {
         let members = self.of(look).flat_map(|it| it.members().into_values());
         let having: Vec<bool> = members
             .filter(|member| of(member).is_some())
             .map(|member| member.untagged)
             .collect();
-        (!having.is_empty()).then(|| having.contains(&true))
+        (!having.is_empty()).then(|| having.contains(&true) || !self.saved.is_empty())
     }
 
-    /// The one place of a resource, if it is in an environment that is looked at.
+    /// With what is remembered of it, a resource of an environment that is looked at;
+    /// `None` is no such thing.
+    fn take(&self, mut resource: Resource) -> Option<Resource> {
+        resource.saved = self.saved.get(&resource.arn).cloned();
+        (!self.places(&resource).is_empty()).then_some(resource)
+    }
+
+    /// The places of a resource in environments that are looked at.
     fn places(&self, resource: &Resource) -> Vec<Place> {
         let least = match resource.kind {
             Kind::Database(_) => Look::Databases,
             _ => Look::Whole,
         };
-        let mut places = Place::all_of(self.policy, resource);
+        let mut places = self.placing.of_resource(resource);
         places.retain(|place| {
             let look = self.looks.get(&place.environment);
             look.is_some_and(|look| *look >= least)
         });
         places
-    }
-
-    fn wants(&self, resource: &Resource) -> bool {
-        !self.places(resource).is_empty()
     }
 
     /// Whether it is of an environment that wakes.
@@ -122,16 +136,17 @@ impl Wish<'_> {
     fn wants_snapshots(&self, resource: &Resource) -> bool {
         let sleeps = self.goal_is(resource, |to| *to == Wanted::Off);
         let mut places = self.places(resource).into_iter();
-        sleeps && places.any(|place| needs_snapshots(self.policy, &place))
+        sleeps
+            && places.any(|place| {
+                let member = self.placing.member(&place);
+                member.is_some_and(|member| member.snapshot)
+            })
     }
 
     fn goal_is(&self, resource: &Resource, is: fn(&Wanted) -> bool) -> bool {
         let places = self.places(resource).into_iter();
         let mut goals = places.filter_map(|place| self.goals.get(&place.environment));
-        goals.any(|goal| match goal {
-            Goal::Begin(to) | Goal::GoOn(to) | Goal::Guard(to) => is(&to.to),
-            _ => false,
-        })
+        goals.any(|goal| goal.to().is_some_and(|to| is(&to.to)))
     }
 }
 
@@ -200,20 +215,29 @@ impl Environments {
     }
 
     /// Everything that is wished for.
-    async fn look(&self, wish: &Wish<'_>, seen: &mut Seen<World>, now: Timestamp) {
+    async fn look(&self, wish: &Wish<'_>, seen: &mut Seen<World>) {
         let (services, groups, databases) = futures::join!(
             Box::pin(self.services(wish)),
             Box::pin(self.capacity(wish)),
             Box::pin(self.databases(wish)),
         );
-        let least = [Look::Whole, Look::Whole, Look::Databases];
-        for (reading, least) in [services, groups, databases].into_iter().zip(least) {
+        let listed = [
+            (":ecs:", Look::Whole, services),
+            (":autoscaling:", Look::Whole, groups),
+            (":rds:", Look::Databases, databases),
+        ];
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        let mut complete: Vec<&str> = Vec::new();
+        for (kind, least, reading) in listed {
             let hidden: BTreeSet<String> = wish
                 .looks
                 .iter()
                 .filter(|(_, look)| **look >= least)
                 .map(|(name, _)| name.clone())
                 .collect();
+            if reading.is_listed && reading.failed.is_empty() {
+                complete.push(kind);
+            }
             for (read, grant) in reading.failed {
                 seen.gaps.push(Gap {
                     read,
@@ -221,11 +245,31 @@ impl Environments {
                     grant: grant.to_owned(),
                 });
             }
+            for (read, grant, arn) in reading.unhealthy {
+                let of = reading.resources.iter().find(|found| found.arn == arn);
+                let of = of.map(|found| wish.places(found)).unwrap_or_default();
+                seen.gaps.push(Gap {
+                    read,
+                    hides: Hides::Units(of.into_iter().map(|place| place.environment).collect()),
+                    grant: grant.to_owned(),
+                });
+            }
+            known.extend(reading.others);
             let of = reading.resources.into_iter();
             let resources = of.map(|resource| (resource.arn.clone(), resource));
             seen.world.resources.extend(resources);
         }
-        self.remembered(wish, seen, now).await;
+        for (arn, saved) in wish.saved {
+            let look = wish.looks.get(&saved.environment);
+            if look == Some(&Look::Whole) && !seen.world.resources.contains_key(arn) {
+                let is_listed = complete.iter().any(|kind| arn.contains(kind));
+                let stray = Stray {
+                    saved: saved.clone(),
+                    is_gone: is_listed && !known.contains(arn),
+                };
+                seen.world.strays.insert(arn.clone(), stray);
+            }
+        }
     }
 }
 
@@ -246,7 +290,7 @@ impl Observe<ScheduledScaling> for Environments {
             for (name, environment) in &covered {
                 let due = schedules.due(name, environment, memory, now);
                 let is_enforced = schedules.is_enforced(environment);
-                if matches!(due, Due::Apply(_)) || is_enforced {
+                if matches!(due, Due::Apply(_) | Due::FirstSight) || is_enforced {
                     calendars.extend(schedules.change_calendars(environment));
                 }
             }
@@ -259,13 +303,22 @@ impl Observe<ScheduledScaling> for Environments {
             looks.insert(name.clone(), goal.look(environment));
             goals.insert(name.clone(), goal);
         }
-        if looks.values().any(|look| *look > Look::Memory) {
+        if looks.values().any(|look| *look > Look::Memory)
+            && let Some(remembered) = self.remembered(&looks, &mut seen, now).await
+        {
             let wish = Wish {
                 policy,
+                placing: Placing::of(policy),
                 looks: &looks,
                 goals: &goals,
+                saved: &remembered.saved,
             };
-            self.look(&wish, &mut seen, now).await;
+            self.look(&wish, &mut seen).await;
+            for (arn, raised) in remembered.raised {
+                if let Some(resource) = seen.world.resources.get_mut(&arn) {
+                    resource.raised_from = Some(raised);
+                }
+            }
         }
         seen.world.looked_at = looks;
         seen

@@ -55,6 +55,25 @@ pub fn waves(needs: &Needs) -> Result<Vec<BTreeSet<&str>>, OrderError> {
     Ok(waves)
 }
 
+/// What each member needs, also by way of others.
+pub fn closure(needs: &Needs) -> Needs {
+    let mut all = needs.clone();
+    loop {
+        let mut grown = all.clone();
+        for (member, direct) in &all {
+            let further = direct.iter().filter_map(|name| all.get(name)).flatten();
+            let further: Vec<String> = further.cloned().collect();
+            if let Some(of) = grown.get_mut(member) {
+                of.extend(further);
+            }
+        }
+        if grown == all {
+            return all;
+        }
+        all = grown;
+    }
+}
+
 /// One circle among the members that never wake: each of them needs another.
 fn circle(needs: &Needs, awake: &BTreeSet<&str>) -> Vec<String> {
     let sleeps = |name: &&String| !awake.contains(name.as_str());
@@ -97,6 +116,18 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(waves(&Needs::new()), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_needed_by_way_of_another_is_needed() {
+        let all = closure(&needs(&[
+            ("web", &["queue"]),
+            ("queue", &["database"]),
+            ("database", &[]),
+        ]));
+        assert_eq!(all["web"], ["database", "queue"].map(str::to_owned).into());
+        assert_eq!(all["queue"], ["database".to_owned()].into());
+        assert!(all["database"].is_empty());
     }
 
     #[test]

@@ -167,6 +167,20 @@ impl Environment {
                 problems.add(&path, quoted(name), "each schedule once");
             }
         }
+        let is_one_sided = |name: &&String| {
+            let schedule = policy.schedules.get(*name);
+            schedule.is_some_and(Schedule::is_one_sided)
+        };
+        if self.schedules.len() > 1
+            && let Some(name) = self.schedules.iter().find(is_one_sided)
+        {
+            problems.add(
+                &at("schedules"),
+                format!("{} beside another", quoted(name)),
+                "a schedule with a period that only starts or only stops alone: put the periods \
+                 of both into one",
+            );
+        }
         let (least, most) = (Length::minutes(5), Length::days(1));
         problems.within(&at("ready_within"), self.ready_within, least, most);
         if self.members.as_ref().is_some_and(BTreeMap::is_empty) {

@@ -52,6 +52,8 @@ pub enum Reason {
     Asked,
     /// Nothing is done without the ledger, which could not be read.
     LedgerUnread,
+    /// Was put to sleep, and is no environment of the policy any more.
+    Forgotten,
     /// There is no ledger to remember it in.
     NoLedger,
     /// It became due while this run looked; the next one looks at it.
@@ -149,6 +151,12 @@ pub enum Reason {
         /// Its name; `None` is the one that it had.
         size: Option<String>,
     },
+    /// Waits: it is at nothing, and nothing says what it was.
+    SizesUnknown,
+    /// Waits: it is remembered as parked, and no member of the environment has it.
+    NoMember,
+    /// Is remembered as parked, and gone.
+    Gone,
     /// Runs, and is marked as if it did not.
     StillMarked,
     /// Somebody started it; it runs until the next transition.
@@ -170,6 +178,7 @@ pub const REASON_CODES: &[&str] = &[
     "reached",
     "asked",
     "ledger_unread",
+    "forgotten",
     "no_ledger",
     "not_looked_at",
     "unseen",
@@ -197,6 +206,9 @@ pub const REASON_CODES: &[&str] = &[
     "to_sleep",
     "to_wake",
     "to_resize",
+    "sizes_unknown",
+    "no_member",
+    "gone",
     "still_marked",
     "started_by_hand",
     "started_by_aws",
@@ -216,6 +228,7 @@ impl steward::engine::Reason for Reason {
             Self::Reached => "reached",
             Self::Asked => "asked",
             Self::LedgerUnread => "ledger_unread",
+            Self::Forgotten => "forgotten",
             Self::NoLedger => "no_ledger",
             Self::NotLookedAt => "not_looked_at",
             Self::Unseen => "unseen",
@@ -243,6 +256,9 @@ impl steward::engine::Reason for Reason {
             Self::ToSleep => "to_sleep",
             Self::ToWake => "to_wake",
             Self::ToResize { .. } => "to_resize",
+            Self::SizesUnknown => "sizes_unknown",
+            Self::NoMember => "no_member",
+            Self::Gone => "gone",
             Self::StillMarked => "still_marked",
             Self::StartedByHand => "started_by_hand",
             Self::StartedByAws => "started_by_aws",
@@ -276,6 +292,9 @@ impl fmt::Display for Reason {
             Self::Asked => f.write_str("a person asks for it"),
             Self::LedgerUnread => {
                 f.write_str("nothing is done without the ledger, which could not be read")
+            }
+            Self::Forgotten => {
+                f.write_str("it was put to sleep, and the policy has no such environment any more")
             }
             Self::NoLedger => f.write_str("there is no ledger to remember it in"),
             Self::NotLookedAt => {
@@ -328,6 +347,15 @@ impl fmt::Display for Reason {
             Self::ToWake => f.write_str("it is to wake"),
             Self::ToResize { size: Some(size) } => write!(f, "it is to have size {size}"),
             Self::ToResize { size: None } => f.write_str("it is to have the size that it had"),
+            Self::SizesUnknown => f.write_str(
+                "it was parked, and neither the ledger nor its tag says what sizes it had: give \
+                 it its size, and it stays",
+            ),
+            Self::NoMember => f.write_str(
+                "it was parked here, and no member of the environment has it any more: wake it, \
+                 or put it back (its tag steward:environment, or the policy)",
+            ),
+            Self::Gone => f.write_str("it is remembered as parked, and is gone"),
             Self::StillMarked => f.write_str("it runs, and is still marked as parked"),
             Self::StartedByHand => {
                 f.write_str("somebody started it; it runs until the next transition")

@@ -30,16 +30,24 @@ pub struct Schedule {
     #[serde(default)]
     pub until_date: Option<Date>,
     /// Change Calendars of AWS Systems Manager, by name or ARN: while one of them
-    /// is closed, nothing is done.
+    /// is closed, no transition begins.
     #[serde(default)]
     pub change_calendars: Vec<String>,
-    /// Whether what somebody changes by hand is put right by the next tick. Else it
-    /// lasts until the next transition.
+    /// Whether what somebody changes by hand is put right by the next tick: what wakes
+    /// at night sleeps again, and databases and named sizes by day. Else it lasts until
+    /// the next transition.
     #[serde(default)]
     pub enforced: bool,
 }
 
 impl Schedule {
+    /// Whether a period of it only starts or only stops: what it says lasts until it
+    /// says something else, so that together with others it would say so for ever.
+    pub fn is_one_sided(&self) -> bool {
+        self.all_periods()
+            .any(|period| period.start.is_none() || period.stop.is_none())
+    }
+
     /// Its periods and those of its exceptions.
     pub fn all_periods(&self) -> impl Iterator<Item = &Period> {
         let exceptions = self

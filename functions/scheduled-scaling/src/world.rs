@@ -23,6 +23,18 @@ pub struct World {
     pub looked_at: BTreeMap<String, Look>,
     /// The resources, as far as they were looked at, by ARN.
     pub resources: BTreeMap<String, Resource>,
+    /// What is remembered of resources that are in no member of an environment that
+    /// was looked at, by ARN.
+    pub strays: BTreeMap<String, Stray>,
+}
+
+/// Something that is remembered as parked, and that no member has any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stray {
+    /// What is remembered.
+    pub saved: Saved,
+    /// Whether it is gone: its kind was listed, all of it, and it was not there.
+    pub is_gone: bool,
 }
 
 /// What is remembered from one run to the next.
@@ -32,6 +44,8 @@ pub struct Memory {
     pub environments: BTreeMap<String, Remembered>,
     /// What persons asked for, against the schedules.
     pub overrides: BTreeMap<String, Asked>,
+    /// The environments of which an entry cannot be understood.
+    pub malformed: BTreeSet<String>,
 }
 
 /// How far an environment is with its last transition.
@@ -40,14 +54,16 @@ pub struct Memory {
 pub struct Progress {
     /// The last transition that was begun.
     pub last: Applied,
-    /// Whether everything is as it asked.
+    /// Whether it was applied; else it was only seen, or due too long ago.
+    pub applied: bool,
+    /// Whether everything is as it asked, or nothing more is done about it.
     pub finished: bool,
     /// The step that is under way, from 0.
     pub step: u32,
     /// Since when it is.
     pub step_since: Timestamp,
-    /// Whether a person was told that it takes too long.
-    pub told: bool,
+    /// The transition of which a person was told, by when it was due.
+    pub told_of: Option<Timestamp>,
 }
 
 /// [`Progress`], with the version of its entry in the ledger.
@@ -168,12 +184,37 @@ impl Suspended {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
+    /// Of which environment.
+    pub environment: String,
     /// The sizes.
     pub sizes: Sizes,
-    /// The transition before which it had them.
+    /// When that was written.
     pub at: Timestamp,
-    /// Whether it is parked; else it has a size that the policy names.
-    pub parked: bool,
+    /// The transition that it was for, by when that was due.
+    pub transition: Timestamp,
+    /// Why it has others.
+    pub state: State,
+}
+
+/// Why a resource has other sizes than those that are remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is being parked.
+    Parking,
+    /// It was parked.
+    Parked,
+    /// It is being given a size of the policy.
+    Sizing,
+    /// It was given the size of this name.
+    Sized(String),
+}
+
+impl State {
+    /// Whether it sleeps, or was about to.
+    pub fn is_parked(&self) -> bool {
+        matches!(self, Self::Parking | Self::Parked)
+    }
 }
 
 /// Something that sleeps and wakes.
@@ -186,8 +227,8 @@ pub struct Resource {
     pub name: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// What the ledger remembers of it, by environment, with the version of the entry.
-    pub saved: BTreeMap<String, (Saved, u64)>,
+    /// What the ledger remembers of it.
+    pub saved: Option<Saved>,
     /// The sizes that it had before alarm-remediation raised it for a while.
     pub raised_from: Option<Sizes>,
     /// What it is.
@@ -303,23 +344,52 @@ impl Resource {
         self.tags.get(names::PARKED)?.parse().ok()
     }
 
-    /// What is remembered of it: by the ledger, or where that says nothing by its
-    /// tag.
-    pub fn remembered(&self, environment: &str) -> Option<Saved> {
-        let saved = self.saved.get(environment).map(|(saved, _)| saved.clone());
-        saved.or_else(|| {
-            let mark = self.mark()?;
-            Some(Saved {
-                sizes: mark.sizes,
-                at: mark.at,
-                parked: true,
-            })
-        })
+    /// What is remembered of it: by the ledger or by its tag, whichever is newer. The
+    /// tag of a resource that runs proves nothing where there is a ledger: templates
+    /// copy tags.
+    pub fn remembered(&self, has_ledger: bool) -> Option<Saved> {
+        let mark = self.mark().filter(|_| !has_ledger || self.is_at_nothing());
+        let of_tag = mark.map(|mark| Saved {
+            environment: self.environment().unwrap_or_default().to_owned(),
+            sizes: mark.sizes,
+            at: mark.at,
+            transition: mark.at,
+            state: State::Parked,
+        });
+        match (&self.saved, of_tag) {
+            (Some(saved), Some(tag)) if tag.at > saved.at && tag.sizes.is_known() => Some(tag),
+            (Some(saved), _) => Some(saved.clone()),
+            (None, tag) => tag,
+        }
+    }
+
+    /// Whether nothing of it runs or is asked for.
+    pub fn is_at_nothing(&self) -> bool {
+        match &self.kind {
+            Kind::Service(service) => {
+                let bounded = service.scalable.is_some_and(|scalable| scalable.max == 0);
+                service.desired == 0 || bounded
+            }
+            Kind::Group(group) => group.min == 0 && (group.is_managed || group.desired == 0),
+            Kind::Database(database) => {
+                matches!(
+                    database.status.as_str(),
+                    "stopped" | "stopping" | "starting"
+                )
+            }
+        }
     }
 
     /// Whether anything says that it is parked or sized.
-    pub fn is_marked(&self, environment: &str) -> bool {
-        self.tags.contains_key(names::PARKED) || self.saved.contains_key(environment)
+    pub fn is_marked(&self) -> bool {
+        self.tags.contains_key(names::PARKED) || self.saved.is_some()
+    }
+}
+
+impl Sizes {
+    /// Whether it says anything.
+    pub fn is_known(self) -> bool {
+        self.desired.is_some() || self.min.is_some()
     }
 }
 

@@ -13,7 +13,9 @@ use crate::due::Applied;
 use crate::order;
 use crate::policy::{Environment, Member, Size};
 use crate::reason::Reason;
-use crate::world::{Kind, Look, Progress, Remembered, Resource, Sizes, World};
+use crate::world::{
+    Kind, Look, Progress, Remembered, Resource, Saved, Sizes, State, Suspended, World,
+};
 
 /// How many resources a sentence to a person names.
 const NAMED: usize = 5;
@@ -47,8 +49,13 @@ pub(super) struct Target<'a> {
     pub(super) resource: &'a Resource,
     pub(super) member: &'a Member,
     pub(super) goal: &'a Applied,
+    pub(super) now: Timestamp,
     /// Whether the step under way takes too long.
     pub(super) is_overdue: bool,
+    /// Whether a ledger remembers.
+    pub(super) has_ledger: bool,
+    /// Whether what somebody changes by hand is put right.
+    pub(super) is_enforced: bool,
 }
 
 impl Target<'_> {
@@ -61,19 +68,33 @@ impl Target<'_> {
         }
     }
 
-    /// The size that the policy names for it now.
+    /// What is remembered of it.
+    pub(super) fn remembered(&self) -> Option<Saved> {
+        self.resource.remembered(self.has_ledger)
+    }
+
+    /// The size that the policy names for it now. Without a ledger nothing could
+    /// remember the one before.
     pub(super) fn size(&self) -> Option<(&str, Size)> {
         let Wanted::On { size: Some(name) } = &self.goal.to else {
             return None;
         };
-        let size = self.member.sizes.get(name)?;
+        let size = self.member.sizes.get(name).filter(|_| self.has_ledger)?;
         Some((name, *size))
+    }
+
+    /// Whether it was parked for this very transition, and runs: somebody has started
+    /// it since.
+    pub(super) fn was_started_by_hand(&self, saved: Option<&Saved>) -> bool {
+        let was_parked = saved
+            .is_some_and(|saved| saved.state == State::Parked && saved.transition == self.goal.at);
+        was_parked && !self.is_enforced && !self.resource.is_at_nothing()
     }
 
     /// The sizes to go back to: those that are remembered, else those it has, but for
     /// what alarm-remediation raised for a while.
     pub(super) fn baseline(&self, has: Sizes) -> Sizes {
-        if let Some(saved) = self.resource.remembered(self.environment) {
+        if let Some(saved) = self.remembered() {
             return saved.sizes;
         }
         let raised = self.resource.raised_from.unwrap_or_default();
@@ -82,6 +103,54 @@ impl Target<'_> {
             desired: has.desired.map(|desired| raised.desired.unwrap_or(desired)),
             max: has.max.map(|max| raised.max.unwrap_or(max)),
             suspended: has.suspended,
+        }
+    }
+
+    /// What it is to have when it is awake; `None` when nothing says what that is.
+    /// What somebody has started meanwhile is not made smaller, but for where it
+    /// comes from a size of the policy.
+    pub(super) fn awake(&self, has: Sizes) -> Option<Sizes> {
+        let saved = self.remembered();
+        if let Some((_, size)) = self.size() {
+            return Some(size.over(self.baseline(has)));
+        }
+        let Some(saved) = saved else {
+            let is_lost = self.resource.is_marked() && self.resource.is_at_nothing();
+            return (!is_lost).then_some(has);
+        };
+        if !saved.state.is_parked() {
+            return Some(saved.sizes);
+        }
+        let before = saved.sizes;
+        let min = has.min.max(before.min);
+        let max = if has.max == Some(0) {
+            before.max
+        } else {
+            has.max
+        };
+        let woken = Sizes {
+            min: min.min(max),
+            desired: has
+                .desired
+                .max(before.desired)
+                .max(min)
+                .min(max.or(Some(u32::MAX))),
+            max,
+            suspended: if has.suspended == Some(Suspended::ALL) {
+                before.suspended
+            } else {
+                has.suspended
+            },
+        };
+        before.is_known().then_some(woken)
+    }
+
+    /// Whether what is remembered is what has to be while it is awake in this size.
+    pub(super) fn is_noted(&self, saved: Option<&Saved>) -> bool {
+        match (saved.map(|saved| &saved.state), self.size()) {
+            (None, None) => true,
+            (Some(State::Sized(has)), Some((wanted, _))) => has == wanted,
+            _ => false,
         }
     }
 
@@ -109,6 +178,7 @@ impl Target<'_> {
             from: has,
             to,
             remember: remembers.then(|| self.baseline(has)),
+            size: self.size().map(|(name, _)| name.to_owned()),
         };
         Verdict::Do(reason, effect, Box::new(action(setting)))
     }
@@ -130,13 +200,18 @@ impl Target<'_> {
     }
 }
 
-/// How far a member is.
+/// The changes of an environment, and what is not as wanted.
 #[derive(Default)]
-struct Standing<'a> {
-    /// What is not as wanted, in words.
-    open: Vec<(&'a str, String)>,
+struct Changes {
+    draft: Draft,
+    /// The first step with something to do, from 0.
+    step: Option<usize>,
+    /// What is not as wanted, and why, in words.
+    open: Vec<(String, String)>,
     /// Whether somebody forbids some of it.
     is_blocked: bool,
+    /// Whether the policy is at fault, which no time mends.
+    is_misled: bool,
 }
 
 impl<'a> Course<'a> {
@@ -150,9 +225,15 @@ impl<'a> Course<'a> {
             return draft.defer(name, name, Reason::NotLookedAt);
         }
         match goal {
-            Goal::Remember { to } => {
-                draft.note(name, version, Reason::FirstSeen, Noted::Seen { to });
+            // What the ledger has lost is not seen for the first time.
+            Goal::Remember { to } if self.is_something_marked() => {
+                let since = self.now;
+                self.go(draft, &to, Some(since), None);
             }
+            Goal::Remember { to } => {
+                draft.note(name, version, Reason::FirstSeen, Noted::Seen { to: to.to });
+            }
+            Goal::Unread => draft.defer(name, name, Reason::LedgerUnread),
             Goal::PassOver(transition) => {
                 draft.need(
                     name,
@@ -180,15 +261,16 @@ impl<'a> Course<'a> {
             }
             Goal::Guard(last) => {
                 self.rest(draft, &last);
-                for (member, resource) in self.resources() {
-                    self.correct(draft, &last, &member, resource);
-                }
+                // In the order of a transition, which it may have to wait for.
+                let mut changes = self.changes(&last, false, true).draft;
+                draft.items.append(&mut changes.items);
+                draft.waits_for.append(&mut changes.waits_for);
             }
             Goal::Rest(last) => {
                 self.rest(draft, &last);
                 for (member, resource) in self.resources() {
                     if matches!(resource.kind, Kind::Database(_)) && last.to == Wanted::Off {
-                        let target = self.target(&last, &member, resource, false);
+                        let target = self.target(&last, &member, resource, false, false);
                         let verdict = databases::stay_parked(&target, self.now);
                         self.put(draft, &target, verdict);
                     }
@@ -202,9 +284,15 @@ impl<'a> Course<'a> {
         memory.and_then(|memory| memory.environments.get(self.name))
     }
 
+    fn is_something_marked(&self) -> bool {
+        let mut resources = self.resources().into_iter();
+        resources.any(|(_, resource)| resource.is_marked())
+    }
+
     fn rest(&self, draft: &mut Draft, last: &Applied) {
         let (since, to) = (last.at, last.to.clone());
-        draft.measure(self.name, &ASLEEP, to == Wanted::Off);
+        let was_applied = self.known().is_some_and(|known| known.progress.applied);
+        draft.measure(self.name, &ASLEEP, to == Wanted::Off && was_applied);
         draft.measure(self.name, &OVERDUE, false);
         draft.keep(self.name, self.name, Reason::NothingDue { since, to });
     }
@@ -216,7 +304,7 @@ impl<'a> Course<'a> {
         let reason = Reason::Frozen {
             calendar: calendar.clone(),
         };
-        match known.filter(|known| wakes && !known.progress.told) {
+        match known.filter(|known| wakes && known.progress.told_of != Some(due.at)) {
             Some(known) => {
                 draft.need(
                     self.name,
@@ -226,7 +314,8 @@ impl<'a> Course<'a> {
                         self.name, due.at
                     ),
                 );
-                draft.note(self.name, Some(known.version), reason, Noted::Told);
+                let noted = Noted::Told { of: due.at };
+                draft.note(self.name, Some(known.version), reason, noted);
             }
             None => draft.defer(self.name, self.name, reason),
         }
@@ -238,6 +327,7 @@ impl<'a> Course<'a> {
         member: &'t Member,
         resource: &'t Resource,
         is_overdue: bool,
+        is_enforced: bool,
     ) -> Target<'t>
     where
         'a: 't,
@@ -247,7 +337,10 @@ impl<'a> Course<'a> {
             resource,
             member,
             goal,
+            now: self.now,
             is_overdue,
+            has_ledger: self.seen.world.memory.is_some(),
+            is_enforced,
         }
     }
 
@@ -259,16 +352,6 @@ impl<'a> Course<'a> {
             of.collect::<Vec<_>>()
         };
         members.flat_map(of).collect()
-    }
-
-    /// What somebody changed by hand is put right at once, whatever needs it.
-    fn correct(&self, draft: &mut Draft, goal: &Applied, member: &Member, resource: &Resource) {
-        let target = self.target(goal, member, resource, true);
-        let verdict = match goal.to {
-            Wanted::Off => self.seen_whole(target.park()),
-            Wanted::On { .. } => target.wake(),
-        };
-        self.put(draft, &target, verdict);
     }
 
     /// Whether a read failed that could hide something of the environment.
@@ -297,107 +380,143 @@ impl<'a> Course<'a> {
         let since = begins.or(progress.map(|progress| progress.step_since));
         let within = self.environment.ready_within;
         let is_overdue = since.is_some_and(|since| within.after(since) < self.now);
-        let members = self.environment.members();
-        let needs = self.environment.needs();
-        let Ok(waves) = order::waves(&needs) else {
-            // The policy's check has refused it.
-            return draft.defer(self.name, self.name, Reason::Unseen);
-        };
-        let waves: Vec<&BTreeSet<&str>> = if waking {
-            waves.iter().collect()
-        } else {
-            waves.iter().rev().collect()
-        };
-        let mut standing: BTreeMap<&str, Standing<'_>> = BTreeMap::new();
-        let mut changes = Draft::default();
-        for member in waves.iter().flat_map(|wave| wave.iter().copied()) {
-            // Before it: what it needs when it wakes, and what needs it when it
-            // sleeps.
-            let is_before = |other: &&str| {
-                if waking {
-                    needs[member].contains(*other)
-                } else {
-                    needs[*other].contains(member)
-                }
-            };
-            let is_open = |other: &&str| !standing[other].open.is_empty();
-            let before = standing.keys().copied().filter(|other| is_before(other));
-            let waits_for: Vec<&str> = before.filter(is_open).collect();
-            let of = self.each(
-                &mut changes,
-                goal,
-                &members[member],
-                member,
-                &waits_for,
-                is_overdue,
-            );
-            standing.insert(member, of);
-        }
-        let of_wave = |wave: &&BTreeSet<&str>| wave.iter().any(|m| !standing[m].open.is_empty());
-        let step = waves.iter().position(of_wave);
-        let open: Vec<&(&str, String)> = standing.values().flat_map(|of| &of.open).collect();
-        let is_blocked = standing.values().any(|of| of.is_blocked);
-        draft.measure(self.name, &ASLEEP, !waking && open.is_empty());
-        draft.measure(self.name, &OVERDUE, is_overdue && !open.is_empty());
+        let mut changes = self.changes(goal, is_overdue, false);
+        changes.open.extend(self.strays(&mut changes.draft, goal));
+        let open = !changes.open.is_empty();
+        draft.measure(self.name, &ASLEEP, !waking && !open);
+        draft.measure(self.name, &OVERDUE, is_overdue && open);
+        let is_to_be_told = is_overdue || changes.is_misled || (waking && changes.is_blocked);
         self.note_progress(
             draft,
             goal,
             begins.is_some(),
             progress,
-            step,
-            is_overdue || (waking && is_blocked),
-            &open,
+            is_to_be_told,
+            &changes,
         );
-        draft.items.append(&mut changes.items);
-        draft.waits_for.append(&mut changes.waits_for);
+        draft.items.append(&mut changes.draft.items);
+        draft.waits_for.append(&mut changes.draft.waits_for);
     }
 
-    /// What becomes of the resources of a member.
-    fn each(
-        &self,
-        draft: &mut Draft,
-        goal: &Applied,
-        member: &Member,
-        name: &str,
-        waits_for: &[&str],
-        is_overdue: bool,
-    ) -> Standing<'a> {
-        let mut standing = Standing::default();
-        if self.members.with_several(self.name).contains(name) {
-            let why = "the policy selects something in it more than once".to_owned();
-            standing.open.push((self.name, why));
-        }
-        for resource in self.members.resources(self.name, name).iter().copied() {
-            let target = self.target(goal, member, resource, is_overdue);
-            let verdict = match goal.to {
-                Wanted::Off => self.seen_whole(target.park()),
-                Wanted::On { .. } => target.wake(),
-            };
-            let verdict = match verdict {
-                Verdict::Do(..) | Verdict::Wait(_) if !waits_for.is_empty() => {
-                    Verdict::Wait(Reason::WaitsFor {
-                        members: waits_for.join(", "),
-                    })
+    /// What becomes of every resource, in the order in which members need each other.
+    fn changes(&self, goal: &Applied, is_overdue: bool, is_enforced: bool) -> Changes {
+        let waking = goal.to != Wanted::Off;
+        let members = self.environment.members();
+        let needs = self.environment.needs();
+        // The policy's check has refused what has no order.
+        let waves = order::waves(&needs).unwrap_or_default();
+        let all = order::closure(&needs);
+        let waves: Vec<&BTreeSet<&str>> = if waking {
+            waves.iter().collect()
+        } else {
+            waves.iter().rev().collect()
+        };
+        let mut changes = Changes::default();
+        let mut is_open: BTreeMap<&str, bool> = BTreeMap::new();
+        for (step, wave) in waves.into_iter().enumerate() {
+            for name in wave.iter().copied() {
+                // Before it: what it needs when it wakes, and what needs it when it
+                // sleeps, also by way of others that have nothing to do.
+                let is_before = |other: &&str| {
+                    if waking {
+                        all[name].contains(*other)
+                    } else {
+                        all[*other].contains(name)
+                    }
+                };
+                let waits_for: Vec<&str> = is_open
+                    .iter()
+                    .filter(|(other, open)| **open && is_before(other))
+                    .map(|(other, _)| *other)
+                    .collect();
+                let before = changes.open.len();
+                let member = &members[name];
+                if self.members.with_several(self.name).contains(name) {
+                    let why = "the policy selects something in it more than once";
+                    changes.open.push((name.to_owned(), why.to_owned()));
+                    changes.is_misled = true;
                 }
-                other => other,
-            };
-            let verdict = match (verdict, resource.hold(self.now)) {
-                (Verdict::Do(..), Some(hold)) => Verdict::Blocked(Reason::Held(hold)),
-                (other, _) => other,
-            };
-            match &verdict {
-                Verdict::There(_) | Verdict::Leave(_) => {}
-                Verdict::Blocked(reason) => {
-                    standing.is_blocked = true;
-                    standing.open.push((&resource.name, reason.to_string()));
+                for resource in self.members.resources(self.name, name) {
+                    let target = self.target(goal, member, resource, is_overdue, is_enforced);
+                    self.one(&mut changes, &target, &waits_for);
                 }
-                Verdict::Wait(reason) | Verdict::Do(reason, ..) => {
-                    standing.open.push((&resource.name, reason.to_string()));
+                let open = changes.open.len() > before;
+                is_open.insert(name, open);
+                if open && changes.step.is_none() {
+                    changes.step = Some(step);
                 }
             }
-            self.put(draft, &target, verdict);
         }
-        standing
+        changes
+    }
+
+    fn one(&self, changes: &mut Changes, target: &Target<'_>, waits_for: &[&str]) {
+        let resource = target.resource;
+        let verdict = match target.goal.to {
+            Wanted::Off => self.seen_whole(target.park()),
+            Wanted::On { .. } => target.wake(),
+        };
+        let verdict = match verdict {
+            Verdict::Do(..) | Verdict::Wait(_) if !waits_for.is_empty() => {
+                let members = waits_for.join(", ");
+                Verdict::Wait(Reason::WaitsFor { members })
+            }
+            other => other,
+        };
+        let verdict = match (verdict, resource.hold(self.now)) {
+            (Verdict::Do(..), Some(hold)) => Verdict::Blocked(Reason::Held(hold)),
+            (other, _) => other,
+        };
+        match &verdict {
+            Verdict::There(_) | Verdict::Leave(_) => {}
+            Verdict::Blocked(reason) => {
+                changes.is_blocked = true;
+                changes
+                    .open
+                    .push((resource.name.clone(), reason.to_string()));
+            }
+            Verdict::Wait(reason) | Verdict::Do(reason, ..) => {
+                changes
+                    .open
+                    .push((resource.name.clone(), reason.to_string()));
+            }
+        }
+        self.put(&mut changes.draft, target, verdict);
+    }
+
+    /// What is remembered as parked here and is in no member: what is gone is
+    /// forgotten, and of the rest a person is told before the environment counts as
+    /// awake.
+    fn strays(&self, draft: &mut Draft, goal: &Applied) -> Vec<(String, String)> {
+        let mut open = Vec::new();
+        let all = self.seen.world.strays.iter();
+        let own = all.filter(|(_, stray)| stray.saved.environment == self.name);
+        for (arn, stray) in own {
+            if goal.to == Wanted::Off {
+                continue;
+            }
+            if stray.is_gone {
+                let action = Action::Unmark(Subject {
+                    environment: self.name.to_owned(),
+                    transition: goal.clone(),
+                    arn: arn.clone(),
+                    name: arn.clone(),
+                });
+                let change = Change {
+                    lane: self.name.to_owned(),
+                    pass: pass::CHANGE,
+                    after: After::EarlierPasses,
+                    effect: Effect::Restore,
+                    action,
+                };
+                let decision = Decision::Act(change);
+                draft.push(self.name, arn, Reason::Gone, decision, Some(goal.at));
+            } else {
+                draft.defer(self.name, arn, Reason::NoMember);
+                open.push((arn.clone(), Reason::NoMember.to_string()));
+            }
+        }
+        open
     }
 
     fn put(&self, draft: &mut Draft, target: &Target<'_>, verdict: Verdict) {
@@ -431,59 +550,62 @@ impl<'a> Course<'a> {
     }
 
     /// What the ledger is told of a transition, and when it takes long a person.
-    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own")]
     fn note_progress(
         &self,
         draft: &mut Draft,
         goal: &Applied,
         begins: bool,
         progress: Option<&Progress>,
-        step: Option<usize>,
         is_to_be_told: bool,
-        open: &[&(&str, String)],
+        changes: &Changes,
     ) {
         let name = self.name;
         let version = self.known().map(|known| known.version);
         let number = |step: usize| u32::try_from(step).unwrap_or(u32::MAX);
+        let step = changes.step.map(number);
         if begins {
             let (at, to) = (goal.at, goal.to.clone());
             let noted = Noted::Begun {
                 to: goal.clone(),
-                step: number(step.unwrap_or_default()),
+                step: step.unwrap_or_default(),
             };
             return draft.note(name, version, Reason::Due { at, to }, noted);
         }
-        let tell = |draft: &mut Draft| draft.need(name, self.sentence(goal, progress, open));
+        let is_open = !changes.open.is_empty();
+        let tell =
+            |draft: &mut Draft| draft.need(name, self.sentence(goal, progress, &changes.open));
         let Some(progress) = progress else {
             // Without a ledger there is nothing to note.
-            if is_to_be_told {
+            if is_to_be_told && is_open {
                 tell(draft);
             }
-            return match step {
-                Some(_) => draft.defer(name, name, Reason::UnderWay),
-                None => draft.keep(
-                    name,
-                    name,
-                    Reason::NothingDue {
-                        since: goal.at,
-                        to: goal.to.clone(),
-                    },
-                ),
+            return if is_open {
+                draft.defer(name, name, Reason::UnderWay);
+            } else {
+                let (since, to) = (goal.at, goal.to.clone());
+                draft.keep(name, name, Reason::NothingDue { since, to });
             };
         };
+        if !is_open {
+            return if self.is_hidden() {
+                draft.defer(name, name, Reason::Unseen);
+            } else {
+                draft.note(name, version, Reason::Reached, Noted::Finished);
+            };
+        }
+        // One that goes back, as instances come and go, is no new step: its time
+        // goes on.
         match step {
-            None if self.is_hidden() => draft.defer(name, name, Reason::Unseen),
-            None => draft.note(name, version, Reason::Reached, Noted::Finished),
-            Some(step) if number(step) != progress.step => {
-                let step = number(step);
+            Some(step) if step > progress.step => {
                 draft.note(name, version, Reason::NextStep, Noted::Step { step });
             }
-            Some(_) if is_to_be_told && !progress.told => {
+            _ if is_to_be_told && progress.told_of != Some(goal.at) => {
                 tell(draft);
                 let since = progress.step_since;
-                draft.note(name, version, Reason::Overdue { since }, Noted::Told);
+                let noted = Noted::Told { of: goal.at };
+                draft.note(name, version, Reason::Overdue { since }, noted);
             }
-            Some(_) => draft.defer(name, name, Reason::UnderWay),
+            _ => draft.defer(name, name, Reason::UnderWay),
         }
     }
 
@@ -491,7 +613,7 @@ impl<'a> Course<'a> {
         &self,
         goal: &Applied,
         progress: Option<&Progress>,
-        open: &[&(&str, String)],
+        open: &[(String, String)],
     ) -> String {
         let what = match goal.to {
             Wanted::Off => "is not asleep",

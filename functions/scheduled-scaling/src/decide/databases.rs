@@ -7,7 +7,7 @@ use steward::names;
 use super::course::{Target, Verdict};
 use crate::action::{Action, Snapshotting};
 use crate::reason::Reason;
-use crate::world::Database;
+use crate::world::{Database, Kind, State};
 
 /// How long RDS leaves an instance stopped ("Stopping an Amazon RDS DB instance
 /// temporarily", Amazon RDS User Guide).
@@ -27,6 +27,9 @@ const SERVES: &[&str] = &[
     "storage-initialization",
     "storage-optimization",
 ];
+
+/// How often a snapshot is tried before a database sleeps.
+const SNAPSHOT_ATTEMPTS: usize = 3;
 
 /// The states in which it sleeps, or is about to.
 const STOPPED: &str = "stopped";
@@ -61,7 +64,17 @@ pub(super) fn park(target: &Target<'_>, database: &Database) -> Verdict {
     if let Some(verdict) = left_alone(database) {
         return verdict;
     }
+    let saved = target.remembered();
+    let runs = !matches!(database.status.as_str(), STOPPED | STOPPING);
+    if runs && target.was_started_by_hand(saved.as_ref()) {
+        return stay_parked(target, target.now);
+    }
     match database.status.as_str() {
+        // What a person stopped sleeps as well, and AWS would start it after a week.
+        STOPPED if !target.resource.is_marked() => {
+            let action = Action::ParkDatabase(target.subject());
+            Verdict::Do(Reason::ToSleep, Effect::Change, Box::new(action))
+        }
         STOPPED => Verdict::There(Reason::Asleep),
         STOPPING => Verdict::Wait(Reason::FallingAsleep),
         "available" => {
@@ -82,13 +95,18 @@ pub(super) fn park(target: &Target<'_>, database: &Database) -> Verdict {
 /// The snapshot that is to be there before it stops.
 fn snapshot_first(target: &Target<'_>, database: &Database) -> Option<Verdict> {
     let (name, due) = (&target.resource.name, target.goal.at);
-    let snapshot = names::snapshot_id(name, &database.resource_id, due, 1);
     let Some(snapshots) = &database.snapshots else {
         return Some(Verdict::Wait(Reason::Unseen));
     };
+    let id = |attempt| names::snapshot_id(name, &database.resource_id, due, attempt);
+    let has_failed = |id: &String| snapshots.get(id).is_some_and(|state| state == "failed");
+    let next = (1..=SNAPSHOT_ATTEMPTS).map(id).find(|id| !has_failed(id));
+    let Some(snapshot) = next else {
+        let snapshot = id(SNAPSHOT_ATTEMPTS);
+        return Some(Verdict::Wait(Reason::SnapshotFailed { snapshot }));
+    };
     match snapshots.get(&snapshot).map(String::as_str) {
         Some("available") => None,
-        Some("failed") => Some(Verdict::Wait(Reason::SnapshotFailed { snapshot })),
         Some(_) => Some(Verdict::Wait(Reason::SnapshotUnderWay { snapshot })),
         None => {
             let action = Action::SnapshotDatabase(Snapshotting {
@@ -109,7 +127,7 @@ pub(super) fn wake(target: &Target<'_>, database: &Database) -> Verdict {
     if let Some(verdict) = left_alone(database) {
         return verdict;
     }
-    let is_marked = target.resource.is_marked(target.environment);
+    let is_marked = target.resource.is_marked();
     match database.status.as_str() {
         STOPPED => {
             let action = Action::WakeDatabase(target.subject());
@@ -135,7 +153,7 @@ pub(super) fn wake(target: &Target<'_>, database: &Database) -> Verdict {
 /// next transition.
 pub(super) fn stay_parked(target: &Target<'_>, now: Timestamp) -> Verdict {
     let Target { resource, .. } = target;
-    let crate::world::Kind::Database(database) = &resource.kind else {
+    let Kind::Database(database) = &resource.kind else {
         return Verdict::Leave(Reason::Awake);
     };
     if let Some(verdict) = left_alone(database) {
@@ -144,10 +162,13 @@ pub(super) fn stay_parked(target: &Target<'_>, now: Timestamp) -> Verdict {
     if matches!(database.status.as_str(), STOPPED | STOPPING) {
         return Verdict::There(Reason::Asleep);
     }
-    let Some(saved) = resource.remembered(target.environment) else {
+    let saved = target.remembered();
+    let Some(saved) = saved.filter(|saved| saved.state.is_parked()) else {
         return Verdict::There(Reason::StartedByHand);
     };
-    if now.duration_since(saved.at) < STOPPED_AT_MOST {
+    // One that is still being parked was to be stopped again, which was interrupted.
+    let is_young = now.duration_since(saved.at) < STOPPED_AT_MOST;
+    if is_young && saved.state == State::Parked {
         let action = Action::Unmark(target.subject());
         return Verdict::Do(Reason::StartedByHand, Effect::Restore, Box::new(action));
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
-use crate::policy::{Environment, Member, ScalingPolicy};
+use crate::policy::{Member, ScalingPolicy};
 use crate::world::{Kind, Resource, World};
 
 /// A member of an environment.
@@ -21,33 +21,63 @@ impl Display for Place {
     }
 }
 
-impl Place {
-    /// Every member that the policy selects a resource for. One that is tagged with
-    /// an environment is of that one and no other.
-    pub(crate) fn all_of(policy: &ScalingPolicy, resource: &Resource) -> Vec<Self> {
-        let place = |(environment, member): (&String, String)| Self {
-            environment: environment.clone(),
-            member,
-        };
-        let of = |(name, environment): (&'_ String, &Environment)| {
-            let members = environment.members().into_iter();
-            let is_tagged = resource.environment() == Some(name);
-            let takes = members
-                .filter(|(_, member)| (is_tagged || member.untagged) && selects(member, resource));
-            let names: Vec<String> = takes.map(|(member, _)| member).collect();
-            names
-                .into_iter()
-                .map(|member| place((name, member)))
-                .collect::<Vec<_>>()
-        };
-        match resource.environment() {
-            Some(tagged) => policy
-                .environments
-                .get_key_value(tagged)
-                .map(of)
-                .unwrap_or_default(),
-            None => policy.environments.iter().flat_map(of).collect(),
+/// Every member of every environment.
+pub(crate) struct Placing<'p> {
+    environments: BTreeMap<&'p str, BTreeMap<String, Member>>,
+    /// Those that take resources without a tag.
+    untagged: Vec<Place>,
+}
+
+impl<'p> Placing<'p> {
+    pub(crate) fn of(policy: &'p ScalingPolicy) -> Self {
+        let environments: BTreeMap<&str, BTreeMap<String, Member>> = policy
+            .environments
+            .iter()
+            .map(|(name, environment)| (name.as_str(), environment.members()))
+            .collect();
+        let mut untagged = Vec::new();
+        for (environment, members) in &environments {
+            let takes = members.iter().filter(|(_, member)| member.untagged);
+            untagged.extend(takes.map(|(member, _)| Place {
+                environment: (*environment).to_owned(),
+                member: member.clone(),
+            }));
         }
+        Self {
+            environments,
+            untagged,
+        }
+    }
+
+    /// A member of an environment.
+    pub(crate) fn member(&self, place: &Place) -> Option<&Member> {
+        let members = self.environments.get(place.environment.as_str())?;
+        members.get(&place.member)
+    }
+
+    /// Every member that the policy selects a resource for. One that is tagged with
+    /// an environment, or remembered as parked there and has lost its tag, is of that
+    /// one and no other.
+    pub(crate) fn of_resource(&self, resource: &Resource) -> Vec<Place> {
+        let remembered = resource.saved.as_ref();
+        let of = resource
+            .environment()
+            .or_else(|| remembered.map(|saved| saved.environment.as_str()));
+        let Some(environment) = of else {
+            let takes = |place: &&Place| {
+                let member = self.member(place);
+                member.is_some_and(|member| selects(member, resource))
+            };
+            return self.untagged.iter().filter(takes).cloned().collect();
+        };
+        let members = self.environments.get(environment).into_iter().flatten();
+        let takes = members.filter(|(_, member)| selects(member, resource));
+        takes
+            .map(|(member, _)| Place {
+                environment: environment.to_owned(),
+                member: member.clone(),
+            })
+            .collect()
     }
 }
 
@@ -62,15 +92,6 @@ fn selects(member: &Member, resource: &Resource) -> bool {
         .is_some_and(|selection| selection.selects(&resource.name))
 }
 
-/// Whether the databases of a member get snapshots before they sleep.
-pub(crate) fn needs_snapshots(policy: &ScalingPolicy, place: &Place) -> bool {
-    let environment = policy.environments.get(&place.environment);
-    let members = environment.map(Environment::members).unwrap_or_default();
-    members
-        .get(&place.member)
-        .is_some_and(|member| member.snapshot)
-}
-
 /// All resources by their members.
 pub(crate) struct Members<'w> {
     of: BTreeMap<Place, Vec<&'w Resource>>,
@@ -83,8 +104,9 @@ impl<'w> Members<'w> {
             of: BTreeMap::new(),
             several: vec![],
         };
+        let placing = Placing::of(policy);
         for resource in world.resources.values() {
-            let mut places = Place::all_of(policy, resource);
+            let mut places = placing.of_resource(resource);
             if places.len() > 1 {
                 all.several.push((resource, places));
             } else if let Some(place) = places.pop() {

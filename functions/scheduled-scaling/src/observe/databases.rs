@@ -24,6 +24,7 @@ impl Environments {
         {
             return reading;
         }
+        reading.is_listed = true;
         let pages = self.rds.describe_db_instances().max_records(PAGE);
         let pages = pages.into_paginator().send();
         let (instances, incomplete) =
@@ -39,8 +40,13 @@ impl Environments {
                     format!("{INSTANCES}: an instance has no identifier, ARN, status or tags"),
                     INSTANCES,
                 )),
-                Some(resource) if wish.wants(&resource) => reading.resources.push(resource),
-                Some(_) => {}
+                Some(resource) => {
+                    let arn = resource.arn.clone();
+                    match wish.take(resource) {
+                        Some(resource) => reading.resources.push(resource),
+                        None => reading.others.push(arn),
+                    }
+                }
             }
         }
         let asked: Vec<(usize, String)> = reading
@@ -102,7 +108,7 @@ pub(crate) fn database_of(instance: &DbInstance) -> Option<Resource> {
         arn: instance.db_instance_arn()?.to_owned(),
         name: instance.db_instance_identifier()?.to_owned(),
         tags: tags(of.map(|tag| (tag.key(), tag.value()))),
-        saved: BTreeMap::new(),
+        saved: None,
         raised_from: None,
         kind: Kind::Database(Database {
             status: instance.db_instance_status()?.to_owned(),

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, Filter, LifecycleState};
-use aws_sdk_ecs::types::{CapacityProvider, ContainerInstanceStatus, ManagedScalingStatus};
+use aws_sdk_ecs::types::{
+    CapacityProvider, CapacityProviderStatus, ContainerInstanceStatus, ManagedScalingStatus,
+};
 use futures::{StreamExt, stream};
 use steward::aws;
 use steward::names::ENVIRONMENT;
@@ -32,6 +34,7 @@ impl Environments {
         let Some(untagged) = wish.kinds(Look::Whole, |member| &member.groups) else {
             return reading;
         };
+        reading.is_listed = true;
         let filter = Filter::builder().name("tag-key").values(ENVIRONMENT);
         let request = self.groups.describe_auto_scaling_groups();
         let request = request.max_records(PAGE);
@@ -53,8 +56,13 @@ impl Environments {
                     format!("{GROUPS}: a group has no ARN, name, size or tags"),
                     GROUPS,
                 )),
-                Some(resource) if wish.wants(&resource) => wanted.push((resource, group)),
-                Some(_) => {}
+                Some(resource) => {
+                    let arn = resource.arn.clone();
+                    match wish.take(resource) {
+                        Some(resource) => wanted.push((resource, group)),
+                        None => reading.others.push(arn),
+                    }
+                }
             }
         }
         if wanted.is_empty() {
@@ -122,7 +130,10 @@ impl Environments {
             return Err((format!("{PROVIDERS}: {why}"), PROVIDERS));
         }
         let of = |provider: CapacityProvider| {
-            let group = provider.auto_scaling_group_provider.as_ref()?;
+            // One that was deleted is told of for a while (`DescribeCapacityProviders`).
+            let is_active = provider.status() == Some(&CapacityProviderStatus::Active);
+            let group = provider.auto_scaling_group_provider.as_ref();
+            let group = group.filter(|_| is_active)?;
             let scaling = group.managed_scaling().and_then(|scaling| scaling.status());
             let is_managed = scaling == Some(&ManagedScalingStatus::Enabled);
             let name = provider.name()?.to_owned();
@@ -213,7 +224,7 @@ pub(crate) fn group_of(group: &AutoScalingGroup) -> Option<Resource> {
         arn: group.auto_scaling_group_arn()?.to_owned(),
         name: group.auto_scaling_group_name()?.to_owned(),
         tags: tags(of.map(|tag| (tag.key(), tag.value()))),
-        saved: BTreeMap::new(),
+        saved: None,
         raised_from: None,
         kind: Kind::Group(Group {
             min: count(group.min_size()?),

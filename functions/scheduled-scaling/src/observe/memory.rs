@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use steward::engine::{Gap, Hides, Seen};
 use steward::ledger::LedgerError;
 
-use super::{Environments, Wish};
-use crate::names::{self, PARTITION, kinds};
+use super::Environments;
+use crate::names::{PARTITION, kinds};
 use crate::world::{Asked, Look, Memory, Progress, Remembered, Saved, Sizes, World};
 
 impl Environments {
@@ -18,22 +18,34 @@ impl Environments {
             self.ledger.entries(PARTITION, kinds::ENVIRONMENT, now),
             self.ledger.entries(PARTITION, kinds::OVERRIDE, now),
         );
+        let mut malformed = Vec::new();
         let read = || -> Result<Memory, LedgerError> {
             let mut memory = Memory::default();
+            let mut told = |name: &str, error: LedgerError| {
+                memory.malformed.insert(name.to_owned());
+                malformed.push((name.to_owned(), error));
+            };
             for entry in environments? {
-                let progress: Progress = entry.parse()?;
-                let version = entry.version;
                 let name = entry.key.sort.strip_prefix(kinds::ENVIRONMENT);
-                let name = name.unwrap_or_default().to_owned();
-                let known = Remembered { version, progress };
-                memory.environments.insert(name, known);
+                let name = name.unwrap_or_default();
+                match entry.parse::<Progress>() {
+                    Ok(progress) => {
+                        let version = entry.version;
+                        let known = Remembered { version, progress };
+                        memory.environments.insert(name.to_owned(), known);
+                    }
+                    Err(error) => told(name, error),
+                }
             }
             for entry in overrides? {
-                let asked: Asked = entry.parse()?;
                 let name = entry.key.sort.strip_prefix(kinds::OVERRIDE);
-                memory
-                    .overrides
-                    .insert(name.unwrap_or_default().to_owned(), asked);
+                let name = name.unwrap_or_default();
+                match entry.parse::<Asked>() {
+                    Ok(asked) => {
+                        memory.overrides.insert(name.to_owned(), asked);
+                    }
+                    Err(error) => told(name, error),
+                }
             }
             Ok(memory)
         };
@@ -47,7 +59,10 @@ impl Environments {
                      alone, and nothing keeps another run from doing the same"
                 ));
             }
-            Err(error) => seen.gaps.push(gap(&error)),
+            Err(error) => seen.gaps.push(gap(&error, Hides::Everything)),
+        }
+        for (name, error) in malformed {
+            seen.gaps.push(gap(&error, Hides::unit(name)));
         }
         *self
             .has_ledger
@@ -55,12 +70,18 @@ impl Environments {
             .unwrap_or_else(PoisonError::into_inner) = has_ledger;
     }
 
-    /// What is remembered of each resource that was seen.
-    pub(super) async fn remembered(&self, wish: &Wish<'_>, seen: &mut Seen<World>, now: Timestamp) {
+    /// What is remembered of resources; `None` when that could not be read, without
+    /// which nothing is decided.
+    pub(super) async fn remembered(
+        &self,
+        looks: &BTreeMap<String, Look>,
+        seen: &mut Seen<World>,
+        now: Timestamp,
+    ) -> Option<Resources> {
         if seen.world.memory.is_none() {
-            return;
+            return Some(Resources::default());
         }
-        let is_whole = wish.looks.values().any(|look| *look == Look::Whole);
+        let is_whole = looks.values().any(|look| *look == Look::Whole);
         let raises = async {
             if is_whole {
                 self.ledger.raises(now).await
@@ -70,54 +91,52 @@ impl Environments {
         };
         let (sizes, raises) =
             futures::join!(self.ledger.entries(PARTITION, kinds::SIZE, now), raises);
-        let read = || -> Result<_, LedgerError> {
-            let mut saved: BTreeMap<String, Vec<(String, Saved, u64)>> = BTreeMap::new();
+        let read = || -> Result<Resources, LedgerError> {
+            let mut all = Resources::default();
             for entry in sizes? {
-                if let Some((environment, arn)) = names::parse_size_key(&entry.key.sort) {
-                    let of = saved.entry(arn.to_owned()).or_default();
-                    of.push((environment.to_owned(), entry.parse()?, entry.version));
-                }
+                let arn = entry.key.sort.strip_prefix(kinds::SIZE);
+                let arn = arn.unwrap_or_default().to_owned();
+                all.saved.insert(arn, entry.parse()?);
             }
-            Ok((saved, raises?))
-        };
-        let (saved, raises) = match read() {
-            Ok(read) => read,
-            Err(error) => {
-                // Without what is remembered nothing is decided.
-                seen.world.memory = None;
-                seen.gaps.push(gap(&error));
-                return;
-            }
-        };
-        for (arn, all) in saved {
-            if let Some(resource) = seen.world.resources.get_mut(&arn) {
-                let of = all.into_iter();
-                resource.saved = of
-                    .map(|(name, saved, version)| (name, (saved, version)))
-                    .collect();
-            }
-        }
-        for raise in raises {
-            if let Some(resource) = seen.world.resources.get_mut(&raise.resource) {
-                resource.raised_from = Some(Sizes {
+            for raise in raises? {
+                let before = Sizes {
                     min: raise.min_before,
                     desired: raise.desired_before,
                     max: raise.max_before,
                     suspended: None,
-                });
+                };
+                all.raised.insert(raise.resource, before);
+            }
+            Ok(all)
+        };
+        match read() {
+            Ok(all) => Some(all),
+            Err(error) => {
+                seen.world.memory = None;
+                seen.gaps.push(gap(&error, Hides::Everything));
+                None
             }
         }
     }
 }
 
-fn gap(error: &LedgerError) -> Gap {
+/// What is remembered of resources, by ARN.
+#[derive(Default)]
+pub(super) struct Resources {
+    /// Sizes while they have others.
+    pub(super) saved: BTreeMap<String, Saved>,
+    /// Sizes before alarm-remediation raised them for a while.
+    pub(super) raised: BTreeMap<String, Sizes>,
+}
+
+fn gap(error: &LedgerError, hides: Hides) -> Gap {
     let grant = match error {
         LedgerError::Failed { action, .. } => action,
         _ => "dynamodb:Query",
     };
     Gap {
         read: error.to_string(),
-        hides: Hides::Everything,
+        hides,
         grant: grant.to_owned(),
     }
 }

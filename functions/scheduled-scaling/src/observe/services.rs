@@ -41,6 +41,7 @@ impl Environments {
         if wish.kinds(Look::Whole, |member| &member.services).is_none() {
             return reading;
         }
+        reading.is_listed = true;
         let clusters = self.clusters().await.unwrap_or_else(|failed| {
             reading.failed.push(failed);
             vec![]
@@ -54,11 +55,16 @@ impl Environments {
             for service in found {
                 match service_of(&service) {
                     None => reading.failed.push((
-                        format!("{DESCRIBE}: a service has no ARN, name, cluster, status or tags"),
+                        format!("{DESCRIBE}: a service has no ARN, name, cluster or status"),
                         DESCRIBE,
                     )),
-                    Some(resource) if wish.wants(&resource) => services.push((resource, service)),
-                    Some(_) => {}
+                    Some(resource) => {
+                        let arn = resource.arn.clone();
+                        match wish.take(resource) {
+                            Some(resource) => services.push((resource, service)),
+                            None => reading.others.push(arn),
+                        }
+                    }
                 }
             }
         }
@@ -78,7 +84,8 @@ impl Environments {
                         Some(Ok(healthy)) => of.healthy.push(*healthy),
                         Some(Err(why)) => {
                             of.healthy.push(0);
-                            reading.failed.push((format!("{HEALTH}: {why}"), HEALTH));
+                            let (read, arn) = (format!("{HEALTH}: {why}"), resource.arn.clone());
+                            reading.unhealthy.push((read, HEALTH, arn));
                         }
                         None => {}
                     }
@@ -230,11 +237,12 @@ fn target_groups(service: &ecs::Service) -> impl Iterator<Item = &str> {
     balancers.filter_map(|balancer| balancer.target_group_arn())
 }
 
-/// A service as it was described; `None` when something is missing that decides.
+/// A service as it was described; `None` when something is missing that decides. Tags
+/// were asked for, so that one without any has none.
 pub(crate) fn service_of(service: &ecs::Service) -> Option<Resource> {
     let (arn, name) = (service.service_arn()?, service.service_name()?);
     let cluster = short(service.cluster_arn()?);
-    let of = service.tags.as_ref()?.iter();
+    let of = service.tags().iter();
     let controller = service.deployment_controller();
     let is_rolling = |deployment: &ecs::Deployment| {
         deployment.rollout_state() == Some(&ecs::DeploymentRolloutState::InProgress)
@@ -243,7 +251,7 @@ pub(crate) fn service_of(service: &ecs::Service) -> Option<Resource> {
         arn: arn.to_owned(),
         name: format!("{cluster}/{name}"),
         tags: tags(of.map(|tag| (tag.key(), tag.value()))),
-        saved: BTreeMap::new(),
+        saved: None,
         raised_from: None,
         kind: Kind::Service(Service {
             status: service.status()?.to_owned(),

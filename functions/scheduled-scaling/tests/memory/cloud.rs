@@ -10,7 +10,7 @@ use scheduled_scaling::due::Override;
 use scheduled_scaling::{
     Action, Asked, Database, Direction, Gate, Group, Kind, Look, Mark, Memory, Progress,
     Remembered, Resource, Saved, Scalable, ScalingPolicy, ScheduledScaling, Scope, Service,
-    Setting, Sizes, Subject, Suspended, World,
+    Setting, Sizes, State, Stray, Subject, Suspended, World,
 };
 use serde_json::{Value, json};
 use steward::engine::{Act, Clock, Gap, Hides, Leash, Mode, Observe, Outcome, Seen};
@@ -40,7 +40,7 @@ pub(crate) struct Cloud {
     arrives: BTreeMap<String, Timestamp>,
     pub(crate) environments: BTreeMap<String, (Progress, u64)>,
     pub(crate) overrides: BTreeMap<String, Asked>,
-    pub(crate) sizes: BTreeMap<(String, String), (Saved, u64)>,
+    pub(crate) sizes: BTreeMap<String, Saved>,
     leases: BTreeMap<String, (String, Timestamp)>,
     pub(crate) calendars: BTreeMap<String, Gate>,
     /// Whether listings of resources fail.
@@ -89,7 +89,7 @@ impl Cloud {
             arn: arn.clone(),
             name: name.to_owned(),
             tags: [(ENVIRONMENT.to_owned(), environment.to_owned())].into(),
-            saved: BTreeMap::new(),
+            saved: None,
             raised_from: None,
             kind,
         };
@@ -398,18 +398,33 @@ impl Hands {
         known.is_some_and(|(progress, _)| progress.last == of.transition)
     }
 
-    async fn remember(&self, of: &Subject, sizes: Sizes, parked: bool) -> Mark {
+    async fn remember(&self, of: &Subject, sizes: Sizes, state: State) -> Mark {
         self.steps.step().await;
         let mut cloud = self.cloud.borrow_mut();
         let at = cloud.now;
-        let key = (of.environment.clone(), of.arn.clone());
-        let before = cloud.sizes.get(&key).cloned();
-        let sizes = before.as_ref().map_or(sizes, |(saved, _)| saved.sizes);
-        let version = before.map_or(1, |(_, version)| version + 1);
-        cloud
-            .sizes
-            .insert(key, (Saved { sizes, at, parked }, version));
+        let saved = match cloud.sizes.get(&of.arn).cloned() {
+            Some(saved) => Saved { state, ..saved },
+            None => Saved {
+                environment: of.environment.clone(),
+                sizes,
+                at,
+                transition: of.transition.at,
+                state,
+            },
+        };
+        let sizes = saved.sizes;
+        cloud.sizes.insert(of.arn.clone(), saved);
         Mark { at, sizes }
+    }
+
+    async fn confirm(&self, of: &Subject, state: State) {
+        self.steps.step().await;
+        let mut cloud = self.cloud.borrow_mut();
+        let at = cloud.now;
+        let saved = cloud.sizes.get_mut(&of.arn).unwrap();
+        saved.at = at;
+        saved.transition = of.transition.at;
+        saved.state = state;
     }
 
     async fn tag(&self, of: &Subject, value: Option<String>) {
@@ -426,8 +441,7 @@ impl Hands {
 
     async fn forget(&self, of: &Subject) {
         self.steps.step().await;
-        let key = (of.environment.clone(), of.arn.clone());
-        self.cloud.borrow_mut().sizes.remove(&key);
+        self.cloud.borrow_mut().sizes.remove(&of.arn);
     }
 
     async fn set_desired(&self, setting: &Setting) {
@@ -473,10 +487,13 @@ impl Hands {
     async fn set(&self, setting: &Setting) -> Outcome {
         let of = &setting.of;
         if let Some(sizes) = setting.remember {
-            let parked = setting.direction == Direction::Park;
-            let mark = self.remember(of, sizes, parked).await;
-            if parked {
+            if setting.direction == Direction::Park {
+                let mark = self.remember(of, sizes, State::Parking).await;
                 self.tag(of, Some(mark.to_string())).await;
+            } else if setting.direction == Direction::Resize
+                || !self.cloud.borrow().sizes.contains_key(&of.arn)
+            {
+                self.remember(of, sizes, State::Sizing).await;
             }
         }
         if setting.direction == Direction::Park {
@@ -489,8 +506,11 @@ impl Hands {
         if setting.direction != Direction::Park {
             self.tag(of, None).await;
         }
-        if setting.remember.is_none() {
-            self.forget(of).await;
+        match (setting.remember, setting.direction, &setting.size) {
+            (None, ..) => self.forget(of).await,
+            (_, Direction::Park, _) => self.confirm(of, State::Parked).await,
+            (_, _, Some(size)) => self.confirm(of, State::Sized(size.clone())).await,
+            other => panic!("{other:?}"),
         }
         Outcome::Done
     }
@@ -527,7 +547,13 @@ impl Hands {
                 let mut cloud = self.cloud.borrow_mut();
                 let (from, to) = (cloud.now, wanted.to.clone());
                 let until = wanted.lasts.after(from);
-                cloud.ask(&wanted.environment, Override { from, until, to });
+                let what = Override {
+                    since: from,
+                    from,
+                    until,
+                    to,
+                };
+                cloud.ask(&wanted.environment, what);
                 Outcome::Done
             }
             Action::EndOverride { environment } => {
@@ -557,10 +583,12 @@ impl Hands {
                 Outcome::Done
             }
             Action::ParkDatabase(of) => {
-                let mark = self.remember(of, Sizes::default(), true).await;
+                let mark = self.remember(of, Sizes::default(), State::Parking).await;
                 self.tag(of, Some(mark.at.to_string())).await;
                 self.steps.step().await;
-                self.stop_or_start(of, "available", "stopping", "park")
+                let outcome = self.stop_or_start(of, "available", "stopping", "park");
+                self.confirm(of, State::Parked).await;
+                outcome
             }
             Action::WakeDatabase(of) => {
                 self.steps.step().await;
@@ -607,6 +635,7 @@ impl Observe<ScheduledScaling> for Hands {
             seen.world.memory = Some(Memory {
                 environments: known.collect(),
                 overrides: cloud.overrides.clone(),
+                ..Memory::default()
             });
             seen.world.change_calendars = cloud.calendars.clone();
         }
@@ -623,9 +652,15 @@ impl Observe<ScheduledScaling> for Hands {
             return seen;
         }
         seen.world.resources = cloud.resources.clone();
-        for ((environment, arn), saved) in &cloud.sizes {
+        for (arn, saved) in &cloud.sizes {
             if let Some(resource) = seen.world.resources.get_mut(arn) {
-                resource.saved.insert(environment.clone(), saved.clone());
+                resource.saved = Some(saved.clone());
+            } else {
+                let stray = Stray {
+                    saved: saved.clone(),
+                    is_gone: true,
+                };
+                seen.world.strays.insert(arn.clone(), stray);
             }
         }
         seen

@@ -1,0 +1,13 @@
+//! scheduled-scaling against the sandbox: arranged and asserted with the raw SDK, one
+//! sentence per test.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
+
+mod bad_days;
+mod crash;
+mod nights;
+mod stage;
