@@ -321,6 +321,16 @@ pub trait Function {
     /// wrong: the message names the place, the value and what is allowed.
     fn scope(event: &crate::event::Event) -> Result<Self::Scope, ScopeError>;
 
+    /// What a scope asks for and the policy does not have, such as a thing that it
+    /// does not name. Nothing is read or changed then.
+    ///
+    /// # Errors
+    /// When there is such a thing: the message names the place, the value and what is
+    /// allowed.
+    fn check(_policy: &Self::Policy, _scope: &Self::Scope) -> Result<(), ScopeError> {
+        Ok(())
+    }
+
     /// What to do and why. Touches no clock, environment, network, randomness
     /// or log: the same input gives the same plan in the same order.
     fn decide(
@@ -395,6 +405,14 @@ pub trait Act<F: Function> {
     /// Does one batch of one lane, re-reading preconditions where the API
     /// allows. Answers with one outcome per action, in order.
     fn act(&self, policy: &F::Policy, batch: &[F::Action]) -> impl Future<Output = Vec<Outcome>>;
+
+    /// Gives back what was taken in order to act, such as leases. Called once at
+    /// the end of every run that may act, however the lanes ended. A run that is
+    /// killed never gets here, and the deadline may cut it short, so that what is
+    /// taken has to expire by itself too.
+    fn finish(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 }
 
 /// What became of one action.

@@ -10,5 +10,9 @@ use image_pruning::{ImagePruning, Registry};
     reason = "the environment is read once, here"
 )]
 async fn main() -> Result<(), steward::lambda::RuntimeError> {
-    steward::lambda::serve::<ImagePruning, _>(|name| std::env::var(name).ok(), Registry::new).await
+    steward::lambda::serve::<ImagePruning, _>(
+        |name| std::env::var(name).ok(),
+        |config, _| Registry::new(config),
+    )
+    .await
 }

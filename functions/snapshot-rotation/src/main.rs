@@ -10,6 +10,9 @@ use snapshot_rotation::{SnapshotRotation, Snapshots};
     reason = "the environment is read once, here"
 )]
 async fn main() -> Result<(), steward::lambda::RuntimeError> {
-    steward::lambda::serve::<SnapshotRotation, _>(|name| std::env::var(name).ok(), Snapshots::new)
-        .await
+    steward::lambda::serve::<SnapshotRotation, _>(
+        |name| std::env::var(name).ok(),
+        |config, _| Snapshots::new(config),
+    )
+    .await
 }
