@@ -7,4 +7,6 @@ pub mod calendar;
 pub mod due;
 pub mod order;
 pub mod policy;
+pub mod preview;
+pub mod price;
 pub mod schedule;
