@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use steward::aws;
 use steward::engine::{Act, Clock, Function, Leash, Mode, Observe, Trigger};
 use steward::lambda;
+use steward::ledger::LedgerTable;
 use steward::permission::{Asked, Permission};
 use steward::plan_file::PlanFile;
 use steward::policy::{PolicyDocument, PolicySource};
@@ -27,7 +28,8 @@ use crate::files;
 use crate::functions::Ending;
 use crate::progress::{Progress, Watched};
 use crate::show::{self, Given, Look};
-use crate::terminal::{Terminal, print};
+use crate::surroundings::Surroundings;
+use crate::terminal::print;
 
 /// What a function needs to be run by hand.
 pub(crate) trait ByHand: Function + Sized + 'static {
@@ -38,8 +40,8 @@ pub(crate) trait ByHand: Function + Sized + 'static {
     /// What takes long, for the spinner.
     const READING: &'static str;
 
-    /// Its clients.
-    fn hands(config: &SdkConfig) -> Self::Hands;
+    /// Its clients. A function that needs no ledger makes them without it.
+    fn hands(config: &SdkConfig, ledger: LedgerTable) -> Self::Hands;
 
     /// The permissions it needs.
     fn permissions() -> &'static [Permission];
@@ -69,7 +71,7 @@ pub(crate) struct Preview {
     /// Its command line, of the name [`PREVIEW`].
     pub(crate) command: fn() -> Command,
     /// Runs it.
-    pub(crate) run: for<'a> fn(&'a ArgMatches, &'a Terminal) -> Ending<'a>,
+    pub(crate) run: for<'a> fn(&'a ArgMatches, &'a Surroundings) -> Ending<'a>,
 }
 
 /// The name of every [`Preview`].
@@ -130,14 +132,16 @@ fn asked<F: ByHand>(subcommand: &str, matches: &ArgMatches) -> Result<Wanted, Fa
 /// Runs a function and shows its report.
 pub(crate) async fn run<F: ByHand>(
     matches: &ArgMatches,
-    terminal: &Terminal,
+    around: &Surroundings,
 ) -> Result<Exit, Failure> {
     let (subcommand, matches) = matches
         .subcommand()
         .ok_or_else(|| Failure::usage(anyhow!("{} needs a subcommand", F::NAME)))?;
     if let Some(preview) = F::PREVIEW.filter(|_| subcommand == PREVIEW) {
-        return (preview.run)(matches, terminal).await;
+        return (preview.run)(matches, around).await;
     }
+    let terminal = &around.terminal;
+    let ledger = around.ledger()?;
     let asked = asked::<F>(subcommand, matches)?;
     let given = RunArguments::from_arg_matches(matches).map_err(Failure::usage)?;
     if asked.mode == Mode::Apply && given.policy.is_none() {
@@ -190,7 +194,7 @@ pub(crate) async fn run<F: ByHand>(
             .map_err(Failure::usage)?;
     }
 
-    let hands = F::hands(&config);
+    let hands = F::hands(&config, ledger);
     let progress = Progress::start(terminal.progress);
     let run = {
         let watched = Watched::new(&hands, &progress);

@@ -27,6 +27,7 @@ use serde_json::json;
 use steward::aws::{self, ErrorKind, Identity, Incomplete};
 use steward::engine::Leash;
 use steward::event::Arn;
+use steward::ledger::LedgerTable;
 use steward::notify::Topic;
 use steward::policy::PolicySource;
 
@@ -35,6 +36,7 @@ use crate::by_hand;
 use crate::exit::{Exit, Failure};
 use crate::functions;
 use crate::page::{Page, Tone};
+use crate::surroundings::Surroundings;
 use crate::terminal::{Terminal, print};
 
 pub(crate) use self::function::findings;
@@ -152,13 +154,17 @@ pub(crate) struct Place<'a> {
     /// The most that the deployed function does, where that is known.
     leash: Option<Leash>,
     topic: Option<&'a str>,
+    ledger: &'a LedgerTable,
 }
 
 /// What every function's look gives.
 pub(crate) type Findings<'a> = Pin<Box<dyn Future<Output = Vec<Finding>> + 'a>>;
 
 /// `steward doctor`.
-pub(crate) async fn run(matches: &clap::ArgMatches, terminal: &Terminal) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    matches: &clap::ArgMatches,
+    around: &Surroundings,
+) -> Result<Exit, Failure> {
     let given = DoctorArguments::from_arg_matches(matches).map_err(Failure::usage)?;
     if let Some(role) = &given.role {
         check_role(role).map_err(Failure::usage)?;
@@ -170,13 +176,14 @@ pub(crate) async fn run(matches: &clap::ArgMatches, terminal: &Terminal) -> Resu
         Some(text) => PolicySource::argument(text).map_err(Failure::usage)?,
         None => PolicySource::Defaults,
     };
+    let ledger = around.ledger()?;
     let config = by_hand::sdk_config(&given.aws).await;
-    let findings = look(&given, &policy, &config).await;
+    let findings = look(&given, &policy, &config, &ledger).await;
     let text = if given.json {
         let json = json!({ "schema_version": 1, "findings": findings });
         format!("{json}\n")
     } else {
-        show(&findings, terminal)
+        show(&findings, &around.terminal)
     };
     print(&text).map_err(Failure::failed)?;
     let good = |finding: &Finding| matches!(finding.state, State::Good | State::Warning);
@@ -211,7 +218,12 @@ fn check_topic(arn: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look(given: &DoctorArguments, policy: &PolicySource, config: &SdkConfig) -> Vec<Finding> {
+async fn look(
+    given: &DoctorArguments,
+    policy: &PolicySource,
+    config: &SdkConfig,
+    ledger: &LedgerTable,
+) -> Vec<Finding> {
     let region = match aws::region(config) {
         Ok(region) => region,
         Err(error) => return vec![Finding::new("region", State::Bad, error.to_string())],
@@ -246,6 +258,7 @@ async fn look(given: &DoctorArguments, policy: &PolicySource, config: &SdkConfig
         deployed: given.role.is_some(),
         leash: None,
         topic: given.topic.as_deref(),
+        ledger,
     };
     let of_function = (function.findings)(&place).await;
     findings.extend(of_function.into_iter().map(|f| f.of(function.name)));

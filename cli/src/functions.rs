@@ -9,6 +9,7 @@ use clap::{Arg, ArgMatches, Command};
 use image_pruning::{ImagePruning, PruningPolicy, Registry};
 use serde_json::{Map, Value, json};
 use snapshot_rotation::{RotationPolicy, SnapshotRotation, Snapshots};
+use steward::ledger::LedgerTable;
 use steward::permission::{Asked, Permission};
 
 use crate::arguments::scope_argument;
@@ -16,7 +17,8 @@ use crate::by_hand::{self, ByHand, Preview};
 use crate::doctor::{self, Findings, Place};
 use crate::exit::{Exit, Failure};
 use crate::preview;
-use crate::terminal::{Terminal, print};
+use crate::surroundings::Surroundings;
+use crate::terminal::print;
 
 /// Every function, in the order of `--help`.
 pub(crate) const FUNCTIONS: &[Entry] =
@@ -32,7 +34,7 @@ pub(crate) struct Entry {
     /// Its command line.
     pub(crate) command: fn() -> Command,
     /// Runs it.
-    pub(crate) run: for<'a> fn(&'a ArgMatches, &'a Terminal) -> Ending<'a>,
+    pub(crate) run: for<'a> fn(&'a ArgMatches, &'a Surroundings) -> Ending<'a>,
     /// What `steward doctor` finds out about it.
     pub(crate) findings: for<'a> fn(&'a Place<'a>) -> Findings<'a>,
     /// The JSON Schema of its policy.
@@ -44,7 +46,7 @@ impl Entry {
         Self {
             name: F::NAME,
             command: by_hand::command::<F>,
-            run: |matches, terminal| Box::pin(by_hand::run::<F>(matches, terminal)),
+            run: |matches, around| Box::pin(by_hand::run::<F>(matches, around)),
             findings: |place| Box::pin(doctor::findings::<F>(place)),
             policy_schema: || steward::policy::schema::<F::Policy>().to_value(),
         }
@@ -67,7 +69,7 @@ impl ByHand for ImagePruning {
         "Delete container images that nothing runs, can roll back to or names";
     const READING: &'static str = "reading the registry and who uses it";
 
-    fn hands(config: &SdkConfig) -> Registry {
+    fn hands(config: &SdkConfig, _: LedgerTable) -> Registry {
         Registry::new(config)
     }
 
@@ -113,10 +115,10 @@ impl ByHand for SnapshotRotation {
     const READING: &'static str = "reading databases and their snapshots";
     const PREVIEW: Option<Preview> = Some(Preview {
         command: preview::command,
-        run: |matches, terminal| Box::pin(preview::run(matches, terminal)),
+        run: |matches, around| Box::pin(preview::run(matches, &around.terminal)),
     });
 
-    fn hands(config: &SdkConfig) -> Snapshots {
+    fn hands(config: &SdkConfig, _: LedgerTable) -> Snapshots {
         Snapshots::new(config)
     }
 

@@ -15,6 +15,7 @@ mod preview;
 mod progress;
 mod saved;
 mod show;
+mod surroundings;
 mod terminal;
 mod words;
 
@@ -22,6 +23,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::exit::{Exit, Failure};
+use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
 
 #[tokio::main]
@@ -32,12 +34,15 @@ use crate::terminal::Terminal;
 async fn main() -> ExitCode {
     let logs = std::env::var("RUST_LOG").ok().filter(|l| !l.is_empty());
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let terminal = Terminal::detect(no_color, logs.is_some());
+    let around = Surroundings {
+        terminal: Terminal::detect(no_color, logs.is_some()),
+        ledger: std::env::var(steward::lambda::LEDGER).ok(),
+    };
     if let Some(filter) = logs {
         init_logs(&filter);
     }
     let matches = arguments::command().get_matches();
-    match dispatch(&matches, &terminal).await {
+    match dispatch(&matches, &around).await {
         Ok(exit) => exit.into(),
         Err(failure) => {
             // When standard error is gone, the exit status still tells.
@@ -47,13 +52,13 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn dispatch(matches: &clap::ArgMatches, terminal: &Terminal) -> Result<Exit, Failure> {
+async fn dispatch(matches: &clap::ArgMatches, around: &Surroundings) -> Result<Exit, Failure> {
     match matches.subcommand() {
-        Some(("doctor", matches)) => doctor::run(matches, terminal).await,
-        Some(("report", matches)) => saved::show(matches, terminal),
+        Some(("doctor", matches)) => doctor::run(matches, around).await,
+        Some(("report", matches)) => saved::show(matches, &around.terminal),
         Some(("schema", matches)) => functions::print_schema(matches),
         Some((name, matches)) => match functions::named(name) {
-            Some(function) => (function.run)(matches, terminal).await,
+            Some(function) => (function.run)(matches, around).await,
             None => Err(Failure::usage(anyhow::anyhow!("{name} is no function"))),
         },
         None => Err(Failure::usage(anyhow::anyhow!("a command is missing"))),

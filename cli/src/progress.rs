@@ -77,4 +77,8 @@ impl<F: ByHand, H: Act<F>> Act<F> for Watched<'_, H> {
         say(self.done.fetch_add(good, Ordering::Relaxed) + good);
         outcomes
     }
+
+    async fn finish(&self) {
+        self.hands.finish().await;
+    }
 }

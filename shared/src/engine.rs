@@ -395,6 +395,14 @@ pub trait Act<F: Function> {
     /// Does one batch of one lane, re-reading preconditions where the API
     /// allows. Answers with one outcome per action, in order.
     fn act(&self, policy: &F::Policy, batch: &[F::Action]) -> impl Future<Output = Vec<Outcome>>;
+
+    /// Gives back what was taken in order to act, such as leases. Called once at
+    /// the end of every run that may act, however the lanes ended. A run that is
+    /// killed never gets here, and the deadline may cut it short, so that what is
+    /// taken has to expire by itself too.
+    fn finish(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 }
 
 /// What became of one action.

@@ -18,6 +18,7 @@ use tracing::Instrument;
 use crate::aws;
 use crate::engine::{Act, Clock, Deadline, Function, Leash, Mode, Observe, ScopeError};
 use crate::event::{self, Event, EventError};
+use crate::ledger::LedgerTable;
 use crate::logs;
 use crate::metrics::{self, Measured};
 use crate::notify::{self, Notifier, Topic};
@@ -34,7 +35,10 @@ pub const POLICY_FROM: &str = "STEWARD_POLICY_FROM";
 pub const MODE: &str = "STEWARD_MODE";
 /// The ARN of the SNS topic that is told what a run did; without it nobody is.
 pub const NOTIFY_TOPIC: &str = "STEWARD_NOTIFY_TOPIC";
-/// Every environment variable that a function reads by itself; the SDK and
+/// The name of the ledger's table, [`ledger::TABLE`](crate::ledger::TABLE) where it
+/// is not set. Only the functions that need a ledger make use of it.
+pub const LEDGER: &str = "STEWARD_LEDGER";
+/// The environment variables that every function reads by itself; the SDK and
 /// the runtime read those of AWS.
 pub const ENVIRONMENT: &[&str] = &[POLICY, POLICY_FROM, MODE, NOTIFY_TOPIC];
 
@@ -50,6 +54,8 @@ pub struct Environment {
     pub policy: PolicySource,
     /// Who is told what a run did.
     pub notify_topic: Option<Topic>,
+    /// Where the ledger is.
+    pub ledger: LedgerTable,
 }
 
 /// An environment variable that cannot be used.
@@ -74,8 +80,8 @@ pub enum EnvironmentError {
 }
 
 impl Environment {
-    /// Reads the variables of [`ENVIRONMENT`] through `lookup`; one that is
-    /// empty counts as unset, as templates cannot leave one out.
+    /// Reads the variables of [`ENVIRONMENT`] and [`LEDGER`] through `lookup`; one
+    /// that is empty counts as unset, as templates cannot leave one out.
     ///
     /// # Errors
     /// [`EnvironmentError`] naming the variable, its value and what is allowed.
@@ -112,6 +118,29 @@ impl Environment {
             leash,
             policy,
             notify_topic,
+            ledger: match get(LEDGER) {
+                None => LedgerTable::usual(),
+                Some(name) => ledger_table(&name)?,
+            },
+        })
+    }
+}
+
+/// The table that [`LEDGER`] names.
+///
+/// # Errors
+/// [`EnvironmentError::Value`] when no table can have such a name ("Naming rules",
+/// Amazon DynamoDB Developer Guide).
+pub fn ledger_table(value: &str) -> Result<LedgerTable, EnvironmentError> {
+    let name = value.trim();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if (3..=255).contains(&name.len()) && name.chars().all(allowed) {
+        Ok(LedgerTable::Required(name.to_owned()))
+    } else {
+        Err(EnvironmentError::Value {
+            name: LEDGER,
+            value: value.to_owned(),
+            allowed: "the name of a DynamoDB table (3 to 255 letters, digits, `_`, `-` and `.`)",
         })
     }
 }
@@ -227,13 +256,14 @@ struct Process<H> {
 }
 
 /// The `main` of a function: reads the environment, builds the hands once, and
-/// serves invocations until the sandbox is shut down.
+/// serves invocations until the sandbox is shut down. A function that needs no
+/// ledger makes its hands without it.
 ///
 /// # Errors
 /// When the environment cannot be used, or the runtime API goes away.
 pub async fn serve<F, H>(
     lookup: impl Fn(&str) -> Option<String>,
-    hands: impl FnOnce(&SdkConfig) -> H,
+    hands: impl FnOnce(&SdkConfig, LedgerTable) -> H,
 ) -> Result<(), RuntimeError>
 where
     F: Function,
@@ -249,12 +279,11 @@ where
         .is_some_and(|how| how == "provisioned-concurrency");
     let environment = Environment::read(lookup);
     let config = aws::sdk_config().await;
-    let topic = environment
-        .as_ref()
-        .ok()
-        .and_then(|environment| environment.notify_topic.clone());
+    let set = environment.as_ref().ok();
+    let topic = set.and_then(|set| set.notify_topic.clone());
+    let ledger = set.map_or_else(LedgerTable::usual, |set| set.ledger.clone());
     let process = Process {
-        hands: hands(&config),
+        hands: hands(&config, ledger),
         switches: Switches::of(aws_sdk_ssm::Client::new(&config), F::NAME, Absent::Stops),
         notifier: topic.map(|topic| Notifier::new(&config, topic)),
         cold: AtomicBool::new(!started_ahead),

@@ -15,6 +15,7 @@ pub mod event;
 pub mod guard;
 pub mod hold;
 pub mod lambda;
+pub mod ledger;
 pub mod logs;
 pub mod metrics;
 pub mod notify;

@@ -464,6 +464,8 @@ async fn execute<F: Function>(
         .buffer_unordered(LANES_AT_ONCE)
         .collect()
         .await;
+    // What is not given back in time expires.
+    let _ = until(context.deadline.map(|d| d.last_answer), hands.finish()).await;
 
     let mut refusal = None;
     for result in results {

@@ -17,7 +17,8 @@ use steward::engine::{
     UnitLimits,
 };
 use steward::event::Event;
-use steward::lambda::{Environment, EnvironmentError, InvocationError, request};
+use steward::lambda::{self, Environment, EnvironmentError, InvocationError, request};
+use steward::ledger::LedgerTable;
 use steward::policy::{Notify, Policy, PolicyError, PolicySource, Problems};
 use steward::run::Request;
 
@@ -410,7 +411,8 @@ fn the_environment_sets_leash_and_policy() {
             Environment {
                 leash,
                 policy,
-                notify_topic: None
+                notify_topic: None,
+                ledger: LedgerTable::usual(),
             },
             "{variables:?}"
         );
@@ -431,6 +433,15 @@ fn the_topic_is_an_arn_in_any_partition() {
 }
 
 #[test]
+fn the_ledger_is_a_table_that_has_to_be_there() {
+    let read = environment(&[("STEWARD_LEDGER", " team.steward_ledger-1\n")]).unwrap();
+    let table = LedgerTable::Required("team.steward_ledger-1".to_owned());
+    assert_eq!(read.ledger, table);
+    let unset = environment(&[("STEWARD_LEDGER", "")]).unwrap();
+    assert_eq!(unset.ledger, LedgerTable::usual());
+}
+
+#[test]
 fn no_debug_shows_a_policy() {
     let read = environment(&[("STEWARD_POLICY", "version: 1 # hunter2")]).unwrap();
     assert!(!format!("{read:?} {read:#?}").contains("hunter2"));
@@ -439,7 +450,11 @@ fn no_debug_shows_a_policy() {
 #[test]
 fn a_wrong_environment_names_the_variable_the_value_and_what_is_allowed() {
     let topic = "arn:aws:sns:eu-west-1:123456789012:steward";
-    let table: [(&Variables, &[&str]); 8] = [
+    let table: [(&Variables, &[&str]); 9] = [
+        (
+            &[("STEWARD_LEDGER", "no/table")],
+            &["STEWARD_LEDGER", "\"no/table\"", "a DynamoDB table"],
+        ),
         (
             &[("STEWARD_NOTIFY_TOPIC", "steward")],
             &["STEWARD_NOTIFY_TOPIC", "\"steward\"", topic],
@@ -505,10 +520,8 @@ fn only_the_documented_variables_are_read() {
     })
     .unwrap();
     for name in read.into_inner() {
-        assert!(
-            steward::lambda::ENVIRONMENT.contains(&name.as_str()),
-            "{name}"
-        );
+        let documented = lambda::ENVIRONMENT.iter().chain([&lambda::LEDGER]);
+        assert!(documented.into_iter().any(|one| *one == name), "{name}");
     }
 }
 

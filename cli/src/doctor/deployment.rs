@@ -139,6 +139,7 @@ async fn inside(
         deployed: true,
         leash: Some(environment.leash),
         topic: topic.as_deref(),
+        ledger: &environment.ledger,
     };
     findings.extend((entry.findings)(&place).await);
     findings

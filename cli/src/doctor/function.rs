@@ -114,7 +114,7 @@ async fn plan<F: ByHand>(
         switches: &switches,
         most_lines: usize::MAX,
     };
-    let hands = F::hands(place.config);
+    let hands = F::hands(place.config, place.ledger.clone());
     Ok(steward::run::run::<F>(&hands, &context, policy, request).await)
 }
 

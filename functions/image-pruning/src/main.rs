@@ -10,5 +10,6 @@ use image_pruning::{ImagePruning, Registry};
     reason = "the environment is read once, here"
 )]
 async fn main() -> Result<(), steward::lambda::RuntimeError> {
-    steward::lambda::serve::<ImagePruning, _>(|name| std::env::var(name).ok(), Registry::new).await
+    let variable = |name: &str| std::env::var(name).ok();
+    steward::lambda::serve::<ImagePruning, _>(variable, |config, _| Registry::new(config)).await
 }

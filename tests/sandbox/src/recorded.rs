@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use steward::engine::{Act, Clock, Function, Observe};
 use steward::lambda::{self, Environment};
+use steward::ledger::LedgerTable;
 use steward::notify::{self, Notifier};
 use steward::permission::Permission;
 use steward::policy::Policy;
@@ -72,7 +73,7 @@ impl Account {
         &self,
         (function, role): (&str, &str),
         now: Timestamp,
-        hands: impl FnOnce(&SdkConfig, Clock) -> H,
+        hands: impl FnOnce(&SdkConfig, Clock, LedgerTable) -> H,
         event: &Value,
     ) -> Result<Recorded>
     where
@@ -102,7 +103,8 @@ impl Account {
             most_lines: usize::MAX,
         };
         let request = lambda::request::<F>(event)?;
-        let run = run::run(&hands(&config, clock), &context, &policy, request).await;
+        let hands = hands(&config, clock, environment.ledger);
+        let run = run::run(&hands, &context, &policy, request).await;
         let told = policy.policy().notify();
         let messages = notify::messages(&run.report, &run.units, told, F::NAME, "log-group");
         let topic = environment.notify_topic.context("no topic")?;

@@ -69,7 +69,12 @@ async fn record(scene: Scene, policy_in: PolicyIn) -> Recorded {
     let role = outputs["ImagePruningRoleArn"].as_str();
     let event = json!({"operation": "prune"});
     let now = arranged.stage.now;
-    let recorded = account.record::<ImagePruning, _>((function, role), now, Registry::at, &event);
+    let recorded = account.record::<ImagePruning, _>(
+        (function, role),
+        now,
+        |config, clock, _| Registry::at(config, clock),
+        &event,
+    );
     let recorded = recorded.await.unwrap();
     let report = &recorded.report;
     assert_eq!(report.status, Status::Applied, "{report:#?}");

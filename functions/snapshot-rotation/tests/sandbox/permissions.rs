@@ -69,8 +69,12 @@ async fn record(arranged: &Arrangement, policy: &str, more: &[(&str, &str)]) -> 
     let function = outputs["SnapshotRotationFunctionName"].as_str();
     let role = outputs["SnapshotRotationRoleArn"].as_str();
     let (event, now) = (arranged.event(), arranged.stage.now);
-    let recorded =
-        account.record::<SnapshotRotation, _>((function, role), now, Snapshots::at, event);
+    let recorded = account.record::<SnapshotRotation, _>(
+        (function, role),
+        now,
+        |config, clock, _| Snapshots::at(config, clock),
+        event,
+    );
     let recorded = recorded.await.unwrap();
     let report = &recorded.report;
     // What it makes and copies is to be looked at again.
