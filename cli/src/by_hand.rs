@@ -17,7 +17,7 @@ use steward::lambda;
 use steward::ledger::LedgerTable;
 use steward::permission::{Asked, Permission};
 use steward::plan_file::PlanFile;
-use steward::policy::{PolicyDocument, PolicySource};
+use steward::policy::{Policy, PolicyDocument, PolicySource};
 use steward::report::Status;
 use steward::run::{Context, Request};
 use steward::switches::{Absent, Switches};
@@ -162,7 +162,7 @@ pub(crate) async fn run<F: ByHand>(
         source,
         policy,
         config,
-    } = told::<F>(given.policy.as_deref(), &given.aws).await?;
+    } = told::<F::Policy>(given.policy.as_deref(), &given.aws).await?;
     let region = aws::region(&config).map_err(Failure::usage)?;
     if let Some(file) = &request.plan_file
         && file.policy_digest != policy.digest()
@@ -289,20 +289,20 @@ fn understood<F: ByHand>(payload: &Value, asked: &Wanted) -> anyhow::Result<Requ
 }
 
 /// What a command is told: the policy, and whom to ask.
-pub(crate) struct Told<F: Function> {
+pub(crate) struct Told<P> {
     /// Where the policy is from.
     pub(crate) source: PolicySource,
     /// The policy.
-    pub(crate) policy: PolicyDocument<F::Policy>,
+    pub(crate) policy: PolicyDocument<P>,
     /// The configuration for the account and Region that are asked for.
     pub(crate) config: SdkConfig,
 }
 
 /// Reads the policy of `--policy`; without it there are the defaults.
-pub(crate) async fn told<F: Function>(
+pub(crate) async fn told<P: Policy>(
     policy: Option<&str>,
     aws: &AwsArguments,
-) -> Result<Told<F>, Failure> {
+) -> Result<Told<P>, Failure> {
     let source = match policy {
         Some(text) => PolicySource::argument(text).map_err(Failure::usage)?,
         None => PolicySource::Defaults,
@@ -310,12 +310,12 @@ pub(crate) async fn told<F: Function>(
     // A policy on this machine is judged before AWS is asked anything.
     let local = match source {
         PolicySource::Ssm(_) | PolicySource::S3 { .. } => None,
-        _ => Some(load::<F>(&source, &SdkConfig::builder().build()).await?),
+        _ => Some(load::<P>(&source, &SdkConfig::builder().build()).await?),
     };
     let config = sdk_config(aws).await;
     let policy = match local {
         Some(policy) => policy,
-        None => load::<F>(&source, &config).await?,
+        None => load::<P>(&source, &config).await?,
     };
     Ok(Told {
         source,
@@ -324,10 +324,10 @@ pub(crate) async fn told<F: Function>(
     })
 }
 
-async fn load<F: Function>(
+async fn load<P: Policy>(
     source: &PolicySource,
     config: &SdkConfig,
-) -> Result<PolicyDocument<F::Policy>, Failure> {
+) -> Result<PolicyDocument<P>, Failure> {
     source.load(config).await.map_err(Failure::usage)
 }
 

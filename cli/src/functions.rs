@@ -113,10 +113,7 @@ impl ByHand for SnapshotRotation {
     const ABOUT: &'static str =
         "Make, copy and thin snapshots of databases, and write down what a recovery needs";
     const READING: &'static str = "reading databases and their snapshots";
-    const PREVIEW: Option<Preview> = Some(Preview {
-        command: preview::command,
-        run: |matches, around| Box::pin(preview::run(matches, &around.terminal)),
-    });
+    const PREVIEW: Option<Preview> = Some(preview::OF_ROTATION);
 
     fn hands(config: &SdkConfig, _: LedgerTable) -> Snapshots {
         Snapshots::new(config)
