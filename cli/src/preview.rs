@@ -2,6 +2,7 @@
 //! changes anything.
 
 mod rotation;
+mod scaling;
 
 use clap::Args;
 use serde::Serialize;
@@ -19,6 +20,13 @@ use crate::words::short;
 pub(crate) const OF_ROTATION: Preview = Preview {
     command: rotation::command,
     run: |matches, around| Box::pin(rotation::run(matches, &around.terminal)),
+};
+
+/// Of scheduled-scaling: when environments sleep and wake.
+#[expect(dead_code, reason = "it is called once the function can be")]
+pub(crate) const OF_SCALING: Preview = Preview {
+    command: scaling::command,
+    run: |matches, around| Box::pin(scaling::run(matches, around)),
 };
 
 /// How many of a kind are shown, unless everything is to be.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 use serde::Serialize;
 
@@ -24,8 +24,8 @@ pub const MOST_DAYS: u8 = 31;
 const LOOK_AHEAD_DAYS: i64 = 400;
 
 const HOURS_OF_A_WEEK: i64 = 7 * 24;
-/// A year's, twelfth part.
-const HOURS_OF_A_MONTH: i64 = 730;
+/// The hours of a month, a year's twelfth part.
+pub const HOURS_OF_A_MONTH: i64 = 730;
 
 /// What a person asked for, and who and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub struct Preview {
     pub overrides_known: bool,
     /// Each environment, by its name.
     pub environments: Vec<Course>,
+    /// What all of them together save that have a price; `None` when none has.
+    pub savings: Option<Savings>,
 }
 
 /// What will become of an environment.
@@ -85,6 +87,34 @@ pub struct Course {
     pub seconds_off: i64,
     /// What that saves, where the policy has prices.
     pub savings: Option<Savings>,
+    #[serde(skip)]
+    zone: TimeZone,
+}
+
+impl Course {
+    /// A moment in its time zone.
+    pub fn local(&self, at: Timestamp) -> Zoned {
+        at.to_zoned(self.zone.clone())
+    }
+
+    /// What a day is in the middle of each `step` minutes of its clock, from 00:00 to
+    /// 24:00; `None` at a time that clocks skip. Of one that comes twice it is the
+    /// first.
+    pub fn cells<'a>(&self, day: &'a Day, step: u16) -> Vec<Option<&'a Span>> {
+        let step = i64::from(step.clamp(1, 24 * 60));
+        let cell = |n: i64| {
+            let middle = SignedDuration::from_secs(step * 60 * n + step * 30);
+            let time = day.date.at(0, 0, 0, 0).checked_add(middle).ok()?;
+            let time = self.zone.to_ambiguous_timestamp(time);
+            if matches!(time.offset(), AmbiguousOffset::Gap { .. }) {
+                return None;
+            }
+            let at = time.earlier().ok()?;
+            let mut spans = day.spans.iter();
+            spans.find(|span| span.from <= at && at < span.until)
+        };
+        (0..24 * 60 / step).map(cell).collect()
+    }
 }
 
 /// What a person should know of a schedule.
@@ -264,6 +294,15 @@ pub struct Savings {
     pub estimate_per_month: Amount,
 }
 
+impl Savings {
+    fn and(self, other: Self) -> Self {
+        Self {
+            estimate_per_week: self.estimate_per_week.and(other.estimate_per_week),
+            estimate_per_month: self.estimate_per_month.and(other.estimate_per_month),
+        }
+    }
+}
+
 /// What schedules will do in these days. `overrides` has what persons asked for, by
 /// environment; `None` when nobody looked.
 pub fn preview(
@@ -273,20 +312,20 @@ pub fn preview(
     now: Timestamp,
 ) -> Preview {
     let holidays = policy.dates_of_holidays();
-    let courses = policy
-        .environments
-        .iter()
-        .filter_map(|(name, environment)| {
-            let asked = overrides.and_then(|all| all.get(name));
-            let asked = asked.filter(|asked| now < asked.what.until);
-            let outlook = Outlook::new(policy, environment, &holidays, asked, now)?;
-            Some(outlook.course(name, days))
-        });
+    let course = |(name, environment): (&String, &Environment)| {
+        let asked = overrides.and_then(|all| all.get(name));
+        let asked = asked.filter(|asked| now < asked.what.until);
+        let outlook = Outlook::new(policy, environment, &holidays, asked, now)?;
+        Some(outlook.course(name, days))
+    };
+    let environments: Vec<Course> = policy.environments.iter().filter_map(course).collect();
+    let priced = environments.iter().filter_map(|course| course.savings);
     Preview {
         now,
         currency: policy.currency.clone(),
         overrides_known: overrides.is_some(),
-        environments: courses.collect(),
+        savings: priced.reduce(Savings::and),
+        environments,
     }
 }
 
@@ -343,6 +382,7 @@ impl<'a> Outlook<'a> {
             seconds,
             seconds_off: days.iter().map(|day| day.seconds_off).sum(),
             savings: self.savings(spans(), seconds),
+            zone: self.zone.clone(),
             days,
         }
     }

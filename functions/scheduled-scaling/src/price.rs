@@ -131,6 +131,13 @@ impl Amount {
         })
     }
 
+    /// This and another, of the same currency.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            hundredths: self.hundredths.saturating_add(other.hundredths),
+        }
+    }
+
     /// Whether it is a loss.
     pub fn is_loss(self) -> bool {
         self.hundredths < 0

@@ -281,6 +281,64 @@ fn asked(from: &str, until: &str, to: Wanted) -> Asked {
     }
 }
 
+/// The days of `name`, a character for each two hours.
+fn cells(course: &Course, step: u16) -> Vec<String> {
+    let mark = |cell: Option<&Span>| match cell.map(|span| &span.state) {
+        None => 'x',
+        Some(State::Off) => '.',
+        Some(State::On { .. }) => '#',
+        Some(State::Undecided) => '?',
+    };
+    let days = course.days.iter();
+    days.map(|day| course.cells(day, step).into_iter().map(mark).collect())
+        .collect()
+}
+
+#[test]
+fn cells_go_by_the_clock_on_the_wall() {
+    let dev = course("dev", days("2026-11-27", 2), None);
+    // 07:30 to 19:00; the hours are as they are at half past.
+    assert_eq!(
+        cells(&dev, 60),
+        [".......############.....", "........................"]
+    );
+    assert_eq!(cells(&dev, 15)[0].find('#'), Some(30));
+    assert_eq!(cells(&dev, 15)[0].rfind('#'), Some(75));
+    let early = "version: 1\nschedules: {early: {time_zone: Europe/Berlin, periods: [{start: \
+                 \"01:00\", stop: \"04:00\"}]}}\nenvironments: {dev: {schedules: [early]}}\n";
+    let of = |from: &str| {
+        let preview = preview(&policy(early), days(from, 1), None, at(NOW));
+        cells(&preview.environments[0], 30).remove(0)
+    };
+    assert_eq!(&of("2027-03-28")[..10], "..##xx##..");
+    assert_eq!(&of("2027-10-31")[..10], "..######..");
+}
+
+#[test]
+fn what_all_save_is_the_sum_of_what_each_does() {
+    let all = preview(&policy(POLICY), days("", 7), None, at(NOW));
+    let each = all
+        .environments
+        .iter()
+        .map(|it| it.savings.map(|it| it.estimate_per_week));
+    let each: Vec<Option<Amount>> = each.collect();
+    let [Some(dev), Some(shop), None] = each[..] else {
+        panic!("{each:?}");
+    };
+    // Of 168 hours: 106.5 off at 1.5, and 4 at 1.2.
+    assert_eq!(
+        (dev.to_string(), shop.to_string()),
+        ("46.41".into(), "164.55".into())
+    );
+    assert_eq!(all.savings.unwrap().estimate_per_week.to_string(), "210.96");
+    let none = POLICY
+        .replace("price_per_hour: 0.42", "")
+        .replace("price_per_hour: 1.5", "");
+    let none = none.replace("    price_per_hour_of: {small: 0.3}\n", "");
+    let none = preview(&policy(&none), days("", 7), None, at(NOW));
+    assert_eq!(none.savings, None);
+}
+
 #[test]
 fn what_a_person_asked_for_counts_until_it_ends() {
     let on = Wanted::On { size: None };
