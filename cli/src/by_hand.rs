@@ -163,6 +163,7 @@ pub(crate) async fn run<F: ByHand>(
         policy,
         config,
     } = told::<F::Policy>(given.policy.as_deref(), &given.aws).await?;
+    F::check(policy.policy(), &request.scope).map_err(Failure::usage)?;
     let region = aws::region(&config).map_err(Failure::usage)?;
     if let Some(file) = &request.plan_file
         && file.policy_digest != policy.digest()

@@ -321,6 +321,16 @@ pub trait Function {
     /// wrong: the message names the place, the value and what is allowed.
     fn scope(event: &crate::event::Event) -> Result<Self::Scope, ScopeError>;
 
+    /// What a scope asks for and the policy does not have, such as a thing that it
+    /// does not name. Nothing is read or changed then.
+    ///
+    /// # Errors
+    /// When there is such a thing: the message names the place, the value and what is
+    /// allowed.
+    fn check(_policy: &Self::Policy, _scope: &Self::Scope) -> Result<(), ScopeError> {
+        Ok(())
+    }
+
     /// What to do and why. Touches no clock, environment, network, randomness
     /// or log: the same input gives the same plan in the same order.
     fn decide(

@@ -404,6 +404,10 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
     let config = &process.config;
     let request = request::<F>(&payload)?;
     let policy: PolicyDocument<F::Policy> = environment.policy.load(config).await?;
+    F::check(policy.policy(), &request.scope).map_err(|source| InvocationError::Scope {
+        function: F::NAME,
+        source,
+    })?;
     // An ARN's fifth part is the account
     // (arn:partition:lambda:region:account:function:name), which saves a call.
     let account = lambda

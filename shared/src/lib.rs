@@ -18,6 +18,7 @@ pub mod lambda;
 pub mod ledger;
 pub mod logs;
 pub mod metrics;
+pub mod names;
 pub mod notify;
 pub mod permission;
 pub mod plan_file;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _, value_parser};
 use jiff::civil::Date;
-use scheduled_scaling::policy::ScalingPolicy;
-use scheduled_scaling::preview::{Asked, Days, MOST_DAYS, Preview, preview};
+use scheduled_scaling::preview::{Days, MOST_DAYS, Preview, preview};
+use scheduled_scaling::{Asked, NAME, ScalingPolicy};
 use serde::Serialize;
 use steward::engine::Clock;
 
@@ -19,9 +19,6 @@ use crate::arguments::AwsArguments;
 use crate::by_hand::{self, PREVIEW};
 use crate::exit::{Exit, Failure};
 use crate::surroundings::Surroundings;
-
-/// Its name.
-const NAME: &str = "scheduled-scaling";
 
 /// The arguments.
 #[derive(Clone, Debug, Args)]

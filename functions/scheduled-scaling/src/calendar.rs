@@ -6,10 +6,12 @@
 //! that comes twice counts once, the first time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display};
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
+use serde::{Deserialize, Serialize};
 
 use crate::schedule::{Period, Schedule, TimeOfDay};
 
@@ -18,7 +20,8 @@ use crate::schedule::{Period, Schedule, TimeOfDay};
 const LOOK_BACK_DAYS: i64 = 400;
 
 /// What a schedule asks for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wanted {
     /// Nothing runs.
     Off,
@@ -27,6 +30,16 @@ pub enum Wanted {
         /// The name of the size.
         size: Option<String>,
     },
+}
+
+impl Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::On { size: None } => f.write_str("on"),
+            Self::On { size: Some(size) } => write!(f, "on ({size})"),
+        }
+    }
 }
 
 /// A moment at which a schedule asks for something.

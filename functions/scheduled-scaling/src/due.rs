@@ -4,11 +4,13 @@
 //! between lasts until the next.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, Transition, Wanted};
 
 /// The last transition that was applied, or begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Applied {
     /// When it was due.
     pub at: Timestamp,
@@ -17,7 +19,7 @@ pub struct Applied {
 }
 
 /// What a person asked for, for a while, against the schedules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Override {
     /// From when.
     pub from: Timestamp,

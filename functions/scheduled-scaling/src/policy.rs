@@ -12,6 +12,7 @@ use steward::policy::{Notify, Policy, Problems, Selection};
 use crate::order::{self, Needs};
 use crate::price::Price;
 use crate::schedule::{Dates, Period, Schedule};
+use crate::world::Sizes;
 
 type Length = steward::policy::Period;
 
@@ -279,6 +280,16 @@ impl Member {
 }
 
 impl Size {
+    /// The sizes of a resource in this one, and else those that it has.
+    pub(crate) fn over(self, sizes: Sizes) -> Sizes {
+        Sizes {
+            min: self.min.or(sizes.min),
+            desired: self.desired.or(self.min.max(sizes.desired)),
+            max: self.max.or(sizes.max),
+            suspended: sizes.suspended,
+        }
+    }
+
     fn check(self, path: &str, problems: &mut Problems) {
         let Self { min, desired, max } = self;
         let order = [("min", min), ("desired", desired), ("max", max)];

@@ -12,10 +12,11 @@ use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 use serde::Serialize;
 
 use crate::calendar::{Calendar, Wanted};
-use crate::due::Override;
+use crate::decide::Schedules;
 use crate::policy::{Environment, ScalingPolicy};
 use crate::price::{Amount, Price};
 use crate::schedule::{Dates, Schedule};
+use crate::world::Asked;
 
 /// The most days of a preview.
 pub const MOST_DAYS: u8 = 31;
@@ -26,17 +27,6 @@ const LOOK_AHEAD_DAYS: i64 = 400;
 const HOURS_OF_A_WEEK: i64 = 7 * 24;
 /// The hours of a month, a year's twelfth part.
 pub const HOURS_OF_A_MONTH: i64 = 730;
-
-/// What a person asked for, and who and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// What, and for how long.
-    pub what: Override,
-    /// Who.
-    pub by: String,
-    /// Why.
-    pub why: String,
-}
 
 /// Which days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,11 +301,11 @@ pub fn preview(
     overrides: Option<&BTreeMap<String, Asked>>,
     now: Timestamp,
 ) -> Preview {
-    let holidays = policy.dates_of_holidays();
+    let schedules = Schedules::of(policy);
     let course = |(name, environment): (&String, &Environment)| {
         let asked = overrides.and_then(|all| all.get(name));
         let asked = asked.filter(|asked| now < asked.what.until);
-        let outlook = Outlook::new(policy, environment, &holidays, asked, now)?;
+        let outlook = Outlook::new(policy, environment, &schedules, asked, now)?;
         Some(outlook.course(name, days))
     };
     let environments: Vec<Course> = policy.environments.iter().filter_map(course).collect();
@@ -345,7 +335,7 @@ impl<'a> Outlook<'a> {
     fn new(
         policy: &'a ScalingPolicy,
         environment: &'a Environment,
-        holidays: &'a BTreeMap<String, BTreeSet<Date>>,
+        of: &'a Schedules<'a>,
         asked: Option<&'a Asked>,
         now: Timestamp,
     ) -> Option<Self> {
@@ -360,9 +350,9 @@ impl<'a> Outlook<'a> {
         Some(Self {
             environment,
             zone: TimeZone::get(&first.time_zone).ok()?,
-            calendar: Calendar::new(schedules.iter().copied(), holidays),
+            calendar: of.calendar(environment),
             schedules,
-            holidays,
+            holidays: &of.holidays,
             asked,
             now,
         })

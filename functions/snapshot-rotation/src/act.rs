@@ -22,11 +22,11 @@ use crate::action::{
 };
 use crate::decide::rule_of;
 use crate::document;
-use crate::names;
 use crate::observe::{Snapshots, snapshot_of};
 use crate::policy::RotationPolicy;
 use crate::record::{Bucket, Put};
 use crate::world::{Database, Place, Progress, Snapshot, World};
+use steward::names;
 
 /// What a document comes to that would be another than was decided.
 const CHANGED: &str = "what it would tell has changed; the next run writes it";

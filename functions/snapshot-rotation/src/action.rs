@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use steward::engine::{ActionView, Elsewhere};
 
-use crate::names;
 use crate::world::{Place, Progress, World};
+use steward::names;
 
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,10 +21,10 @@ use self::documents::Recorded;
 use self::rationing::Ration;
 use crate::Scope;
 use crate::action::{Action, Subject};
-use crate::names;
 use crate::policy::{RotationPolicy, Rule};
 use crate::reason::Reason;
 use crate::world::{Database, Holdings, Place, Progress, Snapshot, World};
+use steward::names;
 
 /// The passes of a lane, which is a database in all of its places.
 mod pass {

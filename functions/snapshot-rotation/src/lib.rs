@@ -9,7 +9,6 @@ mod act;
 mod action;
 mod decide;
 mod document;
-mod names;
 mod observe;
 mod permissions;
 mod policy;
@@ -31,7 +30,6 @@ pub use crate::action::{
     Subject, Tagging, Writing,
 };
 pub use crate::decide::METRICS;
-pub use crate::names::{ENVIRONMENT, MADE_FOR, MANAGED_BY, PARKED, TAKEN_AT};
 pub use crate::observe::Snapshots;
 pub use crate::permissions::{BEHIND_CALLS, PERMISSIONS, asked_for};
 pub use crate::policy::{
@@ -47,6 +45,7 @@ pub use crate::world::{
     Contents, Database, Documents, Holdings, Place, Progress, Quota, Recording, Snapshot, World,
     Written,
 };
+pub use steward::names::{ENVIRONMENT, MADE_FOR, MANAGED_BY, PARKED, TAKEN_AT};
 
 /// The function's name in reports, policies, kill switches and tags.
 pub const NAME: &str = "snapshot-rotation";
@@ -98,7 +97,7 @@ impl Function for SnapshotRotation {
                 // Of one of Steward's snapshots the name tells the database; others
                 // are no work.
                 RdsSubject::Snapshot => Scope::Databases(
-                    names::parse(&rds.identifier)
+                    steward::names::parse(&rds.identifier)
                         .map(|named| named.database.to_owned())
                         .into_iter()
                         .collect(),

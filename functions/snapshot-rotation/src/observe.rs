@@ -16,7 +16,6 @@ use steward::aws::{self, ActingAs, Pace, Roles, WholeXml};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 
 use crate::decide::rule_of;
-use crate::names;
 use crate::policy::{Application, CopyTo, RotationPolicy, Rule};
 use crate::record::{self, ApplicationsWanted, Recorder};
 use crate::world::{
@@ -24,6 +23,7 @@ use crate::world::{
     Written,
 };
 use crate::{Scope, SnapshotRotation};
+use steward::names;
 
 /// Calls that are under way at once, at the most.
 const CALLS_AT_ONCE: usize = 16;

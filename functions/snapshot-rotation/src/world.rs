@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use steward::hold::{self, Hold};
 use steward::restore_point;
 
-use crate::names;
+use steward::names;
 
 /// An account and a Region that hold snapshots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use steward::policy::PolicyDocument;
 
 use super::*;
+use crate::due::Override;
 
 const POLICY: &str = r#"
 version: 1

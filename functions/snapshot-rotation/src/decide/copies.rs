@@ -14,11 +14,11 @@ use super::rationing::Ration;
 use super::stays::deletion_of;
 use super::{COPIES, Draft, Drafted, PENDING, Rotation, complete, pass, under_way};
 use crate::action::{Action, Copying, Sharing, Tagging};
-use crate::names;
 use crate::policy::{CopyTo, Rule};
 use crate::reason::Reason;
 use crate::retention::{Restorable, stay};
 use crate::world::{Place, Progress, Snapshot};
+use steward::names;
 
 /// The places that a snapshot is still to be copied to, by its name.
 pub(super) type Awaited<'a> = BTreeMap<&'a str, BTreeSet<Place>>;

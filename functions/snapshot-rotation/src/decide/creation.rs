@@ -12,10 +12,10 @@ use steward::policy::Period;
 use super::rationing::Ration;
 use super::{Draft, Drafted, Rotation, complete, pass, under_way};
 use crate::action::{Action, Creation};
-use crate::names;
 use crate::policy::Rule;
 use crate::reason::Reason;
 use crate::world::{Progress, Snapshot};
+use steward::names;
 
 /// The states in which RDS makes snapshots (`CreateDBSnapshot`, Amazon RDS API
 /// Reference).

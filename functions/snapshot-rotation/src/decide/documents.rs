@@ -11,10 +11,10 @@ use super::{Draft, INCOMPLETE, Rotation, complete, pass};
 use crate::Scope;
 use crate::action::{Action, DocumentDeletion, RecipeWriting, Writing, recipe_unit};
 use crate::document;
-use crate::names;
 use crate::policy::{RotationPolicy, Rule};
 use crate::reason::Reason;
 use crate::world::{Database, Documents, Holdings, Place, Snapshot, World};
+use steward::names;
 
 /// A recipe that has not changed is written again after this.
 const RECIPE_EVERY: Period = Period::days(1);

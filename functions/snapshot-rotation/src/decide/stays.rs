@@ -9,11 +9,11 @@ use super::copies::Awaited;
 use super::creation::retry_after;
 use super::{Draft, Rotation, pass, under_way};
 use crate::action::{Action, Deletion};
-use crate::names;
 use crate::policy::Rule;
 use crate::reason::Reason;
 use crate::retention::{Keep, Restorable, stay};
 use crate::world::{Place, Progress, Snapshot};
+use steward::names;
 
 type Verdict = (Reason, Decision<Action>);
 

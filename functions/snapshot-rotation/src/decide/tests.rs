@@ -8,12 +8,12 @@ use steward::engine::{After, Decision, Function, Gap, Hides, Plan, Reason as _, 
 use steward::policy::{Period, Selection};
 
 use crate::action::Action;
-use crate::names;
 use crate::policy::{CopyTo, RotationPolicy, Rule};
 use crate::reason::{REASON_CODES, Reason};
 use crate::retention::Keep;
 use crate::world::{Contents, Database, Holdings, Place, Progress, Quota, Snapshot, World};
 use crate::{Scope, SnapshotRotation};
+use steward::names;
 
 mod copies;
 mod creation;

@@ -13,11 +13,11 @@ use super::{Drawn, Moment};
 use crate::Scope;
 use crate::action::{Action, Copying, Creation};
 use crate::decide::{ByDatabase, decide};
-use crate::names;
 use crate::policy::{Limits, RotationPolicy, Rule};
 use crate::reason::Reason;
 use crate::retention::{Per, Stays};
 use crate::world::{Contents, Database, Holdings, Place, Progress, Snapshot, World};
+use steward::names;
 
 /// The most runs at one time, one for what the other has made. A run copies at
 /// most 20 snapshots to a place, so that this is more than an account can have.

@@ -4,8 +4,9 @@ use steward::engine::{Gap, Hides};
 
 use super::*;
 use crate::policy::CopyTo;
+use crate::retention;
 use crate::world::{Contents, Progress, Quota, Snapshot};
-use crate::{names, retention};
+use steward::names;
 
 /// A Monday.
 fn now() -> Timestamp {

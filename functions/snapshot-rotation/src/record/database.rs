@@ -11,7 +11,7 @@ use steward::restore_point::{
 };
 
 use super::{AT_ONCE, Reads, Recorded, Recorder};
-use crate::names::{MADE_FOR, MANAGED_BY, TAKEN_AT};
+use steward::names::{MADE_FOR, MANAGED_BY, TAKEN_AT};
 
 /// Tags of Steward's snapshots, which a database has only if somebody copied them
 /// there.

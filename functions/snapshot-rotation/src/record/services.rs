@@ -13,8 +13,8 @@ use steward::restore_point::AsAnswered;
 use super::answer::{Answer, settle, text};
 use super::applications::told;
 use super::{AT_ONCE, Reads, Recorder};
-use crate::names::ENVIRONMENT;
 use crate::policy::Application as ServiceName;
+use steward::names::ENVIRONMENT;
 
 /// The most that one call describes (Amazon ECS API Reference,
 /// `DescribeServices`, `DescribeClusters`, `DescribeServiceRevisions`).

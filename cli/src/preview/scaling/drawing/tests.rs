@@ -1,9 +1,10 @@
 //! Weeks of small policies, and how they look.
 
+use scheduled_scaling::Asked;
 use scheduled_scaling::calendar::Wanted;
 use scheduled_scaling::due::Override;
 use scheduled_scaling::policy::ScalingPolicy;
-use scheduled_scaling::preview::{Asked, Days, preview};
+use scheduled_scaling::preview::{Days, preview};
 use steward::policy::PolicyDocument;
 
 use super::*;

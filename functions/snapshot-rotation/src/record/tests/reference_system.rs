@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use steward_sandbox::seed::{self, Reference};
 use steward_sandbox::{Account, Sandbox};
 
-use crate::names::ENVIRONMENT;
 use crate::policy::Application as ServiceName;
 use crate::record::{ApplicationsWanted, Recorder};
+use steward::names::ENVIRONMENT;
 
 fn service(name: &str) -> ServiceName {
     ServiceName {

@@ -12,9 +12,9 @@ use aws_sdk_rds::types::{
 use serde_json::{Value, json};
 use steward_sandbox::faults::{Answer, At, Fault, FaultClient, Scripted};
 
-use crate::names::{ENVIRONMENT, MADE_FOR};
 use crate::policy::Application as ServiceName;
 use crate::record::{ApplicationsWanted, Recorder};
+use steward::names::{ENVIRONMENT, MADE_FOR};
 
 const ARN: &str = "arn:aws:ecs:eu-west-1:123456789012";
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/key-AbCdEf";

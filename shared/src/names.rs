@@ -1,4 +1,4 @@
-//! What Steward's snapshots are called, and which ones are its own.
+//! What Steward's tags and snapshots are called, and which snapshots are its own.
 //!
 //! AWS copies tags from databases to snapshots and from snapshots to restored
 //! databases, so that a tag alone proves nothing, and neither does a name that
@@ -23,11 +23,16 @@ pub const TAKEN_AT: &str = "steward:taken-at";
 /// The environment that a resource belongs to.
 pub const ENVIRONMENT: &str = "steward:environment";
 
-/// Marks what was parked on purpose; the value is when, RFC 3339.
+/// Marks what was parked on purpose; the value is when, RFC 3339, and of services and
+/// groups after it the sizes that they had.
 pub const PARKED: &str = "steward:parked";
 
+/// The function that owns every snapshot of Steward's, whichever asked for it: it
+/// thins them, and writes down what a restore needs.
+pub const SNAPSHOT_ROTATION: &str = "snapshot-rotation";
+
 /// What Steward's own tags begin with.
-pub(crate) const OWN_TAGS: &str = "steward:";
+pub const OWN_TAGS: &str = "steward:";
 
 /// How many characters at the end of a resource id stand in a name: enough to
 /// tell databases apart that had the same name one after the other.
@@ -42,12 +47,7 @@ const SLOT: &str = "%Y%m%d-%H%M";
 /// Names of databases have at most 63 characters, no two hyphens in a row and
 /// none at the end (Amazon RDS API Reference, `CreateDBInstance`), so that this
 /// is a name that `CreateDBSnapshot` takes.
-pub(crate) fn snapshot_id(
-    database: &str,
-    resource_id: &str,
-    due: Timestamp,
-    attempt: usize,
-) -> String {
+pub fn snapshot_id(database: &str, resource_id: &str, due: Timestamp, attempt: usize) -> String {
     let slot = due.to_zoned(TimeZone::UTC).strftime(SLOT);
     let of = end_of(resource_id);
     match attempt {
@@ -66,20 +66,20 @@ fn end_of(resource_id: &str) -> String {
 
 /// What a name tells that has the form of [`snapshot_id`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Named<'a> {
+pub struct Named<'a> {
     /// The database's name when it was made.
-    pub(crate) database: &'a str,
+    pub database: &'a str,
     /// When it was due.
-    pub(crate) due: Timestamp,
+    pub due: Timestamp,
     /// Which attempt it is, from 1.
-    pub(crate) attempt: usize,
+    pub attempt: usize,
     /// The end of its resource id.
     end: &'a str,
 }
 
 impl Named<'_> {
     /// Whether it can be the name of a snapshot of this database.
-    pub(crate) fn is_of(&self, resource_id: &str) -> bool {
+    pub fn is_of(&self, resource_id: &str) -> bool {
         let plain = resource_id
             .chars()
             .rev()
@@ -90,7 +90,7 @@ impl Named<'_> {
 }
 
 /// Reads a name; `None` when it is not of that form.
-pub(crate) fn parse(id: &str) -> Option<Named<'_>> {
+pub fn parse(id: &str) -> Option<Named<'_>> {
     let rest = id.strip_prefix(PREFIX)?;
     let is_attempt =
         |text: &str| (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());

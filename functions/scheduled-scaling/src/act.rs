@@ -1,0 +1,689 @@
+//! Puts services, groups and databases to sleep, wakes and resizes them, and writes
+//! down how far that is. The only file that changes AWS.
+//!
+//! Before the first change of an environment it takes the environment's lease, and
+//! looks whether the ledger still says what was decided on. Sizes are remembered
+//! before they are lowered, and forgotten after they are back.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace, SuspendedState};
+use aws_sdk_rds::types::Tag;
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use steward::aws;
+use steward::engine::{Act, Outcome};
+use steward::ledger::{Key, Lease, LedgerError};
+use steward::names::{ENVIRONMENT, MADE_FOR, MANAGED_BY, PARKED, SNAPSHOT_ROTATION};
+
+use crate::ScheduledScaling;
+use crate::action::{
+    Action, Direction, Note, Overriding, Setting, Snapshotting, Subject, is_sized, sizes_of,
+};
+use crate::due::{Applied, Override};
+use crate::names::{Mark, PARTITION, kinds, size_key};
+use crate::observe::Environments;
+use crate::policy::ScalingPolicy;
+use crate::world::{Asked, Kind, Progress, Resource, Saved, Sizes};
+
+/// How many changes of an environment are under way at once.
+const AT_ONCE: usize = 4;
+
+/// How long a lease lasts unless it is renewed: longer than any one change.
+const LEASE: SignedDuration = SignedDuration::from_mins(3);
+
+/// How long an override is remembered after it has ended.
+const OVERRIDES_STAY: SignedDuration = SignedDuration::from_hours(60 * 24);
+
+/// A lease, or why there is none in this run.
+#[derive(Clone, Debug)]
+pub(crate) enum Held {
+    /// This run has it.
+    Mine(Lease),
+    /// It has not, and does nothing to the environment any more.
+    Lost(String),
+}
+
+/// An outcome that ends an action early.
+type Early<T> = Result<T, Outcome>;
+
+fn failed(call: &str, why: &str) -> Outcome {
+    Outcome::Failed(format!("{call}: {why}"))
+}
+
+fn of_ledger(error: &LedgerError) -> Outcome {
+    match error {
+        LedgerError::Changed { .. } | LedgerError::Held { .. } => {
+            Outcome::Skipped(error.to_string())
+        }
+        other => Outcome::Failed(other.to_string()),
+    }
+}
+
+fn is_gone(error: &impl aws_sdk_rds::error::ProvideErrorMetadata) -> bool {
+    aws::kind(error) == aws::ErrorKind::NotFound
+}
+
+impl Act<ScheduledScaling> for Environments {
+    async fn act(&self, _: &ScalingPolicy, batch: &[Action]) -> Vec<Outcome> {
+        // A batch is of one environment.
+        if let Some(action) = batch.first()
+            && let Err(outcome) = self.hold(action.environment()).await
+        {
+            return vec![outcome; batch.len()];
+        }
+        stream::iter(batch)
+            .map(|action| Box::pin(async { self.one(action).await.unwrap_or_else(|early| early) }))
+            .buffered(AT_ONCE)
+            .collect()
+            .await
+    }
+
+    async fn finish(&self) {
+        let held = {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *held)
+        };
+        for held in held.into_values() {
+            if let Held::Mine(lease) = held {
+                // One that is not given back expires by itself.
+                drop(self.ledger.release(&lease).await);
+            }
+        }
+    }
+}
+
+impl Environments {
+    fn has_ledger(&self) -> bool {
+        *self
+            .has_ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lease of an environment, or renews it.
+    async fn hold(&self, environment: &str) -> Early<()> {
+        if !self.has_ledger() {
+            return Ok(());
+        }
+        let before = {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.get(environment).cloned()
+        };
+        let now = self.clock.now();
+        let until = now.saturating_add(LEASE).unwrap_or(Timestamp::MAX);
+        let is_young = |lease: &Lease| {
+            let half = now.saturating_add(LEASE / 2).unwrap_or(Timestamp::MAX);
+            lease.until > half
+        };
+        let (holder, was_mine) = match &before {
+            Some(Held::Lost(why)) => return Err(Outcome::Skipped(why.clone())),
+            Some(Held::Mine(lease)) if is_young(lease) => return Ok(()),
+            Some(Held::Mine(lease)) => (lease.holder.clone(), Some(lease.until)),
+            None => (self.holder(), None),
+        };
+        let key = Key::new(PARTITION, format!("{}{environment}", kinds::LEASE));
+        // What has expired may have been another's meanwhile, who gave it back.
+        let taken = match was_mine {
+            Some(until) if until <= now => Err(LedgerError::Changed { key }),
+            _ => self.ledger.take_lease(&key, &holder, now, until).await,
+        };
+        let (held, answer) = match taken {
+            Ok(lease) => (Held::Mine(lease), Ok(())),
+            Err(error) => {
+                let why = match &error {
+                    LedgerError::Held { until, .. } => {
+                        format!("another run works on {environment} until {until} at the latest")
+                    }
+                    LedgerError::Changed { .. } => {
+                        format!("the lease of {environment} has expired in this run")
+                    }
+                    other => other.to_string(),
+                };
+                let outcome = match error {
+                    LedgerError::Held { .. } | LedgerError::Changed { .. } => {
+                        Outcome::Skipped(why.clone())
+                    }
+                    _ => Outcome::Failed(why.clone()),
+                };
+                (Held::Lost(why), Err(outcome))
+            }
+        };
+        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(environment.to_owned(), held);
+        answer
+    }
+
+    /// What tells this run's leases from another's.
+    fn holder(&self) -> String {
+        let seed: u64 = std::hash::BuildHasher::hash_one(
+            &std::collections::hash_map::RandomState::new(),
+            std::process::id(),
+        );
+        format!("run {seed:016x}")
+    }
+
+    async fn one(&self, action: &Action) -> Early<Outcome> {
+        match action {
+            Action::Note(note) => self.note(note).await,
+            Action::SetOverride(wanted) => self.set_override(wanted).await,
+            Action::EndOverride { environment } => self.end_override(environment).await,
+            Action::SetService(setting) => self.set_service(setting).await,
+            Action::SetGroup(setting) => self.set_group(setting).await,
+            Action::SnapshotDatabase(wanted) => self.snapshot(wanted).await,
+            Action::ParkDatabase(of) => self.park_database(of).await,
+            Action::WakeDatabase(of) => self.wake_database(of).await,
+            Action::Unmark(of) => {
+                self.is_still_wanted(of).await?;
+                self.unmark(of).await?;
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    // What is remembered.
+
+    async fn progress(&self, environment: &str) -> Early<Option<(Progress, u64)>> {
+        let key = Key::new(PARTITION, format!("{}{environment}", kinds::ENVIRONMENT));
+        let entry = self.ledger.entry(&key, self.clock.now()).await;
+        let entry = entry.map_err(|error| of_ledger(&error))?;
+        entry
+            .map(|entry| Ok((entry.parse()?, entry.version)))
+            .transpose()
+            .map_err(|error: LedgerError| of_ledger(&error))
+    }
+
+    async fn note(&self, note: &Note) -> Early<Outcome> {
+        let known = self.progress(&note.environment).await?;
+        if known.as_ref().map(|(_, version)| *version) != note.version {
+            let why = format!(
+                "another run has gone on with {} meanwhile",
+                note.environment
+            );
+            return Err(Outcome::Skipped(why));
+        }
+        let now = self.clock.now();
+        let before = known.as_ref().map(|(progress, _)| progress);
+        let Some(after) = note.what.after(before, now) else {
+            return Err(Outcome::Skipped(format!(
+                "the ledger knows nothing of {} any more",
+                note.environment
+            )));
+        };
+        let key = format!("{}{}", kinds::ENVIRONMENT, note.environment);
+        self.put(&key, &after, None, note.version).await
+    }
+
+    async fn put(
+        &self,
+        sort: &str,
+        body: &impl serde::Serialize,
+        expires_at: Option<Timestamp>,
+        seen: Option<u64>,
+    ) -> Early<Outcome> {
+        let key = Key::new(PARTITION, sort);
+        let now = self.clock.now();
+        let written = self.ledger.put(&key, body, expires_at, seen, now).await;
+        written.map_err(|error| of_ledger(&error))?;
+        Ok(Outcome::Done)
+    }
+
+    async fn set_override(&self, wanted: &Overriding) -> Early<Outcome> {
+        let now = self.clock.now();
+        let asked = Asked {
+            what: Override {
+                from: now,
+                until: wanted.lasts.after(now),
+                to: wanted.to.clone(),
+            },
+            by: wanted.by.clone(),
+            why: wanted.why.clone(),
+        };
+        self.write_override(&wanted.environment, |_| Some(asked.clone()))
+            .await
+    }
+
+    /// Ended, not removed: that it was there tells the next tick that the schedules
+    /// count again.
+    async fn end_override(&self, environment: &str) -> Early<Outcome> {
+        let now = self.clock.now();
+        let end = |asked: Option<Asked>| {
+            let asked = asked.filter(|asked| asked.what.until > now)?;
+            let what = Override {
+                until: now,
+                ..asked.what
+            };
+            Some(Asked { what, ..asked })
+        };
+        self.write_override(environment, end).await
+    }
+
+    async fn write_override(
+        &self,
+        environment: &str,
+        change: impl Fn(Option<Asked>) -> Option<Asked>,
+    ) -> Early<Outcome> {
+        let sort = format!("{}{environment}", kinds::OVERRIDE);
+        let now = self.clock.now();
+        let entry = self.ledger.entry(&Key::new(PARTITION, &sort), now).await;
+        let entry = entry.map_err(|error| of_ledger(&error))?;
+        let seen = entry.as_ref().map(|entry| entry.version);
+        let before = entry.map(|entry| entry.parse()).transpose();
+        let before = before.map_err(|error| of_ledger(&error))?;
+        let Some(after) = change(before) else {
+            return Ok(Outcome::AlreadyDone);
+        };
+        let until = after.what.until.saturating_add(OVERRIDES_STAY);
+        let until = until.unwrap_or(Timestamp::MAX);
+        self.put(&sort, &after, Some(until), seen).await
+    }
+
+    /// The ledger must say what was decided on: another run may have gone on since.
+    async fn is_still_wanted(&self, of: &Subject) -> Early<()> {
+        if !self.has_ledger() {
+            return Ok(());
+        }
+        let known = self.progress(&of.environment).await?;
+        let last: Option<Applied> = known.map(|(progress, _)| progress.last);
+        if last.as_ref() == Some(&of.transition) {
+            Ok(())
+        } else {
+            let why = format!("{} has another transition meanwhile", of.environment);
+            Err(Outcome::Skipped(why))
+        }
+    }
+
+    /// Remembers sizes, in the ledger and readable in the tag; sizes that are
+    /// remembered already are never replaced.
+    async fn remember(&self, of: &Subject, sizes: Sizes, parked: bool) -> Early<Mark> {
+        let at = self.clock.now();
+        let at = at.round(jiff::Unit::Second).unwrap_or(at);
+        if !self.has_ledger() {
+            return Ok(Mark { at, sizes });
+        }
+        let sort = size_key(&of.environment, &of.arn);
+        let entry = self.ledger.entry(&Key::new(PARTITION, &sort), at).await;
+        let entry = entry.map_err(|error| of_ledger(&error))?;
+        let seen = entry.as_ref().map(|entry| entry.version);
+        let before: Option<Saved> = entry
+            .map(|entry| entry.parse())
+            .transpose()
+            .map_err(|error| of_ledger(&error))?;
+        let sizes = before.as_ref().map_or(sizes, |saved| saved.sizes);
+        let saved = Saved { sizes, at, parked };
+        self.put(&sort, &saved, None, seen).await?;
+        Ok(Mark { at, sizes })
+    }
+
+    /// Forgets that a resource was parked or sized: first the tag, so that what is
+    /// interrupted is found by the ledger.
+    async fn unmark(&self, of: &Subject) -> Early<()> {
+        self.untag(of).await?;
+        self.forget(of).await
+    }
+
+    async fn forget(&self, of: &Subject) -> Early<()> {
+        if !self.has_ledger() {
+            return Ok(());
+        }
+        let key = Key::new(PARTITION, size_key(&of.environment, &of.arn));
+        let entry = self.ledger.entry(&key, self.clock.now()).await;
+        let entry = entry.map_err(|error| of_ledger(&error))?;
+        let Some(entry) = entry else {
+            return Ok(());
+        };
+        let removed = self.ledger.remove(&key, entry.version).await;
+        removed.map_err(|error| of_ledger(&error))
+    }
+
+    // Tags.
+
+    async fn tag(&self, of: &Subject, value: &str) -> Early<()> {
+        let answer = match kind_of(&of.arn) {
+            "ecs" => {
+                let tag = aws_sdk_ecs::types::Tag::builder().key(PARKED).value(value);
+                let request = self.ecs.tag_resource().resource_arn(&of.arn);
+                let request = request.tags(tag.build());
+                let answer = self.pace.call(request.send()).await;
+                answer.map(drop).map_err(|error| aws::explain(&error))
+            }
+            "autoscaling" => {
+                let request = self.groups.create_or_update_tags();
+                let request = request.tags(group_tag(&of.name).value(value).build());
+                let answer = self.pace.call(request.send()).await;
+                answer.map(drop).map_err(|error| aws::explain(&error))
+            }
+            _ => {
+                let tag = Tag::builder().key(PARKED).value(value).build();
+                let request = self.rds.add_tags_to_resource().resource_name(&of.arn);
+                let answer = self.pace.call(request.tags(tag).send()).await;
+                answer.map(drop).map_err(|error| aws::explain(&error))
+            }
+        };
+        answer.map_err(|why| failed("tagging", &why))
+    }
+
+    async fn untag(&self, of: &Subject) -> Early<()> {
+        let answer = match kind_of(&of.arn) {
+            "ecs" => {
+                let request = self.ecs.untag_resource().resource_arn(&of.arn);
+                let answer = self.pace.call(request.tag_keys(PARKED).send()).await;
+                answer.map(drop).map_err(|error| aws::explain(&error))
+            }
+            "autoscaling" => {
+                let request = self.groups.delete_tags();
+                let request = request.tags(group_tag(&of.name).build());
+                let answer = self.pace.call(request.send()).await;
+                answer.map(drop).map_err(|error| aws::explain(&error))
+            }
+            _ => {
+                let request = self.rds.remove_tags_from_resource();
+                let request = request.resource_name(&of.arn).tag_keys(PARKED);
+                let answer = self.pace.call(request.send()).await;
+                answer.map(drop).map_err(|error| aws::explain(&error))
+            }
+        };
+        answer.map_err(|why| failed("untagging", &why))
+    }
+
+    // Services.
+
+    async fn set_service(&self, setting: &Setting) -> Early<Outcome> {
+        let of = &setting.of;
+        self.is_still_wanted(of).await?;
+        let Some((cluster, service)) = of.name.rsplit_once('/') else {
+            return Err(Outcome::Failed(format!("{} names no cluster", of.name)));
+        };
+        let found = self.service_now(cluster, service).await?;
+        let found = self.may_set(found, setting)?;
+        if let Some(sizes) = setting.remember {
+            let parked = setting.direction == Direction::Park;
+            let mark = self.remember(of, sizes, parked).await?;
+            if parked {
+                self.tag(of, &mark.to_string()).await?;
+            }
+        }
+        let has = sizes_of(&found);
+        let Sizes {
+            min,
+            desired,
+            max,
+            suspended,
+        } = setting.to;
+        let scales = Sizes {
+            desired: None,
+            ..setting.to
+        };
+        if !is_sized(has, scales) {
+            let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+            let suspended = suspended.map(|it| {
+                SuspendedState::builder()
+                    .dynamic_scaling_in_suspended(it.scale_in)
+                    .dynamic_scaling_out_suspended(it.scale_out)
+                    .scheduled_scaling_suspended(it.scheduled)
+                    .build()
+            });
+            let request = self
+                .scaling
+                .register_scalable_target()
+                .service_namespace(ServiceNamespace::Ecs)
+                .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+                .resource_id(format!("service/{}", of.name))
+                .set_min_capacity(min.map(number))
+                .set_max_capacity(max.map(number))
+                .set_suspended_state(suspended);
+            let answer = self.pace.call(request.send()).await;
+            answer.map_err(|error| {
+                let call = "application-autoscaling:RegisterScalableTarget";
+                failed(call, &aws::explain(&error))
+            })?;
+        }
+        // Registering may have moved it: whatever it is now, this is what is wanted.
+        if let Some(desired) = desired {
+            let request = self
+                .ecs
+                .update_service()
+                .cluster(cluster)
+                .service(service)
+                .desired_count(i32::try_from(desired).unwrap_or(i32::MAX));
+            let answer = self.pace.call(request.send()).await;
+            answer.map_err(|error| failed("ecs:UpdateService", &aws::explain(&error)))?;
+        }
+        self.after(setting).await
+    }
+
+    async fn service_now(&self, cluster: &str, service: &str) -> Early<Option<Resource>> {
+        let check = |why: String| failed("the check before acting, nothing was done", &why);
+        let found = self.describe(cluster, vec![service.to_owned()]).await;
+        let found = found.map_err(|why| check(format!("ecs:DescribeServices: {why}")))?;
+        let mut services = found.iter().filter_map(crate::observe::service_of);
+        let Some(mut resource) = services.next() else {
+            return Ok(None);
+        };
+        let id = format!("service/{}", resource.name);
+        let targets = self.scalable_targets_of(vec![id.clone()]).await;
+        let targets = targets.map_err(|why| {
+            check(format!(
+                "application-autoscaling:DescribeScalableTargets: {why}"
+            ))
+        })?;
+        let mut targets = targets.iter().map(crate::observe::scalable_of);
+        if let Kind::Service(service) = &mut resource.kind {
+            service.scalable = targets.find(|(of, _)| *of == id).map(|(_, it)| it);
+        }
+        Ok(Some(resource))
+    }
+
+    /// Whether a resource is as it was when its sizes were decided on.
+    fn may_set(&self, found: Option<Resource>, setting: &Setting) -> Early<Resource> {
+        let name = &setting.of.name;
+        let Some(found) = found else {
+            return Err(Outcome::Skipped(format!("{name} is gone")));
+        };
+        if let Some(hold) = found.hold(self.clock.now()) {
+            return Err(Outcome::Skipped(format!("{name} is now on hold by {hold}")));
+        }
+        let has = sizes_of(&found);
+        let is_gone = matches!(&found.kind, Kind::Service(service) if service.status != "ACTIVE");
+        if is_gone {
+            return Err(Outcome::Skipped(format!("{name} goes")));
+        }
+        // What another run has done already is no other size.
+        if is_sized(has, setting.from) || is_sized(has, setting.to) {
+            Ok(found)
+        } else {
+            Err(Outcome::Skipped(format!(
+                "{name} has other sizes meanwhile"
+            )))
+        }
+    }
+
+    /// What is left to do after sizes are set.
+    async fn after(&self, setting: &Setting) -> Early<Outcome> {
+        if setting.direction != Direction::Park {
+            self.untag(&setting.of).await?;
+        }
+        if setting.remember.is_none() {
+            self.forget(&setting.of).await?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    // Groups.
+
+    async fn set_group(&self, setting: &Setting) -> Early<Outcome> {
+        let of = &setting.of;
+        self.is_still_wanted(of).await?;
+        let found = self.group_now(&of.name).await?;
+        self.may_set(found, setting)?;
+        if let Some(sizes) = setting.remember {
+            let parked = setting.direction == Direction::Park;
+            let mark = self.remember(of, sizes, parked).await?;
+            if parked {
+                self.tag(of, &mark.to_string()).await?;
+            }
+        }
+        let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+        let request = self
+            .groups
+            .update_auto_scaling_group()
+            .auto_scaling_group_name(&of.name)
+            .set_min_size(setting.to.min.map(number))
+            .set_desired_capacity(setting.to.desired.map(number))
+            .set_max_size(setting.to.max.map(number));
+        let answer = self.pace.call(request.send()).await;
+        answer
+            .map_err(|error| failed("autoscaling:UpdateAutoScalingGroup", &aws::explain(&error)))?;
+        self.after(setting).await
+    }
+
+    async fn group_now(&self, name: &str) -> Early<Option<Resource>> {
+        let request = self.groups.describe_auto_scaling_groups();
+        let request = request.auto_scaling_group_names(name);
+        let answer = self.pace.call(request.send()).await;
+        let answer = answer.map_err(|error| {
+            let call = "the check before acting, nothing was done: \
+                        autoscaling:DescribeAutoScalingGroups";
+            failed(call, &aws::explain(&error))
+        })?;
+        let mut groups = answer.auto_scaling_groups().iter();
+        Ok(groups.find_map(crate::observe::group_of))
+    }
+
+    // Databases.
+
+    /// A database as it is now, unless it must not be touched.
+    async fn database_now(&self, of: &Subject) -> Early<Resource> {
+        let name = &of.name;
+        let request = self
+            .rds
+            .describe_db_instances()
+            .db_instance_identifier(name);
+        let gone = || Outcome::Skipped(format!("{name} is gone"));
+        let answer = match self.pace.call(request.send()).await {
+            Ok(answer) => answer,
+            Err(error) if is_gone(&error) => return Err(gone()),
+            Err(error) => {
+                let call = "the check before acting, nothing was done: rds:DescribeDBInstances";
+                return Err(failed(call, &aws::explain(&error)));
+            }
+        };
+        let mut instances = answer.db_instances().iter();
+        let found = instances.find_map(crate::observe::database_of);
+        let found = found.filter(|found| found.arn == of.arn).ok_or_else(gone)?;
+        match found.hold(self.clock.now()) {
+            Some(hold) => Err(Outcome::Skipped(format!("{name} is now on hold by {hold}"))),
+            None => Ok(found),
+        }
+    }
+
+    async fn snapshot(&self, wanted: &Snapshotting) -> Early<Outcome> {
+        let of = &wanted.of;
+        self.is_still_wanted(of).await?;
+        let found = self.database_now(of).await?;
+        let own = |key: &str| key.starts_with("steward:") || key.starts_with("aws:");
+        let mut tags: BTreeMap<&str, &str> = found
+            .tags
+            .iter()
+            .filter(|(key, _)| !own(key))
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .take(MOST_OF_PEOPLE)
+            .collect();
+        tags.extend([
+            (MANAGED_BY, SNAPSHOT_ROTATION),
+            (MADE_FOR, wanted.resource_id.as_str()),
+        ]);
+        if let Some(environment) = found.environment() {
+            tags.insert(ENVIRONMENT, environment);
+        }
+        let tags = tags.into_iter();
+        let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
+        let request = self
+            .rds
+            .create_db_snapshot()
+            .db_instance_identifier(&of.name)
+            .db_snapshot_identifier(&wanted.snapshot)
+            .set_tags(Some(tags.collect()));
+        match self.pace.call(request.send()).await {
+            Ok(_) => Ok(Outcome::Done),
+            Err(error) if aws::code(&error) == Some("DBSnapshotAlreadyExists") => {
+                Ok(Outcome::AlreadyDone)
+            }
+            Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => Err(
+                Outcome::Skipped(format!("rds:CreateDBSnapshot: {}", aws::explain(&error))),
+            ),
+            Err(error) => Err(failed("rds:CreateDBSnapshot", &aws::explain(&error))),
+        }
+    }
+
+    async fn park_database(&self, of: &Subject) -> Early<Outcome> {
+        self.is_still_wanted(of).await?;
+        let found = self.database_now(of).await?;
+        let status = status_of(&found);
+        if !matches!(status, "available" | "stopping" | "stopped") {
+            return Err(Outcome::Skipped(format!("{} is {status}", of.name)));
+        }
+        let mark = self.remember(of, Sizes::default(), true).await?;
+        self.tag(of, &mark.at.to_string()).await?;
+        if status != "available" {
+            return Ok(Outcome::AlreadyDone);
+        }
+        let request = self.rds.stop_db_instance().db_instance_identifier(&of.name);
+        match self.pace.call(request.send()).await {
+            Ok(_) => Ok(Outcome::Done),
+            Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => Err(
+                Outcome::Skipped(format!("rds:StopDBInstance: {}", aws::explain(&error))),
+            ),
+            Err(error) => Err(failed("rds:StopDBInstance", &aws::explain(&error))),
+        }
+    }
+
+    async fn wake_database(&self, of: &Subject) -> Early<Outcome> {
+        self.is_still_wanted(of).await?;
+        let found = self.database_now(of).await?;
+        let mut outcome = Outcome::AlreadyDone;
+        if status_of(&found) == "stopped" {
+            let request = self
+                .rds
+                .start_db_instance()
+                .db_instance_identifier(&of.name);
+            match self.pace.call(request.send()).await {
+                Ok(_) => outcome = Outcome::Done,
+                Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => {
+                    let why = format!("rds:StartDBInstance: {}", aws::explain(&error));
+                    return Err(Outcome::Skipped(why));
+                }
+                Err(error) => return Err(failed("rds:StartDBInstance", &aws::explain(&error))),
+            }
+        } else if status_of(&found) == "stopping" {
+            return Err(Outcome::Skipped(format!("{} is stopping", of.name)));
+        }
+        self.unmark(of).await?;
+        Ok(outcome)
+    }
+}
+
+/// How many tags of people a snapshot gets: a resource has 50 at most ("Tag
+/// limits", AWS General Reference), and the rest is room for Steward's.
+const MOST_OF_PEOPLE: usize = 44;
+
+fn status_of(resource: &Resource) -> &str {
+    match &resource.kind {
+        Kind::Database(database) => &database.status,
+        _ => "",
+    }
+}
+
+/// The service of AWS in an ARN.
+fn kind_of(arn: &str) -> &str {
+    arn.split(':').nth(2).unwrap_or_default()
+}
+
+fn group_tag(name: &str) -> aws_sdk_autoscaling::types::builders::TagBuilder {
+    aws_sdk_autoscaling::types::Tag::builder()
+        .resource_id(name)
+        .resource_type("auto-scaling-group")
+        .key(PARKED)
+        .propagate_at_launch(false)
+}

@@ -1,0 +1,159 @@
+//! RDS instances.
+
+use jiff::{SignedDuration, Timestamp};
+use steward::engine::Effect;
+use steward::names;
+
+use super::course::{Target, Verdict};
+use crate::action::{Action, Snapshotting};
+use crate::reason::Reason;
+use crate::world::Database;
+
+/// How long RDS leaves an instance stopped ("Stopping an Amazon RDS DB instance
+/// temporarily", Amazon RDS User Guide).
+const STOPPED_AT_MOST: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// The states in which an instance can be used ("Viewing Amazon RDS DB instance
+/// status", Amazon RDS User Guide).
+const SERVES: &[&str] = &[
+    "available",
+    "backing-up",
+    "configuring-enhanced-monitoring",
+    "configuring-iam-database-auth",
+    "configuring-log-exports",
+    "converting-to-vpc",
+    "moving-to-vpc",
+    "storage-config-upgrade",
+    "storage-initialization",
+    "storage-optimization",
+];
+
+/// The states in which it sleeps, or is about to.
+const STOPPED: &str = "stopped";
+const STOPPING: &str = "stopping";
+
+/// What RDS does not stop ("Limitations", ibidem), or not as an instance.
+fn left_alone(database: &Database) -> Option<Verdict> {
+    let leave = |reason| Some(Verdict::Leave(reason));
+    if let Some(cluster) = database.cluster.clone() {
+        return leave(Reason::ClusterMember { cluster });
+    }
+    if let Some(of) = database.replica_of.clone() {
+        return leave(Reason::Replica { of });
+    }
+    if !database.replicas.is_empty() {
+        let replicas: Vec<&str> = database.replicas.iter().map(String::as_str).collect();
+        let replicas = replicas.join(", ");
+        return leave(Reason::HasReplicas { replicas });
+    }
+    if database.engine.starts_with("sqlserver") && database.is_multi_az {
+        let why = "SQL Server with a standby in another Availability Zone";
+        return leave(Reason::CannotStop { why });
+    }
+    if matches!(database.status.as_str(), "deleting" | "deleted") {
+        let status = database.status.clone();
+        return leave(Reason::Leaving { status });
+    }
+    None
+}
+
+pub(super) fn park(target: &Target<'_>, database: &Database) -> Verdict {
+    if let Some(verdict) = left_alone(database) {
+        return verdict;
+    }
+    match database.status.as_str() {
+        STOPPED => Verdict::There(Reason::Asleep),
+        STOPPING => Verdict::Wait(Reason::FallingAsleep),
+        "available" => {
+            if target.member.snapshot
+                && let Some(verdict) = snapshot_first(target, database)
+            {
+                return verdict;
+            }
+            let action = Action::ParkDatabase(target.subject());
+            Verdict::Do(Reason::ToSleep, Effect::Change, action)
+        }
+        status => Verdict::Wait(Reason::Busy {
+            status: status.to_owned(),
+        }),
+    }
+}
+
+/// The snapshot that is to be there before it stops.
+fn snapshot_first(target: &Target<'_>, database: &Database) -> Option<Verdict> {
+    let (name, due) = (&target.resource.name, target.goal.at);
+    let snapshot = names::snapshot_id(name, &database.resource_id, due, 1);
+    let Some(snapshots) = &database.snapshots else {
+        return Some(Verdict::Wait(Reason::Unseen));
+    };
+    match snapshots.get(&snapshot).map(String::as_str) {
+        Some("available") => None,
+        Some("failed") => Some(Verdict::Wait(Reason::SnapshotFailed { snapshot })),
+        Some(_) => Some(Verdict::Wait(Reason::SnapshotUnderWay { snapshot })),
+        None => {
+            let action = Action::SnapshotDatabase(Snapshotting {
+                of: target.subject(),
+                resource_id: database.resource_id.clone(),
+                snapshot,
+            });
+            Some(Verdict::Do(Reason::SnapshotFirst, Effect::Change, action))
+        }
+    }
+}
+
+pub(super) fn wake(target: &Target<'_>, database: &Database) -> Verdict {
+    if let Some(verdict) = left_alone(database) {
+        return verdict;
+    }
+    let is_marked = target.resource.is_marked(target.environment);
+    match database.status.as_str() {
+        STOPPED => {
+            let action = Action::WakeDatabase(target.subject());
+            Verdict::Do(Reason::ToWake, Effect::Restore, action)
+        }
+        STOPPING => Verdict::Wait(Reason::Busy {
+            status: database.status.clone(),
+        }),
+        _ if is_marked => {
+            let action = Action::Unmark(target.subject());
+            Verdict::Do(Reason::StillMarked, Effect::Restore, action)
+        }
+        status if SERVES.contains(&status) => Verdict::There(Reason::Awake),
+        "starting" => Verdict::Wait(Reason::WakingUp),
+        status => Verdict::Wait(Reason::Busy {
+            status: status.to_owned(),
+        }),
+    }
+}
+
+/// A database of an environment that sleeps: what AWS starts again after seven days
+/// is stopped again, and what a person starts before then is that person's until the
+/// next transition.
+pub(super) fn stay_parked(target: &Target<'_>, now: Timestamp) -> Verdict {
+    let Target { resource, .. } = target;
+    let crate::world::Kind::Database(database) = &resource.kind else {
+        return Verdict::Leave(Reason::Awake);
+    };
+    if let Some(verdict) = left_alone(database) {
+        return verdict;
+    }
+    if matches!(database.status.as_str(), STOPPED | STOPPING) {
+        return Verdict::There(Reason::Asleep);
+    }
+    let Some(saved) = resource.remembered(target.environment) else {
+        return Verdict::There(Reason::StartedByHand);
+    };
+    if now.duration_since(saved.at) < STOPPED_AT_MOST {
+        let action = Action::Unmark(target.subject());
+        return Verdict::Do(Reason::StartedByHand, Effect::Restore, action);
+    }
+    // It can be stopped again as soon as it is available (RDS-EVENT-0088).
+    if database.status == "available" {
+        let action = Action::ParkDatabase(target.subject());
+        Verdict::Do(Reason::StartedByAws, Effect::Change, action)
+    } else {
+        Verdict::Wait(Reason::Busy {
+            status: database.status.clone(),
+        })
+    }
+}
