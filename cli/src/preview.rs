@@ -23,7 +23,6 @@ pub(crate) const OF_ROTATION: Preview = Preview {
 };
 
 /// Of scheduled-scaling: when environments sleep and wake.
-#[expect(dead_code, reason = "it is called once the function can be")]
 pub(crate) const OF_SCALING: Preview = Preview {
     command: scaling::command,
     run: |matches, around| Box::pin(scaling::run(matches, around)),

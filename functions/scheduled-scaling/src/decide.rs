@@ -49,6 +49,9 @@ const OVERDUE: MeasureKind = MeasureKind {
 /// The metrics of an environment beside the sums, with their units of measure.
 pub const METRICS: &[MeasureKind] = &[ASLEEP, OVERDUE];
 
+/// Who asks for an override without a name.
+const NOBODY: &str = "somebody who did not say";
+
 /// The next look at what takes minutes.
 const LOOK_AGAIN_SECONDS: u32 = 60;
 
@@ -381,7 +384,7 @@ fn override_one(draft: &mut Draft, asked: &Asking, seen: &Seen<World>) {
             environment: name.to_owned(),
             to: to.clone(),
             lasts: asked.lasts,
-            by: asked.by.clone(),
+            by: asked.by.clone().unwrap_or_else(|| NOBODY.to_owned()),
             why: asked.why.clone(),
         }),
         None => Action::EndOverride {

@@ -13,6 +13,9 @@ use crate::policy::ScalingPolicy;
 const SHORTEST: Period = Period::minutes(1);
 const LONGEST: Period = Period::days(31);
 
+/// The operation of what a person asks for.
+pub const OVERRIDE: &str = "override";
+
 /// The most characters of why and by whom.
 const LONGEST_TEXT: usize = 200;
 
@@ -39,8 +42,8 @@ pub struct Asking {
     /// For how long: 1m to 31d.
     #[serde(rename = "for")]
     pub lasts: Period,
-    /// Who asks.
-    pub by: String,
+    /// Who asks, as far as that is known.
+    pub by: Option<String>,
     /// Why.
     pub why: String,
 }
@@ -151,7 +154,7 @@ pub(crate) fn parse_override(manual: &ManualEvent) -> Result<Scope, ScopeError> 
         environment,
         to,
         lasts,
-        by: by.unwrap_or_else(|| "somebody who did not say".to_owned()),
+        by,
         why,
     }))
 }
