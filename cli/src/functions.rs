@@ -324,6 +324,59 @@ mod tests {
         assert!(!validator.is_valid(&report));
     }
 
+    /// The scope of `steward scheduled-scaling …`, when somebody calls it.
+    fn scope_of(words: &str) -> Scope {
+        let words = words.split(' ').collect::<Vec<_>>();
+        let matches = by_hand::command::<ScheduledScaling>();
+        let matches = matches.get_matches_from([&["scheduled-scaling"], &words[..]].concat());
+        let (name, matches) = matches.subcommand().unwrap();
+        let operation = (name == OVERRIDE).then_some(name);
+        let mut payload = ScheduledScaling::parameters(operation, matches);
+        if let Some(operation) = operation {
+            payload.insert("operation".to_owned(), json!(operation));
+        }
+        payload.insert("mode".to_owned(), json!("plan"));
+        let request = steward::lambda::request::<ScheduledScaling>(&payload.into());
+        let mut scope = request.unwrap().scope;
+        ScheduledScaling::sign(&mut scope, "arn:aws:iam::123456789012:user/jo");
+        scope
+    }
+
+    #[test]
+    fn an_override_by_hand_is_what_its_event_says_and_signed_by_who_calls() {
+        let of = |event: Value| {
+            let request = steward::lambda::request::<ScheduledScaling>(&event);
+            request.unwrap().scope
+        };
+        let jo = "arn:aws:iam::123456789012:user/jo";
+        assert_eq!(
+            scope_of("override dev on --for 3h --size small --why demo"),
+            of(json!({
+                "operation": "override", "mode": "apply", "environment": "dev", "to": "on",
+                "size": "small", "for": "3h", "why": "demo", "by": jo,
+            }))
+        );
+        assert_eq!(
+            scope_of("override dev none"),
+            of(json!({
+                "operation": "override", "environment": "dev", "to": "none", "size": null,
+                "by": jo,
+            }))
+        );
+        let mut told = of(json!({
+            "operation": "override", "environment": "dev", "to": "none", "by": "ann",
+        }));
+        let before = told.clone();
+        ScheduledScaling::sign(&mut told, jo);
+        assert_eq!(told, before);
+        let names = ["dev", "shop"].map(str::to_owned).to_vec();
+        assert_eq!(
+            scope_of("plan --environment dev --environment shop"),
+            Scope::Environments(names)
+        );
+        assert_eq!(scope_of("plan"), Scope::Everything);
+    }
+
     #[test]
     fn the_schema_of_policies_has_their_version_and_no_unknown_keys() {
         let validator = validator("image-pruning");
