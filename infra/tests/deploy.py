@@ -44,6 +44,7 @@ UNSUPPORTED_RESOURCES = {
     "TasksMissingAlarm": "metric math",
     "ImagePruningOverdueAlarm": "metric math",
     "SnapshotRotationOverdueAlarm": "metric math",
+    "ScheduledScalingOverdueAlarm": "metric math",
 }
 
 # What runs as a function that is deployed without a package: nothing.

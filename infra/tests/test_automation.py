@@ -15,6 +15,9 @@ TEXT = (INFRA / "automation.yaml").read_text()
 HOUSE = INFRA.parent
 RECOVERY_BUCKET = "steward-restore-points-123456789012-eu-west-1"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
+SERVICE = "arn:aws:ecs:eu-central-1:123456789012:service/shop/web"
+GROUP = "arn:aws:autoscaling:eu-central-1:123456789012:autoScalingGroup:*:autoScalingGroupName/shop"
+DATABASE = "arn:aws:rds:eu-central-1:123456789012:db:shop*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,11 @@ class Function:
     # How long it may stay away before an alarm.
     overdue_hours: str
     alarms: set = frozenset()
+    # Variables that it reads beside those that every function reads.
+    variables_beside: set = frozenset()
+    # How late its schedule may be.
+    window: dict = dataclasses.field(default_factory=lambda: {"Mode": "OFF"})
+    timeout: int = 900
 
     @property
     def prefix(self):
@@ -60,6 +68,7 @@ FUNCTIONS = (
         everything={"ReaderRoles": "arn:aws:iam::*:role/reads", "ReadsRestorePoints": "true"},
         awake={"primary": "ENABLED", "recovery": "ENABLED"},
         overdue_hours="26",
+        window={"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 30},
     ),
     Function(
         "snapshot-rotation",
@@ -78,17 +87,43 @@ FUNCTIONS = (
         awake={"primary": "ENABLED", "recovery": "DISABLED"},
         overdue_hours="3",
         alarms={"ObjectivesMissed", "CopiesPending", "DocumentsIncomplete"},
+        window={"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5},
+    ),
+    Function(
+        "scheduled-scaling",
+        operation="scale",
+        targets="environments",
+        policy=(
+            "{version: 1, schedules: {office: {time_zone: Europe/Berlin, periods: [{days: mon-fri, start: '07:00', "
+            "stop: '19:00'}]}}, environments: {shop-test: {schedules: [office]}}}"
+        ),
+        wrong_policy={"version": 1, "environments": {"shop-test": {"schedule": "office"}}},
+        everything={"Untagged": f"{SERVICE},{GROUP},{DATABASE}", "Snapshots": "true", "Keys": KEY},
+        # Nothing runs in the recovery Region yet.
+        awake={"primary": "ENABLED", "recovery": "DISABLED"},
+        overdue_hours="1",
+        alarms={"StepsOverdue"},
+        variables_beside={"STEWARD_LEDGER"},
+        timeout=300,
     ),
 )
-PRUNING, ROTATION = FUNCTIONS
+PRUNING, ROTATION, SCALING = FUNCTIONS
 APPLY = {name: value for function in FUNCTIONS for name, value in function.to_apply().items()}
 SWITCHES = (
     ({}, {"Role": "recovery"}, {"RecoveryBucket": RECOVERY_BUCKET}),
     ({}, APPLY),
     (
         {},
-        {"ImagePruningPolicyParameter": "/shop/pruning", "SnapshotRotationPolicyObject": "shop/rotation.yaml"},
-        {"ImagePruningPolicyObject": "shop/pruning.yaml", "SnapshotRotationPolicyParameter": "/shop/rotation"},
+        {
+            "ImagePruningPolicyParameter": "/shop/pruning",
+            "SnapshotRotationPolicyObject": "shop/rotation.yaml",
+            "ScheduledScalingPolicyParameter": "/shop/scaling",
+        },
+        {
+            "ImagePruningPolicyObject": "shop/pruning.yaml",
+            "SnapshotRotationPolicyParameter": "/shop/rotation",
+            "ScheduledScalingPolicyObject": "shop/scaling.yaml",
+        },
     ),
     (
         {},
@@ -103,12 +138,14 @@ SWITCHES = (
             "SnapshotRotationConcurrency": "1",
             "SnapshotRotationScheduleState": "DISABLED",
             "SnapshotRotationTellsRegion": "eu-west-1",
+            "ScheduledScalingConcurrency": "1",
+            "ScheduledScalingScheduleState": "DISABLED",
         },
     ),
-    ({}, PRUNING.given(**PRUNING.everything) | ROTATION.given(**ROTATION.everything)),
+    ({}, {name: value for each in FUNCTIONS for name, value in each.given(**each.everything).items()}),
 )
 
-READS = ("Describe", "List", "Get", "BatchGet", "Simulate")
+READS = ("Describe", "List", "Get", "BatchGet", "Query", "Simulate")
 # What reading takes beside: of restore points, and in other accounts.
 TO_READ = {"kms:Decrypt", "sts:AssumeRole"}
 # What every function may do in any mode: leave its logs, traces and lost runs, and tell people.
@@ -202,6 +239,12 @@ class Template(unittest.TestCase):
             # Nothing that would take in everybody's snapshots.
             ({"SnapshotRotationAdopts": "*"}, "begins with a letter"),
             ({"SnapshotRotationTellsRegion": "eu-central-1"}, "is another Region"),
+            ({"ScheduledScalingEnvironments": "shop,test env"}, "steward:environment"),
+            # Nothing that would take in all services, groups or databases of everybody.
+            ({"ScheduledScalingUntagged": "*"}, "ARNs of services"),
+            ({"ScheduledScalingUntagged": f"{SERVICE},arn:aws:ecs:*"}, "ARNs of services"),
+            ({"ScheduledScalingUntagged": "arn:aws:rds:eu-central-1:123456789012:cluster:shop"}, "ARNs of services"),
+            ({"ScheduledScalingKeys": "alias/shop"}, "ARNs of keys"),
             *itertools.chain(*map(wrong_for, FUNCTIONS)),
         ):
             with self.subTest(**given), self.assertRaises(Refused) as refused:
@@ -272,10 +315,18 @@ class Recovery(unittest.TestCase):
             if recovery.resources[name]["Properties"] | {"State": "ENABLED"} == primary.resources[name]["Properties"]
         }
         self.assertEqual(
-            asleep, {"SnapshotRotationHourly", "SnapshotRotationAfterSnapshot", "SnapshotRotationAfterWaiting"}
+            asleep,
+            {
+                "SnapshotRotationHourly",
+                "SnapshotRotationAfterSnapshot",
+                "SnapshotRotationAfterWaiting",
+                "ScheduledScalingTick",
+                "ScheduledScalingAfterDatabase",
+            },
         )
-        self.assertEqual(differing - asleep, {"SnapshotRotationOverdueAlarm"})
-        awake = steward(Role="recovery", SnapshotRotationScheduleState="ENABLED", **everything)
+        self.assertEqual(differing - asleep, {"SnapshotRotationOverdueAlarm", "ScheduledScalingOverdueAlarm"})
+        enabled = ROTATION.given(ScheduleState="ENABLED") | SCALING.given(ScheduleState="ENABLED")
+        awake = steward(Role="recovery", **enabled, **everything)
         self.assertEqual(awake.resources, primary.resources)
         for kind in (
             "AWS::DynamoDB::Table",
@@ -375,22 +426,23 @@ class Code(unittest.TestCase):
             variables = function.variables(steward())
             # The policy is always in a place of its own: a change of it is no deployment of the function.
             self.assertEqual(read - set(variables), {"STEWARD_POLICY"})
-            self.assertEqual(set(variables) - read, set())
+            self.assertEqual(set(variables) - read, function.variables_beside)
+            self.assertLessEqual(function.variables_beside, set(names.values()))
             # And the mode takes what the code takes.
             self.assertEqual(TEMPLATE["Parameters"][f"{function.prefix}Mode"]["AllowedValues"], modes.split(", "))
 
     def test_no_other_code_reads_the_environment(self):
         sources = [*HOUSE.glob("shared/src/**/*.rs"), *HOUSE.glob("functions/*/src/**/*.rs")]
         reading = {
-            source.relative_to(HOUSE).as_posix(): line.strip()
+            source.relative_to(HOUSE).as_posix(): source.read_text()
             for source in sources
-            for line in source.read_text().splitlines()
-            if re.search(r"\benv::var|\benv::vars|\bvar_os\(", line)
+            if re.search(r"\benv::var|\benv::vars|\bvar_os\(", source.read_text())
         }
         # The one lookup that main.rs hands to Environment::read.
-        for name in reading:
+        for name, text in reading.items():
             self.assertRegex(name, r"^functions/[\w-]+/src/main\.rs$")
-            self.assertIn("steward::lambda::serve::<", reading[name])
+            self.assertRegex(text, r"steward::lambda::serve::<\w+, _>\(\s*\|name\| std::env::var\(name\)\.ok\(\),")
+            self.assertEqual(text.count("env::"), 1, name)
         functions = {path.parent.name for path in HOUSE.glob("functions/*/Cargo.toml")}
         self.assertEqual({name.split("/")[1] for name in reading}, functions)
 
@@ -445,13 +497,21 @@ class Code(unittest.TestCase):
                     writes = [action for action in listed(statement["Action"]) if not is_read(action)]
                     if statement["Effect"] == "Allow" and writes and "xray:PutTraceSegments" not in writes:
                         self.assertNotIn("*", listed(statement["Resource"]), f"{role} {statement['Sid']}")
+        sizes = {
+            "ecs:UpdateService",
+            "autoscaling:UpdateAutoScalingGroup",
+            "rds:StopDBInstance",
+            "rds:StartDBInstance",
+            "rds:CreateDBSnapshot",
+        }
         for function, frozen in (
             (PRUNING, {"ecr:BatchDeleteImage", "ecr:UpdateImageStorageClass"}),
             (ROTATION, {"rds:CreateDBSnapshot", "rds:DeleteDBSnapshot", "rds:ModifyDBSnapshotAttribute"}),
+            (SCALING, sizes),
         ):
             stack = steward(**function.to_apply(**function.everything))
-            (deny,) = [each for each in statements(stack, f"{function.prefix}Role") if each["Effect"] == "Deny"]
-            self.assertEqual((set(deny["Action"]), deny["Resource"]), (frozen, "*"))
+            (deny,) = [each for each in statements(stack, f"{function.prefix}Role") if each["Sid"] == "NothingOnHold"]
+            self.assertEqual((deny["Effect"], set(deny["Action"]), deny["Resource"]), ("Deny", frozen, "*"))
             self.assertEqual(deny["Condition"], {"Null": {"aws:ResourceTag/steward:hold": "false"}})
 
     def test_images_are_removed_from_the_repositories_that_were_said(self):
@@ -495,6 +555,113 @@ class Code(unittest.TestCase):
                 if statement["Effect"] == "Allow"
             }
             self.assertEqual(found, expected)
+
+    def test_what_is_parked_has_the_tag_of_an_environment_or_is_named(self):
+        here = "{}:eu-central-1:123456789012"
+        service = f"arn:aws:{here.format('ecs')}:service/*"
+        group = f"arn:aws:{here.format('autoscaling')}:autoScalingGroup:*:autoScalingGroupName/*"
+        database = f"arn:aws:{here.format('rds')}:db:*"
+        tagged = {"StringLike": {"aws:ResourceTag/steward:environment": ["shop*", "test"]}}
+        # Of all tags the mark of what it parked, which is in the code.
+        marks = {"ForAllValues:StringEquals": {"aws:TagKeys": ["steward:parked"]}}
+        marked = tagged | marks
+        by_rds = {"kms:ViaService": "rds.*.amazonaws.com"}
+        plain = {
+            "SizeServices": ([service], tagged),
+            "MarkServices": ([service], marked),
+            "SizeScalableTargets": (
+                [f"arn:aws:{here.format('application-autoscaling')}:scalable-target/*"],
+                {
+                    "StringEquals": {
+                        "application-autoscaling:service-namespace": "ecs",
+                        "application-autoscaling:scalable-dimension": "ecs:service:DesiredCount",
+                    }
+                },
+            ),
+            "SizeGroups": ([group], tagged),
+            "MarkGroups": ([group], marked),
+            "StopAndStartDatabases": ([database], tagged),
+            "MarkDatabases": ([database], marked),
+        }
+        named = [SERVICE, GROUP, DATABASE]
+        for given, beside in (
+            ({}, {}),
+            ({"Untagged": ",".join(named)}, {"SizeWhatIsNamed": (named, None), "MarkWhatIsNamed": (named, marks)}),
+            (
+                {"Snapshots": "true"},
+                {
+                    "BackUpDatabases": ([database], tagged),
+                    "MakeSnapshots": ([f"arn:aws:{here.format('rds')}:snapshot:steward-*"], None),
+                },
+            ),
+            (
+                {"Keys": KEY},
+                {
+                    "UseKeysThroughRds": ([KEY], {"StringLike": by_rds}),
+                    "GrantKeysToRds": ([KEY], {"StringLike": by_rds, "Bool": {"kms:GrantIsForAWSResource": "true"}}),
+                },
+            ),
+        ):
+            stack = steward(**SCALING.to_apply(Environments="shop*,test", **given))
+            document = stack.resources["ScheduledScalingWrites"]["Properties"]["PolicyDocument"]
+            found = {
+                statement["Sid"]: (list(map(stack.text, listed(statement["Resource"]))), statement.get("Condition"))
+                for statement in document["Statement"]
+                if statement["Effect"] == "Allow" and "Ledger" not in statement["Sid"]
+            }
+            self.assertEqual(found, plain | beside)
+
+    def test_no_group_may_be_made_one_that_cannot_wake(self):
+        stack = steward(**SCALING.to_apply())
+        (deny,) = [each for each in statements(stack, "ScheduledScalingRole") if each["Sid"] == "NoMaximumOfZero"]
+        self.assertEqual(
+            (deny["Effect"], deny["Action"], deny["Resource"], deny["Condition"]),
+            ("Deny", "autoscaling:UpdateAutoScalingGroup", "*", {"NumericEquals": {"autoscaling:MaxSize": "0"}}),
+        )
+
+    def test_each_part_of_the_ledger_has_one_writer(self):
+        code = (HOUSE / "functions/scheduled-scaling/src/names.rs").read_text()
+        (own,) = re.findall(r'pub const PARTITION: &str = "([^"]+)"', code)
+        (raises,) = re.findall(
+            r'pub const RAISES: &str = "([^"]+)"', (HOUSE / "shared/src/ledger/raise.rs").read_text()
+        )
+        table = {"Fn::GetAtt": ["Ledger", "Arn"]}
+        of = {"ScheduledScalingRole": {own}, "ScheduledScalingRole reads": {own, raises}, "PlanRole reads": {own, raises}}
+        found = {}
+        stack = steward(**APPLY)
+        for role in stack.of_type("AWS::IAM::Role"):
+            for statement in statements(stack, role):
+                actions = [action for action in listed(statement["Action"]) if action.startswith("dynamodb:")]
+                if not actions:
+                    continue
+                self.assertEqual(statement["Resource"], table)
+                ((operator, keys),) = statement["Condition"].items()
+                self.assertEqual((operator, list(keys)), ("ForAllValues:StringEquals", ["dynamodb:LeadingKeys"]))
+                kind = role + (" reads" if all(map(is_read, actions)) else "")
+                found[kind] = set(keys["dynamodb:LeadingKeys"])
+        self.assertEqual(found, of)
+        # And who uses the key for it does so through DynamoDB.
+        for role, sids in (
+            ("ScheduledScalingRole", {"DecryptTheLedger", "EncryptItsLedger"}),
+            ("PlanRole", {"DecryptTheLedger"}),
+        ):
+            through = {
+                statement["Sid"]
+                for statement in statements(stack, role)
+                if "dynamodb." in json.dumps(statement.get("Condition", {}))
+            }
+            self.assertEqual(through, sids)
+
+    def test_the_ledger_is_as_the_code_keeps_it(self):
+        code = (HOUSE / "shared/src/ledger.rs").read_text()
+        names = dict(re.findall(r'const (\w+): &str = "(\w[\w-]*)"', code))
+        table = steward().resources["Ledger"]["Properties"]
+        self.assertEqual(table["TableName"], names["TABLE"])
+        keys = {key["KeyType"]: key["AttributeName"] for key in table["KeySchema"]}
+        self.assertEqual(keys, {"HASH": names["PARTITION"], "RANGE": names["SORT"]})
+        self.assertEqual(
+            table["TimeToLiveSpecification"], {"AttributeName": names["EXPIRES_AT"], "Enabled": True}
+        )
 
     def test_nobody_plans_with_the_roles_that_copy_in_other_accounts(self):
         stack = steward(**ROTATION.given(**ROTATION.everything))
@@ -566,6 +733,7 @@ MATCHED = {
     "SnapshotRotationAfterSnapshot": {"rds-snapshot-copied", "rds-snapshot-manual"},
     "SnapshotRotationAfterWaiting": {"rds-instance-started"},
     "SnapshotRotationCopiesTold": {"rds-snapshot-copied"},
+    "ScheduledScalingAfterDatabase": {"rds-instance-minimal", "rds-instance-started"},
 }
 
 
@@ -640,7 +808,7 @@ class Shared(unittest.TestCase):
                     "attemptNumber": "<aws.scheduler.attempt-number>",
                 },
             )
-            self.assertEqual(schedule["FlexibleTimeWindow"]["Mode"], "FLEXIBLE")
+            self.assertEqual(schedule["FlexibleTimeWindow"], function.window)
         for function in stack.of_type("AWS::Serverless::Function").values():
             asynchronous = function["EventInvokeConfig"]
             self.assertEqual(asynchronous["DestinationConfig"]["OnFailure"]["Destination"], queue)
@@ -658,19 +826,30 @@ class Shared(unittest.TestCase):
                     states = {schedule["Name"]: schedule["State"] for schedule in schedules.values()}
                     self.assertEqual(states[f"steward-{function.name}"], expected)
 
-        def rules(**given):
+        def rules(function, **given):
             states = {
                 rule["State"]
                 for name, rule in steward(**given).of_type("AWS::Events::Rule").items()
-                if name.startswith("SnapshotRotationAfter")
+                if name.startswith(f"{function.prefix}After")
             }
             self.assertEqual(len(states), 1)
             return states.pop()
 
-        self.assertEqual(rules(), "ENABLED")
-        self.assertEqual(rules(SnapshotRotationOnEvents="DISABLED"), "DISABLED")
-        self.assertEqual(rules(SnapshotRotationScheduleState="DISABLED"), "DISABLED")
-        self.assertEqual(rules(Role="recovery"), "DISABLED")
+        for function in (ROTATION, SCALING):
+            self.assertEqual(rules(function), "ENABLED")
+            self.assertEqual(rules(function, **function.given(OnEvents="DISABLED")), "DISABLED")
+            self.assertEqual(rules(function, **function.given(ScheduleState="DISABLED")), "DISABLED")
+            self.assertEqual(rules(function, Role="recovery"), "DISABLED")
+
+    def test_ticks_come_in_every_hour_of_every_zone(self):
+        given = {"TimeZone": "Europe/Berlin"}
+        zones = {
+            schedule["Name"]: schedule["ScheduleExpressionTimezone"]
+            for schedule in steward(**given).of_type("AWS::Scheduler::Schedule").values()
+        }
+        # In a zone with summer time the hour that comes twice would have ticks once only.
+        self.assertEqual(zones.pop("steward-scheduled-scaling"), "UTC")
+        self.assertEqual(set(zones.values()), {"Europe/Berlin"})
 
     def test_every_alarm_reaches_the_topic_and_watches_what_the_docs_advise(self):
         watched = set()

@@ -10,6 +10,9 @@ use image_pruning::{ImagePruning, Registry};
     reason = "the environment is read once, here"
 )]
 async fn main() -> Result<(), steward::lambda::RuntimeError> {
-    let variable = |name: &str| std::env::var(name).ok();
-    steward::lambda::serve::<ImagePruning, _>(variable, |config, _| Registry::new(config)).await
+    steward::lambda::serve::<ImagePruning, _>(
+        |name| std::env::var(name).ok(),
+        |config, _| Registry::new(config),
+    )
+    .await
 }

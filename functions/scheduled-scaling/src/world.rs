@@ -218,7 +218,7 @@ pub struct Service {
     pub pending: u32,
     /// Whether each instance has one task of it, so that it has no size of its own.
     pub is_daemon: bool,
-    /// Whether ECS itself deploys; CodeDeploy or somebody else does otherwise.
+    /// Whether ECS itself deploys; `CodeDeploy` or somebody else does otherwise.
     pub deployed_by_ecs: bool,
     /// Whether a deployment is under way.
     pub is_deploying: bool,

@@ -10,7 +10,9 @@ use snapshot_rotation::{SnapshotRotation, Snapshots};
     reason = "the environment is read once, here"
 )]
 async fn main() -> Result<(), steward::lambda::RuntimeError> {
-    let variable = |name: &str| std::env::var(name).ok();
-    steward::lambda::serve::<SnapshotRotation, _>(variable, |config, _| Snapshots::new(config))
-        .await
+    steward::lambda::serve::<SnapshotRotation, _>(
+        |name| std::env::var(name).ok(),
+        |config, _| Snapshots::new(config),
+    )
+    .await
 }

@@ -22,6 +22,7 @@ mod crashes;
 mod deadline;
 mod gaps;
 mod gate;
+mod giving_back;
 mod lanes;
 mod limits;
 mod order;

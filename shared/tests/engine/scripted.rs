@@ -237,6 +237,9 @@ pub(crate) struct Stage {
     pub(crate) batches: RefCell<Vec<Vec<String>>>,
     pub(crate) observations: Cell<usize>,
     pub(crate) observes_never: Cell<bool>,
+    /// After how many batches the engine let go, each time that it did.
+    pub(crate) finished: RefCell<Vec<usize>>,
+    pub(crate) finishes_never: Cell<bool>,
 }
 
 impl Stage {
@@ -253,6 +256,8 @@ impl Stage {
             batches: RefCell::default(),
             observations: Cell::new(0),
             observes_never: Cell::new(false),
+            finished: RefCell::default(),
+            finishes_never: Cell::new(false),
         }
     }
 
@@ -321,6 +326,14 @@ impl<const B: usize> Act<Scripted<B>> for Stage {
             answer.truncate(length);
         }
         answer
+    }
+
+    async fn finish(&self) {
+        let batches = self.batches.borrow().len();
+        self.finished.borrow_mut().push(batches);
+        if self.finishes_never.get() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

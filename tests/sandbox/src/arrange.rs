@@ -2,8 +2,15 @@
 //! seed. Each uses the SDK as a person or a pipeline would.
 
 mod database;
+mod environment;
+mod group;
+mod records;
 
 use anyhow::{Context, Result, ensure};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    TimeToLiveSpecification,
+};
 use aws_sdk_ecr::types::{
     DescribeImagesFilter, ImageIdentifier, ImageScanningConfiguration, ImageStatusFilter,
     ImageTagMutability,
@@ -20,6 +27,9 @@ use crate::control::Image;
 use crate::manifest::Manifest;
 
 pub use database::Database;
+pub use environment::{Environment, Service as EnvironmentService};
+pub use group::{Group, Sizes};
+pub use records::{CalendarType, LEDGER};
 
 /// A repository of an account.
 #[derive(Clone, Debug)]
@@ -55,6 +65,41 @@ impl Account {
             account: self.clone(),
             name: name.to_owned(),
         }
+    }
+
+    /// Makes the table of a ledger, as `infra/automation.yaml` declares it.
+    ///
+    /// # Errors
+    /// When it exists already.
+    pub async fn ledger_table(&self, name: &str) -> Result<()> {
+        let dynamodb = self.dynamodb();
+        let mut request = dynamodb
+            .create_table()
+            .table_name(name)
+            .billing_mode(BillingMode::PayPerRequest);
+        for (attribute, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+            let definition = AttributeDefinition::builder()
+                .attribute_name(attribute)
+                .attribute_type(ScalarAttributeType::S);
+            let key = KeySchemaElement::builder()
+                .attribute_name(attribute)
+                .key_type(kind);
+            request = request
+                .attribute_definitions(definition.build()?)
+                .key_schema(key.build()?);
+        }
+        request.send().await.context("cannot create the table")?;
+        let expires = TimeToLiveSpecification::builder()
+            .attribute_name("expires_at")
+            .enabled(true);
+        dynamodb
+            .update_time_to_live()
+            .table_name(name)
+            .time_to_live_specification(expires.build()?)
+            .send()
+            .await
+            .context("nothing in the table expires")?;
+        Ok(())
     }
 
     /// Makes a cluster and answers its ARN.

@@ -193,7 +193,15 @@ impl Call {
     /// Whether it can change nothing, by its operation's name.
     #[must_use]
     pub fn only_reads(&self) -> bool {
-        let reads = ["Describe", "List", "Get", "BatchGet", "Head", "AssumeRole"];
+        let reads = [
+            "Describe",
+            "List",
+            "Get",
+            "BatchGet",
+            "Head",
+            "Query",
+            "AssumeRole",
+        ];
         reads.iter().any(|verb| self.operation.starts_with(verb))
     }
 

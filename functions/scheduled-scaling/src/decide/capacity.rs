@@ -89,7 +89,7 @@ pub(super) fn wake(target: &Target<'_>, group: &Group) -> Verdict {
     }
     if target.resource.is_marked(target.environment) && !remembers {
         let action = Action::Unmark(target.subject());
-        return Verdict::Do(Reason::StillMarked, Effect::Restore, action);
+        return Verdict::Do(Reason::StillMarked, Effect::Restore, Box::new(action));
     }
     // With a minimum of zero its instances come when tasks ask for them.
     let least = if group.is_managed {

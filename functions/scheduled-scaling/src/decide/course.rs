@@ -38,7 +38,7 @@ pub(super) enum Verdict {
     /// It will be as wanted, or can be changed later.
     Wait(Reason),
     /// It is to be changed.
-    Do(Reason, Effect, Action),
+    Do(Reason, Effect, Box<Action>),
 }
 
 /// A resource on its way, and where to.
@@ -110,7 +110,7 @@ impl Target<'_> {
             to,
             remember: remembers.then(|| self.baseline(has)),
         };
-        Verdict::Do(reason, effect, action(setting))
+        Verdict::Do(reason, effect, Box::new(action(setting)))
     }
 
     fn park(&self) -> Verdict {
@@ -321,7 +321,7 @@ impl<'a> Course<'a> {
                 }
             };
             let is_open = |other: &&str| !standing[other].open.is_empty();
-            let before = standing.keys().copied().filter(|other| is_before(&other));
+            let before = standing.keys().copied().filter(|other| is_before(other));
             let waits_for: Vec<&str> = before.filter(is_open).collect();
             let of = self.each(
                 &mut changes,
@@ -422,7 +422,7 @@ impl<'a> Course<'a> {
                     pass: pass::CHANGE,
                     after: After::EarlierPasses,
                     effect,
-                    action,
+                    action: *action,
                 };
                 let since = Some(target.goal.at);
                 draft.push(self.name, arn, reason, Decision::Act(change), since);

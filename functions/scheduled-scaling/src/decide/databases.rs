@@ -71,7 +71,7 @@ pub(super) fn park(target: &Target<'_>, database: &Database) -> Verdict {
                 return verdict;
             }
             let action = Action::ParkDatabase(target.subject());
-            Verdict::Do(Reason::ToSleep, Effect::Change, action)
+            Verdict::Do(Reason::ToSleep, Effect::Change, Box::new(action))
         }
         status => Verdict::Wait(Reason::Busy {
             status: status.to_owned(),
@@ -96,7 +96,11 @@ fn snapshot_first(target: &Target<'_>, database: &Database) -> Option<Verdict> {
                 resource_id: database.resource_id.clone(),
                 snapshot,
             });
-            Some(Verdict::Do(Reason::SnapshotFirst, Effect::Change, action))
+            Some(Verdict::Do(
+                Reason::SnapshotFirst,
+                Effect::Change,
+                Box::new(action),
+            ))
         }
     }
 }
@@ -109,14 +113,14 @@ pub(super) fn wake(target: &Target<'_>, database: &Database) -> Verdict {
     match database.status.as_str() {
         STOPPED => {
             let action = Action::WakeDatabase(target.subject());
-            Verdict::Do(Reason::ToWake, Effect::Restore, action)
+            Verdict::Do(Reason::ToWake, Effect::Restore, Box::new(action))
         }
         STOPPING => Verdict::Wait(Reason::Busy {
             status: database.status.clone(),
         }),
         _ if is_marked => {
             let action = Action::Unmark(target.subject());
-            Verdict::Do(Reason::StillMarked, Effect::Restore, action)
+            Verdict::Do(Reason::StillMarked, Effect::Restore, Box::new(action))
         }
         status if SERVES.contains(&status) => Verdict::There(Reason::Awake),
         "starting" => Verdict::Wait(Reason::WakingUp),
@@ -145,12 +149,12 @@ pub(super) fn stay_parked(target: &Target<'_>, now: Timestamp) -> Verdict {
     };
     if now.duration_since(saved.at) < STOPPED_AT_MOST {
         let action = Action::Unmark(target.subject());
-        return Verdict::Do(Reason::StartedByHand, Effect::Restore, action);
+        return Verdict::Do(Reason::StartedByHand, Effect::Restore, Box::new(action));
     }
     // It can be stopped again as soon as it is available (RDS-EVENT-0088).
     if database.status == "available" {
         let action = Action::ParkDatabase(target.subject());
-        Verdict::Do(Reason::StartedByAws, Effect::Change, action)
+        Verdict::Do(Reason::StartedByAws, Effect::Change, Box::new(action))
     } else {
         Verdict::Wait(Reason::Busy {
             status: database.status.clone(),

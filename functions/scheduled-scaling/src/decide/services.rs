@@ -95,7 +95,7 @@ pub(super) fn wake(target: &Target<'_>, service: &Service) -> Verdict {
     }
     if is_marked && !remembers {
         let action = Action::Unmark(target.subject());
-        return Verdict::Do(Reason::StillMarked, Effect::Restore, action);
+        return Verdict::Do(Reason::StillMarked, Effect::Restore, Box::new(action));
     }
     let runs = service.running >= service.desired;
     let serves = service

@@ -93,6 +93,9 @@ pub(super) fn judged_on(call: &Recognised) -> Vec<String> {
         }),
         ("rds", _) => rds(call, &of),
         ("kms", _) => texts(&body["KeyId"]),
+        ("dynamodb", _) => each(texts(&body["TableName"]), |name| {
+            of(format!("table/{name}"))
+        }),
         ("secretsmanager", _) => texts(&body["SecretId"]),
         // Both name one ARN, of the topic and of the role.
         ("sns" | "sts", _) => call.resource.iter().cloned().collect(),
