@@ -155,6 +155,11 @@ fn what_is_wrong_is_refused_with_the_place_the_value_and_what_is_allowed() {
         ),
         (
             "{peak: {min: 2}}",
+            "{peak: {max: 0}}",
+            "environments.shop.members.capacity.sizes.peak.max: 0 is not allowed; allowed: 1 or more",
+        ),
+        (
+            "{peak: {min: 2}}",
             "{peak: {}}",
             "environments.shop.members.capacity.sizes.peak: a size of nothing",
         ),
