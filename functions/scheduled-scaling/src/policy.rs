@@ -301,7 +301,11 @@ impl Size {
             problems.add(path, "a size of nothing", "min, desired, max or several");
         }
         if max == Some(0) {
-            problems.add(&format!("{path}.max"), 0, "1 or more: ECS could not scale out of 0");
+            problems.add(
+                &format!("{path}.max"),
+                0,
+                "1 or more: ECS could not scale out of 0",
+            );
         }
         for pair in told.windows(2) {
             let [(smaller, low), (larger, high)] = pair else {

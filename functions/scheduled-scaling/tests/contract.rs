@@ -77,7 +77,12 @@ fn names_the_ledger_its_partitions_and_keys() {
     for name in [ledger::TABLE, PARTITION, ledger::RAISES] {
         assert!(README.0.contains(&format!("`{name}`")), "{name}");
     }
-    for key in ["environment#ENV", "override#ENV", "size#ENV#ARN", "lease#ENV"] {
+    for key in [
+        "environment#ENV",
+        "override#ENV",
+        "size#ENV#ARN",
+        "lease#ENV",
+    ] {
         assert!(README.0.contains(&format!("\n| `{key}` | ")), "{key}");
     }
 }
@@ -117,10 +122,7 @@ fn names_every_policy_key_with_its_default() {
         assert!(!keys.contains_key(key));
         keys.insert(key.to_owned(), "{}".to_owned());
     }
-    keys.extend(keys_of::<Schedule>(
-        "schedules.*.",
-        json!({"periods": []}),
-    ));
+    keys.extend(keys_of::<Schedule>("schedules.*.", json!({"periods": []})));
     keys.extend(keys_of::<Period>("schedules.*.periods.*.", json!({})));
     keys.extend(keys_of::<Exception>(
         "schedules.*.exceptions.*.",
@@ -189,7 +191,10 @@ fn the_example_has_every_key_and_what_is_commented_out_parses() {
 
     for key in README.names("Policy").unwrap() {
         let key = key.rsplit('.').next().unwrap();
-        assert!(text.contains(&format!("{key}:")), "{key} is not in the example");
+        assert!(
+            text.contains(&format!("{key}:")),
+            "{key} is not in the example"
+        );
     }
 }
 
@@ -206,7 +211,10 @@ fn schedules_and_databases_wake_it_for_everything_and_nothing_else_does() {
     }
     for fixture in ["alarm-metric.json", "ecs-service-steady.json"] {
         let error = woken_by(fixture).unwrap_err();
-        assert!(error.contains("allowed: schedules, RDS DB Instance Event"), "{error}");
+        assert!(
+            error.contains("allowed: schedules, RDS DB Instance Event"),
+            "{error}"
+        );
     }
 }
 
@@ -240,7 +248,10 @@ fn a_wrong_parameter_is_named_with_what_is_allowed() {
         (wish(json!({"why": "x".repeat(201)})), "why: \"xxx"),
         (wish(json!({"by": 1})), "by: 1"),
         (wish(json!({"size": 1})), "size: 1"),
-        (wish(json!({"to": "off", "size": "small"})), "size: \"small\""),
+        (
+            wish(json!({"to": "off", "size": "small"})),
+            "size: \"small\"",
+        ),
         (wish(json!({"to": "none"})), "for: \"3h\""),
         (wish(json!({"until": "noon"})), "until: not a key"),
     ] {
@@ -261,14 +272,16 @@ fn what_the_policy_does_not_have_is_named_with_what_it_has() {
         let scope = ScheduledScaling::scope(&parsed).unwrap();
         ScheduledScaling::check(&policy, &scope).map_err(|error| error.to_string())
     };
-    assert_eq!(of(json!({"environments": ["dev"]})), Ok(()));
+    assert_eq!(of(json!({"mode": "plan", "environments": ["dev"]})), Ok(()));
     assert_eq!(
-        of(json!({"environments": ["dev", "prod"]})).unwrap_err(),
+        of(json!({"mode": "plan", "environments": ["dev", "prod"]})).unwrap_err(),
         "environments: \"prod\" is not in the policy; allowed: dev"
     );
     let wish = |environment: &str, size: Value| {
-        of(json!({"operation": "override", "environment": environment, "to": "on", "for": "3h",
-                  "why": "a demo", "size": size}))
+        of(
+            json!({"operation": "override", "environment": environment, "to": "on", "for": "3h",
+                  "why": "a demo", "size": size}),
+        )
     };
     assert_eq!(wish("dev", Value::Null), Ok(()));
     assert_eq!(
