@@ -87,6 +87,7 @@ fn script() -> Scripted {
         "steward-snapshot-rotation-objectives",
         "steward-snapshot-rotation-copies",
         "steward-snapshot-rotation-documents",
+        "steward-scheduled-scaling-steps",
     ]
     .map(alarm);
     let alarms: Vec<Value> = of_each.flatten().chain(others).collect();
