@@ -252,18 +252,11 @@ fn request<F: ByHand>(
     matches: &ArgMatches,
 ) -> Result<Request<F>, Failure> {
     let mut request = if let Some(path) = &given.plan {
-        let file: PlanFile<F> = files::read(path)
+        files::read(path)
             .and_then(|text| Ok(PlanFile::parse(&text)?))
+            .and_then(|file| planned(file, asked))
             .with_context(|| format!("plan file {path}"))
-            .map_err(Failure::usage)?;
-        let payload = json!({ "operation": file.operation });
-        Request {
-            scope: file.scope.clone(),
-            plan_file: Some(file),
-            ..understood::<F>(&payload, asked)
-                .with_context(|| format!("plan file {path}"))
-                .map_err(Failure::usage)?
-        }
+            .map_err(Failure::usage)?
     } else if let Some(path) = &given.event {
         files::read(path)
             .and_then(|text| serde_json::from_str::<Value>(&text).context("is not JSON"))
@@ -287,20 +280,47 @@ fn request<F: ByHand>(
     Ok(request)
 }
 
+/// The request of a plan file, which holds its operation and scope.
+fn planned<F: ByHand>(file: PlanFile<F>, asked: &Wanted) -> anyhow::Result<Request<F>> {
+    let mut known = F::OPERATIONS.iter().copied();
+    let operation = known
+        .find(|known| *known == file.operation)
+        .ok_or_else(|| {
+            let allowed = F::OPERATIONS.join(", ");
+            anyhow!(
+                "operation: \"{}\" is not allowed; allowed: {allowed}",
+                file.operation
+            )
+        })?;
+    is_of_subcommand(operation, asked)?;
+    Ok(Request {
+        operation,
+        mode: None,
+        trigger: Trigger::Cli,
+        scope: file.scope.clone(),
+        plan_file: Some(file),
+        warnings: vec![],
+    })
+}
+
 /// The request of an event, whose operation must be the subcommand's if both
 /// name one.
 fn understood<F: ByHand>(payload: &Value, asked: &Wanted) -> anyhow::Result<Request<F>> {
     let mut request = lambda::request::<F>(payload)?;
-    if let Some(operation) = asked.operation {
-        if payload.get("operation").is_some() && request.operation != operation {
-            return Err(anyhow!(
-                "operation: \"{}\" is not the subcommand's, {operation}",
-                request.operation
-            ));
-        }
-        request.operation = operation;
+    if payload.get("operation").is_some() {
+        is_of_subcommand(request.operation, asked)?;
     }
+    request.operation = asked.operation.unwrap_or(request.operation);
     Ok(request)
+}
+
+fn is_of_subcommand(operation: &str, asked: &Wanted) -> anyhow::Result<()> {
+    match asked.operation {
+        Some(named) if named != operation => Err(anyhow!(
+            "operation: \"{operation}\" is not the subcommand's, {named}"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What a command is told: the policy, and whom to ask.

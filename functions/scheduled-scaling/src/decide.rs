@@ -365,19 +365,18 @@ fn decide_environments(
 /// What a person asks for, against the schedules.
 fn override_one(draft: &mut Draft, asked: &Asking, seen: &Seen<World>) {
     let name = asked.environment.as_str();
-    if seen.world.memory.is_none() {
-        let is_read = seen.gaps.is_empty();
-        let reason = if is_read {
-            Reason::NoLedger
-        } else {
-            Reason::LedgerUnread
-        };
+    let reason = match (&seen.world.memory, seen.gaps.is_empty()) {
+        (Some(_), _) => Reason::Asked,
+        (None, true) => Reason::NoLedger,
+        (None, false) => Reason::LedgerUnread,
+    };
+    if reason != Reason::Asked {
+        // It is tried all the same: what was asked for must not end as if there had
+        // been nothing to do.
         draft.need(
             name,
             format!("the override of {name} is not remembered: {reason}"),
         );
-        draft.defer(name, name, reason);
-        return;
     }
     let action = match &asked.to {
         Some(to) => Action::SetOverride(Overriding {
@@ -391,7 +390,7 @@ fn override_one(draft: &mut Draft, asked: &Asking, seen: &Seen<World>) {
             environment: name.to_owned(),
         },
     };
-    draft.push(name, name, Reason::Asked, first(name, action), None);
+    draft.push(name, name, reason, first(name, action), None);
 }
 
 #[cfg(test)]
