@@ -10,7 +10,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use clap::{Arg, ArgMatches, Args as _, Command, FromArgMatches as _};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use steward::aws;
 use steward::engine::{Act, Clock, Function, Leash, Mode, Observe, Trigger};
 use steward::lambda;
