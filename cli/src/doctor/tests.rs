@@ -9,6 +9,7 @@ use steward::aws::Identity;
 use steward_sandbox::faults::{Answer, At, Fault, FaultClient, Scripted};
 
 use super::{Finding, State, deployment};
+use crate::functions;
 
 const TOPIC: &str = "arn:aws:sns:eu-central-1:123456789012:steward";
 
@@ -69,7 +70,7 @@ fn script() -> Scripted {
             "AlarmName": name, "ActionsEnabled": true, "AlarmActions": [TOPIC], "StateValue": "OK",
         })
     };
-    let of_each = ["image-pruning", "snapshot-rotation"].map(|function| {
+    let of_each = functions::names().into_iter().map(|function| {
         [
             "errors",
             "throttles",
@@ -86,9 +87,10 @@ fn script() -> Scripted {
         "steward-snapshot-rotation-objectives",
         "steward-snapshot-rotation-copies",
         "steward-snapshot-rotation-documents",
+        "steward-scheduled-scaling-steps",
     ]
     .map(alarm);
-    let alarms: Vec<Value> = of_each.into_iter().flatten().chain(others).collect();
+    let alarms: Vec<Value> = of_each.flatten().chain(others).collect();
     Scripted::new()
         .always(
             "lambda:GetFunctionConfiguration",
@@ -202,14 +204,10 @@ async fn the_script_is_of_a_deployment_with_a_wrong_mode_and_no_runs() {
         .filter(|(_, state, _)| *state != State::Good)
         .map(|(check, state, _)| (check, state))
         .collect();
+    let of_each = [("environment", State::Bad), ("last_run", State::Bad)];
     assert_eq!(
         wrong,
-        [
-            ("environment", State::Bad),
-            ("last_run", State::Bad),
-            ("environment", State::Bad),
-            ("last_run", State::Bad),
-        ],
+        of_each.repeat(functions::names().len()),
         "{findings:#?}"
     );
 }

@@ -9,6 +9,7 @@
 mod deployment;
 mod doctor;
 mod preview;
+mod scaling;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

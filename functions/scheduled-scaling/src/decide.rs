@@ -49,6 +49,9 @@ const OVERDUE: MeasureKind = MeasureKind {
 /// The metrics of an environment beside the sums, with their units of measure.
 pub const METRICS: &[MeasureKind] = &[ASLEEP, OVERDUE];
 
+/// Who asks for an override without a name.
+const NOBODY: &str = "somebody who did not say";
+
 /// The next look at what takes minutes.
 const LOOK_AGAIN_SECONDS: u32 = 60;
 
@@ -114,7 +117,8 @@ impl Goal {
 /// The schedules of a policy, ready to be asked.
 pub(crate) struct Schedules<'p> {
     policy: &'p ScalingPolicy,
-    holidays: BTreeMap<String, BTreeSet<Date>>,
+    /// The dates of each list of holidays.
+    pub(crate) holidays: BTreeMap<String, BTreeSet<Date>>,
 }
 
 impl<'p> Schedules<'p> {
@@ -125,7 +129,7 @@ impl<'p> Schedules<'p> {
         }
     }
 
-    fn calendar(&self, environment: &'p Environment) -> Calendar<'p> {
+    pub(crate) fn calendar(&self, environment: &'p Environment) -> Calendar<'p> {
         let names = environment.schedules.iter();
         let known = names.filter_map(|name| self.policy.schedules.get_key_value(name));
         Calendar::new(known.map(|(name, it)| (name.as_str(), it)), &self.holidays)
@@ -406,33 +410,32 @@ fn tell_forgotten(draft: &mut Draft, policy: &ScalingPolicy, world: &World) {
 /// What a person asks for, against the schedules.
 fn override_one(draft: &mut Draft, asked: &Asking, seen: &Seen<World>) {
     let name = asked.environment.as_str();
-    if seen.world.memory.is_none() {
-        let is_read = seen.gaps.is_empty();
-        let reason = if is_read {
-            Reason::NoLedger
-        } else {
-            Reason::LedgerUnread
-        };
+    let reason = match (&seen.world.memory, seen.gaps.is_empty()) {
+        (Some(_), _) => Reason::Asked,
+        (None, true) => Reason::NoLedger,
+        (None, false) => Reason::LedgerUnread,
+    };
+    if reason != Reason::Asked {
+        // It is tried all the same: what was asked for must not end as if there had
+        // been nothing to do.
         draft.need(
             name,
             format!("the override of {name} is not remembered: {reason}"),
         );
-        draft.defer(name, name, reason);
-        return;
     }
     let action = match &asked.to {
         Some(to) => Action::SetOverride(Overriding {
             environment: name.to_owned(),
             to: to.clone(),
             lasts: asked.lasts,
-            by: asked.by.clone(),
+            by: asked.by.clone().unwrap_or_else(|| NOBODY.to_owned()),
             why: asked.why.clone(),
         }),
         None => Action::EndOverride {
             environment: name.to_owned(),
         },
     };
-    draft.push(name, name, Reason::Asked, first(name, action), None);
+    draft.push(name, name, reason, first(name, action), None);
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Display for Mark {
     }
 }
 
-/// A value of [`PARKED`] that Steward did not write.
+/// A value of [`PARKED`](steward::names::PARKED) that Steward did not write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "\"{0}\" does not say since when; allowed: 2026-11-23T19:00:00Z, with desired=2 min=1 max=4 \
