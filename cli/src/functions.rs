@@ -7,6 +7,7 @@ use std::pin::Pin;
 use aws_config::SdkConfig;
 use clap::{Arg, ArgMatches, Command};
 use image_pruning::{ImagePruning, PruningPolicy, Registry};
+use scheduled_scaling::{Environments, ScalingPolicy, ScheduledScaling};
 use serde_json::{Map, Value, json};
 use snapshot_rotation::{RotationPolicy, SnapshotRotation, Snapshots};
 use steward::ledger::LedgerTable;
@@ -21,8 +22,11 @@ use crate::surroundings::Surroundings;
 use crate::terminal::print;
 
 /// Every function, in the order of `--help`.
-pub(crate) const FUNCTIONS: &[Entry] =
-    &[Entry::of::<ImagePruning>(), Entry::of::<SnapshotRotation>()];
+pub(crate) const FUNCTIONS: &[Entry] = &[
+    Entry::of::<ImagePruning>(),
+    Entry::of::<SnapshotRotation>(),
+    Entry::of::<ScheduledScaling>(),
+];
 
 /// A command under way.
 pub(crate) type Ending<'a> = Pin<Box<dyn Future<Output = Result<Exit, Failure>> + 'a>>;
@@ -157,6 +161,51 @@ impl ByHand for SnapshotRotation {
             if !values.is_empty() {
                 parameters.insert(key.to_owned(), json!(values));
             }
+        }
+        parameters
+    }
+}
+
+impl ByHand for ScheduledScaling {
+    type Hands = Environments;
+    const ABOUT: &'static str =
+        "Park and wake whole environments on schedules, in the order of what needs what";
+    const READING: &'static str = "reading environments and what is remembered of them";
+
+    fn hands(config: &SdkConfig, ledger: LedgerTable) -> Environments {
+        Environments::new(config, ledger)
+    }
+
+    fn permissions() -> &'static [Permission] {
+        scheduled_scaling::PERMISSIONS
+    }
+
+    fn asked_for(
+        policy: &ScalingPolicy,
+        partition: &str,
+        region: &str,
+        account: &str,
+        environments: &[String],
+    ) -> Vec<Asked> {
+        scheduled_scaling::asked_for(policy, partition, region, account, environments)
+    }
+
+    fn scope_arguments() -> Vec<Arg> {
+        vec![scope_argument(
+            "environment",
+            "Only this environment of the policy; may be repeated",
+        )]
+    }
+
+    fn parameters(matches: &ArgMatches) -> Map<String, Value> {
+        let names: Vec<&String> = matches
+            .get_many("environment")
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut parameters = Map::new();
+        if !names.is_empty() {
+            parameters.insert("environments".to_owned(), json!(names));
         }
         parameters
     }

@@ -29,6 +29,7 @@ const OF_A_FUNCTION: &[&str] = &[
 const OF_ONE_FUNCTION: &[&str] = &[
     "snapshot-rotation-objectives",
     "snapshot-rotation-documents",
+    "scheduled-scaling-steps",
 ];
 
 /// Alarms of each function that runs by a schedule, unless turned off.

@@ -69,7 +69,8 @@ fn script() -> Scripted {
             "AlarmName": name, "ActionsEnabled": true, "AlarmActions": [TOPIC], "StateValue": "OK",
         })
     };
-    let of_each = ["image-pruning", "snapshot-rotation"].map(|function| {
+    let functions = ["image-pruning", "snapshot-rotation", "scheduled-scaling"];
+    let of_each = functions.map(|function| {
         [
             "errors",
             "throttles",
@@ -86,6 +87,7 @@ fn script() -> Scripted {
         "steward-snapshot-rotation-objectives",
         "steward-snapshot-rotation-copies",
         "steward-snapshot-rotation-documents",
+        "steward-scheduled-scaling-steps",
     ]
     .map(alarm);
     let alarms: Vec<Value> = of_each.into_iter().flatten().chain(others).collect();
@@ -205,6 +207,8 @@ async fn the_script_is_of_a_deployment_with_a_wrong_mode_and_no_runs() {
     assert_eq!(
         wrong,
         [
+            ("environment", State::Bad),
+            ("last_run", State::Bad),
             ("environment", State::Bad),
             ("last_run", State::Bad),
             ("environment", State::Bad),

@@ -23,8 +23,10 @@ use super::doctor::{about, role};
 use super::{Desk, POLICY, desk, now, status, text};
 
 const FUNCTION: &str = "steward-image-pruning";
-const FUNCTIONS: [&str; 2] = ["image-pruning", "snapshot-rotation"];
+const FUNCTIONS: [&str; 3] = ["image-pruning", "snapshot-rotation", "scheduled-scaling"];
 const ROTATION: &str = "version: 1\nrules: [{name: shop, databases: {include: [shop]}}]\n";
+const SCALING: &str = "version: 1\nschedules: {office: {periods: [{start: '07:00', stop: '19:00'}]}}\n\
+                       environments: {shop-test: {schedules: [office]}}\n";
 const RECOVERY: &str = "eu-west-1";
 
 /// What `infra/automation.yaml` makes, as far as the doctor looks at it, whose
@@ -56,6 +58,8 @@ async fn deployed(name: &str) -> Deployed {
     }
     set(account, "/steward/policy/image-pruning", POLICY).await;
     set(account, "/steward/policy/snapshot-rotation", ROTATION).await;
+    set(account, "/steward/policy/scheduled-scaling", SCALING).await;
+    account.ledger_table("team-ledger").await.unwrap();
     let everything = json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}]);
     let role = role(&desk, "pruner", everything).await;
     let keys = vec![
@@ -100,11 +104,12 @@ async fn deployed(name: &str) -> Deployed {
     deployed
 }
 
-const ALARMS_OF_ALL: [&str; 4] = [
+const ALARMS_OF_ALL: [&str; 5] = [
     "dead-letters",
     "snapshot-rotation-objectives",
     "snapshot-rotation-copies",
     "snapshot-rotation-documents",
+    "scheduled-scaling-steps",
 ];
 
 const ALARMS_OF_EACH: [&str; 7] = [
@@ -123,6 +128,7 @@ fn environment(function: &str, topic: &str, mode: &str) -> Environment {
         .variables("STEWARD_MODE", mode)
         .variables("STEWARD_POLICY_FROM", policy)
         .variables("STEWARD_NOTIFY_TOPIC", topic)
+        .variables("STEWARD_LEDGER", "team-ledger")
         .build()
 }
 
@@ -307,7 +313,7 @@ async fn the_doctor_finds_nothing_wrong_with_a_whole_deployment() {
     let (findings, _) = deployed.look();
     for (check, found) in [
         ("dead_letters", "none in steward-dead-letters"),
-        ("alarms", "18 alarms there"),
+        ("alarms", "26 alarms there"),
         ("topic", ":steward has 1 subscription"),
         ("recovery", "keeps versions, and its key can be used"),
         ("function", "steward-image-pruning, "),
@@ -323,33 +329,54 @@ async fn the_doctor_finds_nothing_wrong_with_a_whole_deployment() {
     }
     assert_eq!(
         about(&findings, "concurrency").len(),
-        3,
+        1 + FUNCTIONS.len(),
         "of all, and of each"
     );
     assert_eq!(about(&findings, "recovery").len(), 2, "here, and elsewhere");
 
-    let of_rotation: Vec<(&str, &str)> = findings
-        .iter()
-        .filter(|finding| finding["function"] == "snapshot-rotation")
-        .map(|finding| (field(finding, "check"), field(finding, "found")))
-        .collect();
-    for (check, found) in [
-        ("function", "steward-snapshot-rotation, "),
-        ("policy", "ssm:/steward/policy/snapshot-rotation, sha256:"),
-        ("plan", "1 observed, 0 kept, 0 left for later, 1 planned"),
-        ("permissions", ":role/pruner has "),
-        ("last_run", "0 of 2 runs failed in 35 days"),
-    ] {
-        let is_found = |of: &&(&str, &str)| of.0 == check && of.1.contains(found);
-        assert!(
-            of_rotation.iter().any(|of| is_found(&of)),
-            "{of_rotation:#?}"
-        );
+    // An environment that was never seen is remembered first, in the ledger that the
+    // function's variable names.
+    for function in ["snapshot-rotation", "scheduled-scaling"] {
+        let of_function: Vec<(&str, &str)> = findings
+            .iter()
+            .filter(|finding| finding["function"] == function)
+            .map(|finding| (field(finding, "check"), field(finding, "found")))
+            .collect();
+        for (check, found) in [
+            ("function", format!("steward-{function}, ")),
+            ("policy", format!("ssm:/steward/policy/{function}, sha256:")),
+            (
+                "plan",
+                "1 observed, 0 kept, 0 left for later, 1 planned".to_owned(),
+            ),
+            ("permissions", ":role/pruner has ".to_owned()),
+            ("last_run", "0 of 2 runs failed in 35 days".to_owned()),
+        ] {
+            let is_found = |of: &(&str, &str)| of.0 == check && of.1.contains(&found);
+            assert!(of_function.iter().any(is_found), "{of_function:#?}");
+        }
     }
 
     let shown = text(&deployed.doctor(&[]));
     assert!(shown.contains("ok       dead letters: none"), "{shown}");
     assert!(shown.ends_with("nothing wrong\n"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_that_a_function_has_no_ledger() {
+    let deployed = deployed("forgetful").await;
+    let dynamodb = deployed.desk.account.dynamodb();
+    let gone = dynamodb.delete_table().table_name("team-ledger");
+    gone.send().await.unwrap();
+    let (findings, exit) = deployed.look();
+    let gaps = about(&findings, "gap");
+    assert!(
+        gaps.len() == 1
+            && gaps[0].0 == "bad"
+            && gaps[0].1.contains("table team-ledger does not exist"),
+        "{gaps:?}"
+    );
+    assert_eq!(exit, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
