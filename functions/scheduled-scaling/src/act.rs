@@ -404,53 +404,69 @@ impl Environments {
                 self.tag(of, &mark.to_string()).await?;
             }
         }
-        let has = sizes_of(&found);
-        let Sizes {
-            min,
-            desired,
-            max,
-            suspended,
-        } = setting.to;
-        let scales = Sizes {
+        // Registering moves what is outside the new bounds into them
+        // (`RegisterScalableTarget`, Application Auto Scaling API Reference). A count
+        // that comes back is set before, so that a run that is killed in between does
+        // not leave the bound for it.
+        if setting.direction == Direction::Park {
+            self.register(&found, setting).await?;
+            self.set_desired(cluster, service, setting.to.desired)
+                .await?;
+        } else {
+            self.set_desired(cluster, service, setting.to.desired)
+                .await?;
+            self.register(&found, setting).await?;
+        }
+        self.after(setting).await
+    }
+
+    async fn set_desired(&self, cluster: &str, service: &str, desired: Option<u32>) -> Early<()> {
+        let Some(desired) = desired else {
+            return Ok(());
+        };
+        let request = self
+            .ecs
+            .update_service()
+            .cluster(cluster)
+            .service(service)
+            .desired_count(i32::try_from(desired).unwrap_or(i32::MAX));
+        let answer = self.pace.call(request.send()).await;
+        let answer = answer.map(drop);
+        answer.map_err(|error| failed("ecs:UpdateService", &aws::explain(&error)))
+    }
+
+    /// Gives a service's scalable target what it lacks of the bounds.
+    async fn register(&self, found: &Resource, setting: &Setting) -> Early<()> {
+        let bounds = Sizes {
             desired: None,
             ..setting.to
         };
-        if !is_sized(has, scales) {
-            let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
-            let suspended = suspended.map(|it| {
-                SuspendedState::builder()
-                    .dynamic_scaling_in_suspended(it.scale_in)
-                    .dynamic_scaling_out_suspended(it.scale_out)
-                    .scheduled_scaling_suspended(it.scheduled)
-                    .build()
-            });
-            let request = self
-                .scaling
-                .register_scalable_target()
-                .service_namespace(ServiceNamespace::Ecs)
-                .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
-                .resource_id(format!("service/{}", of.name))
-                .set_min_capacity(min.map(number))
-                .set_max_capacity(max.map(number))
-                .set_suspended_state(suspended);
-            let answer = self.pace.call(request.send()).await;
-            answer.map_err(|error| {
-                let call = "application-autoscaling:RegisterScalableTarget";
-                failed(call, &aws::explain(&error))
-            })?;
+        if is_sized(sizes_of(found), bounds) {
+            return Ok(());
         }
-        // Registering may have moved it: whatever it is now, this is what is wanted.
-        if let Some(desired) = desired {
-            let request = self
-                .ecs
-                .update_service()
-                .cluster(cluster)
-                .service(service)
-                .desired_count(i32::try_from(desired).unwrap_or(i32::MAX));
-            let answer = self.pace.call(request.send()).await;
-            answer.map_err(|error| failed("ecs:UpdateService", &aws::explain(&error)))?;
-        }
-        self.after(setting).await
+        let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+        let suspended = bounds.suspended.map(|it| {
+            SuspendedState::builder()
+                .dynamic_scaling_in_suspended(it.scale_in)
+                .dynamic_scaling_out_suspended(it.scale_out)
+                .scheduled_scaling_suspended(it.scheduled)
+                .build()
+        });
+        let request = self
+            .scaling
+            .register_scalable_target()
+            .service_namespace(ServiceNamespace::Ecs)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .resource_id(format!("service/{}", setting.of.name))
+            .set_min_capacity(bounds.min.map(number))
+            .set_max_capacity(bounds.max.map(number))
+            .set_suspended_state(suspended);
+        let answer = self.pace.call(request.send()).await;
+        let answer = answer.map(drop);
+        answer.map_err(|error| {
+            let call = "application-autoscaling:RegisterScalableTarget";
+            failed(call, &aws::explain(&error))
+        })
     }
 
     async fn service_now(&self, cluster: &str, service: &str) -> Early<Option<Resource>> {

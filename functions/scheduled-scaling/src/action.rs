@@ -97,7 +97,7 @@ pub enum Noted {
 
 impl Noted {
     /// What the ledger says afterwards.
-    pub(crate) fn after(&self, before: Option<&Progress>, now: Timestamp) -> Option<Progress> {
+    pub fn after(&self, before: Option<&Progress>, now: Timestamp) -> Option<Progress> {
         let begin = |last: Applied, finished, step| Progress {
             last,
             finished,

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 
 import accounts
+import autoscaling
 import calls
 import control
 import ecr
@@ -23,7 +24,11 @@ import ecs_daemons
 import faults
 import lambda_images
 import rds
+import scalable_targets
+import targets
 import wire
+
+SERVICES = (autoscaling, ecr, ecr_registry, ecs, ecs_daemons, lambda_images, rds, scalable_targets, targets)
 
 
 class QuietRequestHandler(MotoRequestHandler):
@@ -41,7 +46,7 @@ class Application:
     """moto with the plugin, as a WSGI application."""
 
     def __init__(self):
-        for service in (ecr, ecr_registry, ecs, ecs_daemons, lambda_images, rds):
+        for service in SERVICES:
             service.install()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._account_locks = {}

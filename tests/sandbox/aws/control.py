@@ -10,15 +10,20 @@ from urllib.parse import parse_qsl
 from moto.core.exceptions import ServiceException
 
 import accounts
+import autoscaling
 import calls
 import ecr
 import ecs
+import ecs_capacity
 import faults
 import network
 import rds
 import rds_backups
 import rds_snapshots
+import rds_states
+import scalable_targets
 import settings
+import targets
 
 PREFIX = "/sandbox/"
 
@@ -76,6 +81,24 @@ def change_settings(request):
     return {"settings": settings.change(request.account, changes)}
 
 
+def settle(request):
+    """Let everything that takes time come to its end, also what AWS does of itself after a while."""
+    rds_states.settle(request.account)
+    # Policies want tasks, which want instances, which make room for the tasks; then groups may be larger than they need.
+    for part in (autoscaling, scalable_targets, ecs, autoscaling, ecs):
+        part.settle(request.account)
+    ecs_capacity.scale_in(request.account)
+    for part in (autoscaling, ecs, targets):
+        part.settle(request.account)
+    return {}
+
+
+def put_target_health(request):
+    _refuse_unknown(request.members, {"target_group", "state"})
+    targets.put_health(request.account, request.region, request["target_group"], request.members.get("state"))
+    return {}
+
+
 def add_fault(request):
     faults.add(request.account, request.members)
     return {}
@@ -109,6 +132,11 @@ def put_instance(request):
     changes = _described(request.members, {"instance", "status", "latest_restorable_time"})
     name = changes.pop("instance", None) or request["instance"]
     rds.put_instance(request.account, request.region, name, **changes)
+    return {}
+
+
+def start_instance_automatically(request):
+    rds.start_automatically(request.account, request.region, request["instance"])
     return {}
 
 
@@ -154,9 +182,12 @@ ROUTES = {
     ("POST", "rds/backdate"): backdate_snapshot,
     ("POST", "rds/fail"): fail_snapshot,
     ("POST", "rds/instances"): put_instance,
+    ("POST", "rds/automatic-start"): start_instance_automatically,
     ("POST", "rds/replicated-backups"): put_replicated_backup,
+    ("POST", "elbv2/target-health"): put_target_health,
     ("POST", "network"): lay_out_network,
     ("POST", "settings"): change_settings,
+    ("POST", "settle"): settle,
     ("POST", "faults"): add_fault,
     ("POST", "faults/clear"): clear_faults,
     ("GET", "calls"): list_calls,

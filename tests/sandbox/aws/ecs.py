@@ -8,8 +8,10 @@ from moto.core.responses import ActionResult
 from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
+import ecs_capacity
 import operations
-from ecs_model import REVISION_MEMBERS, Place, Service, Task, TaskSet
+from ecs_model import PENDING, REVISION_MEMBERS, Service, Task, TaskSet
+from ecs_place import Place
 from operations import answer, parameters_of, refuse
 
 # The largest pages and lists, and the pages if nothing is said: API_ListServices, API_ListTasks, API_ListClusters,
@@ -56,7 +58,7 @@ def create_service(response):
     name = wanted.get("serviceName")
     if not name:
         refuse("InvalidParameterException", "Service name cannot be empty.")
-    former = _services(place).get(name)
+    former = place.services.get(name)
     if former is not None and former.status == "ACTIVE":
         refuse("InvalidParameterException", "Creation of service was not idempotent.")
     service = Service(place, name, _members_of_new_service(place, wanted), wanted.get("tags") or [])
@@ -78,6 +80,7 @@ def update_service(response):
     if service.status != "ACTIVE":
         refuse("ServiceNotActiveException", "Service was not ACTIVE.")
     _refuse_what_the_controller_decides(service, wanted)
+    _check_count(service.scheduling_strategy, wanted)
     task_definition = _task_definition_of_update(place, service, wanted)
     changed = _changes_revision(service, wanted, task_definition)
     service.members.update(_kept(wanted))
@@ -126,7 +129,7 @@ def list_services(response):
     place = _place_of(response, wanted)
     arns = sorted(
         service.arn
-        for service in _services(place).values()
+        for service in place.services.values()
         if service.status == "ACTIVE"
         and wanted.get("launchType") in (None, service.launch_type)
         and wanted.get("schedulingStrategy") in (None, service.scheduling_strategy)
@@ -275,7 +278,7 @@ def stop_task(response):
         refuse("InvalidParameterException", "The referenced task was not found.")
     if task.is_live:
         task.stop("UserInitiated", wanted.get("reason") or "Task stopped by user")
-    service = _services(place).get(task.group.partition("service:")[2])
+    service = place.services.get(task.group.partition("service:")[2])
     if service is not None:
         service.schedule()
     return answer({"task": task.describe(with_tags=True)})
@@ -326,11 +329,13 @@ def describe_clusters(response):
     """API_DescribeClusters, with the numbers of services and tasks that there are."""
     backend = _backend_of(response)
     for cluster in backend.clusters.values():
-        services = _services(Place(backend, cluster)).values()
+        place = Place(backend, cluster)
+        ecs_capacity.look(place)
+        services = place.services.values()
         statuses = [task.last_status for task in backend.tasks.get(cluster.name, {}).values()]
         cluster.active_services_count = sum(service.status == "ACTIVE" for service in services)
         cluster.running_tasks_count = statuses.count("RUNNING")
-        cluster.pending_tasks_count = statuses.count("PENDING")
+        cluster.pending_tasks_count = sum(status in PENDING for status in statuses)
     return _describe_clusters_of_moto(response)
 
 
@@ -381,6 +386,14 @@ def list_task_definition_families(response):
 # What a test arranges
 
 
+def settle(account):
+    """Let everything that the services of an account have under way come to its end."""
+    for backend in ecs_backends[account].values():
+        for service in list(backend.services.values()):
+            if service.status == "ACTIVE":
+                service.settle()
+
+
 def edit_task(account, region, cluster, task, changes):
     """Put a task into a state: last_status, stopped_reason, image_digest. It stays as it is put."""
     backend = ecs_backends[account][region]
@@ -421,6 +434,7 @@ _EDITS = {"RUNNING": _edit_running, "PENDING": _edit_pending, "STOPPED": _edit_s
 
 def install():
     """Put these operations in place of moto's."""
+    ecs_capacity.install()
     operations.install(
         EC2ContainerServiceResponse,
         create_service,
@@ -513,12 +527,6 @@ def _key(place, name):
     return f"{place.cluster_name}:{name}"
 
 
-def _services(place):
-    """The services of a cluster by name, also deleted ones."""
-    services = place.backend.services.values()
-    return {service.name: service for service in services if service.cluster_name == place.cluster_name}
-
-
 def _find_service(place, name_or_arn):
     service = place.backend.services.get(_key(place, name_or_arn.split("/")[-1]))
     if service is not None and name_or_arn.startswith("arn:") and name_or_arn != service.arn:
@@ -542,6 +550,7 @@ def _kept(wanted):
 
 
 def _members_of_new_service(place, wanted):
+    _check_count(wanted.get("schedulingStrategy"), wanted)
     if wanted.get("launchType") and wanted.get("capacityProviderStrategy"):
         refuse(
             "InvalidParameterException",
@@ -571,6 +580,19 @@ def _task_definition_of_update(place, service, wanted):
     if wanted.get("taskDefinition"):
         return _active_task_definition(place.backend, wanted["taskDefinition"])
     return service.primary.revision.task_definition if service.primary else None
+
+
+def _check_count(strategy, wanted):
+    """API_CreateService and API_UpdateService, desiredCount: of services with the REPLICA strategy; not negative."""
+    count = wanted.get("desiredCount")
+    if count is not None and strategy == "DAEMON":
+        refuse(
+            "InvalidParameterException",
+            "The daemon scheduling strategy does not support a desired count for services. Remove the desired count "
+            "value and try again",
+        )
+    if count is not None and count < 0:
+        refuse("InvalidParameterException", "desiredCount cannot be negative.")
 
 
 def _refuse_what_the_controller_decides(service, wanted):

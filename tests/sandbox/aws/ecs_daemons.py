@@ -10,7 +10,8 @@ from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 import operations
-from ecs_model import Place, numeric_id, without_none
+from ecs_model import numeric_id, without_none
+from ecs_place import Place
 from ecs_references import present_digest
 from operations import answer, page_of, parameters_of, position_of, refuse
 

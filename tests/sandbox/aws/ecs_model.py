@@ -10,6 +10,9 @@ import time
 import uuid
 
 import settings
+import targets
+from ecs_capacity import Demand
+from ecs_capacity import look as look_at_capacity
 from ecs_references import present_digest
 
 # DescribeTasks and ListTasks (ECS API Reference): stopped tasks appear for at least one hour.
@@ -27,6 +30,13 @@ REVISION_MEMBERS = (
     "vpcLatticeConfigurations",
 )
 
+# "Task lifecycle": the states of a task on its way to RUNNING that are told apart here. API_Service, pendingCount, names
+# PENDING only; that what waits for capacity is not running, but wanted, is taken to count.
+PENDING = ("PROVISIONING", "PENDING")
+
+# "Viewing Amazon ECS service event messages".
+NO_ROOM = "no container instance met all of its requirements."
+
 # And these are part of a revision as they are when it is made.
 REVISION_MEMBERS_TAKEN_ALONG = ("capacityProviderStrategy", "launchType")
 
@@ -39,26 +49,6 @@ def without_none(members):
 def numeric_id():
     """An id as Amazon ECS gives to deployments and service revisions."""
     return str(random.randrange(10**18, 10**19))
-
-
-class Place:
-    """Where resources live: what their ARNs have in common."""
-
-    def __init__(self, backend, cluster):
-        self.backend = backend
-        self.account = backend.account_id
-        self.cluster_name = cluster.name
-        self.cluster_arn = cluster.arn
-        self._prefix = f"arn:{backend.partition}:ecs:{backend.region_name}:{backend.account_id}"
-
-    def arn(self, kind, *parts):
-        """The ARN of a resource in this cluster."""
-        return f"{self._prefix}:{kind}/{'/'.join((self.cluster_name,) + parts)}"
-
-    @property
-    def tasks(self):
-        """The tasks of the cluster by ARN, where moto keeps them as well."""
-        return self.backend.tasks.setdefault(self.cluster_name, {})
 
 
 class ServiceRevision:
@@ -125,6 +115,9 @@ class Task:
         self.task_definition_arn = task_definition.arn
         self.cluster_arn = place.cluster_arn
         self.container_instance_arn = None
+        #: As a target of these load balancers of its service.
+        self.address = targets.new_address()
+        self.load_balancers = members.pop("loadBalancers", ())
         self.resource_requirements = []
         self.group = members.pop("group")
         self.started_by = members.pop("startedBy", None)
@@ -158,6 +151,11 @@ class Task:
         return self.last_status != "STOPPED"
 
     @property
+    def is_wanted(self):
+        """False of a task that is to stop, though it may run for a while."""
+        return self.is_live and self.desired_status == "RUNNING"
+
+    @property
     def is_seen(self):
         """False once a stopped task is forgotten."""
         return self.is_live or time.time() - self.stopped_at < SECONDS_A_STOPPED_TASK_IS_SEEN
@@ -176,15 +174,29 @@ class Task:
             else:
                 self.set_digest(container, present_digest(container["image"]))
         self.last_status, self.started_at = "RUNNING", time.time()
+        targets.register(self)
 
     def pend(self):
         """Back to before anything was pulled."""
         self.last_status, self.started_at = "PENDING", None
+        targets.deregister(self)
         for container in self.containers:
             container.pop("imageDigest", None)
 
+    def wait_for(self, container_instance_arn):
+        """Wait for the agent of an instance, or while that is None for one ("Task lifecycle": PROVISIONING)."""
+        self.container_instance_arn = container_instance_arn
+        self.last_status = "PENDING" if container_instance_arn else "PROVISIONING"
+
+    def begin_to_stop(self, code, reason):
+        """"Task lifecycle": what is to stop runs on until its agent stops it; its targets are drained meanwhile."""
+        self.desired_status = "STOPPED"
+        self.stop_code, self.stopped_reason = code, reason
+        targets.drain(self)
+
     def stop(self, code, reason):
         """Stop the task."""
+        targets.deregister(self)
         self.desired_status = self.last_status = "STOPPED"
         self.stop_code, self.stopped_reason = code, reason
         self.stopped_at = time.time()
@@ -203,6 +215,7 @@ class Task:
             **self.members,
             "taskArn": self.task_arn,
             "clusterArn": self.cluster_arn,
+            "containerInstanceArn": self.container_instance_arn,
             "taskDefinitionArn": self.task_definition_arn,
             "containers": [{**container, "lastStatus": self.last_status} for container in self.containers],
             "group": self.group,
@@ -244,8 +257,8 @@ class Deployment:
     def live_tasks(self):
         return [task for task in self.service.live_tasks() if task.started_by == self.id]
 
-    def count(self, status):
-        return sum(task.last_status == status for task in self.live_tasks())
+    def count(self, *statuses):
+        return sum(task.last_status in statuses for task in self.live_tasks())
 
     @property
     def desired_count(self):
@@ -269,7 +282,7 @@ class Deployment:
             "taskDefinition": self.revision.task_definition.arn,
             "desiredCount": self.desired_count,
             "runningCount": self.count("RUNNING"),
-            "pendingCount": self.count("PENDING"),
+            "pendingCount": self.count(*PENDING),
             "failedTasks": 0,
             "createdAt": self.created_at,
             "updatedAt": self.updated_at,
@@ -283,7 +296,7 @@ class Deployment:
             arn_member: self.revision.arn,
             "requestedTaskCount": self.desired_count,
             "runningTaskCount": self.count("RUNNING"),
-            "pendingTaskCount": self.count("PENDING"),
+            "pendingTaskCount": self.count(*PENDING),
         }
 
     def brief(self):
@@ -350,7 +363,7 @@ class TaskSet:
             "scale": self.scale,
             "computedDesiredCount": self.computed_desired_count,
             "runningCount": statuses.count("RUNNING"),
-            "pendingCount": statuses.count("PENDING"),
+            "pendingCount": _count(statuses, PENDING),
             "stabilityStatus": "STABILIZING" if "PENDING" in statuses else "STEADY_STATE",
             "stabilityStatusAt": self.updated_at,
             "createdAt": self.created_at,
@@ -379,6 +392,8 @@ class Service:
         self.task_sets = []
         self.events = []
         self.created_at = time.time()
+        #: True while there are not as many tasks as are wanted for lack of room.
+        self.is_short = False
         self._tasks = []
         self._polls_left = 0
 
@@ -423,25 +438,27 @@ class Service:
 
     def schedule(self):
         """Start and stop tasks until there are as many as are wanted, and wait for what takes time."""
-        for task_set in self.task_sets:
-            self._schedule(
-                task_set.live_tasks(), task_set.computed_desired_count, task_set.id, task_set.task_definition, None
-            )
-        if self.primary:
-            revision = self.primary.revision
-            self._schedule(
-                self.primary.live_tasks(), self.desired_count, self.primary.id, revision.task_definition, revision
-            )
+        look_at_capacity(self.place)
+        self._fill()
         self._polls_left = settings.of_account(self.place.account).ecs_polls
         if self._polls_left == 0:
             self._settle()
 
     def look(self):
         """Somebody describes the service: time passes."""
+        look_at_capacity(self.place)
+        if self.is_short or self.scheduling_strategy == "DAEMON":
+            self._demand().look_at_groups()
         if self._polls_left == 0:
             self._settle()
         else:
             self._polls_left -= 1
+
+    def settle(self):
+        """Let everything that is under way come to its end."""
+        look_at_capacity(self.place)
+        self._polls_left = 0
+        self._settle()
 
     def delete(self):
         """Stop everything. API_DeleteService: the service stays visible as INACTIVE; its revisions are deleted."""
@@ -462,7 +479,7 @@ class Service:
             "status": self.status,
             "desiredCount": self.desired_count,
             "runningCount": statuses.count("RUNNING"),
-            "pendingCount": statuses.count("PENDING"),
+            "pendingCount": _count(statuses, PENDING),
             "deployments": [deployment.describe() for deployment in self.deployments],
             "taskSets": [task_set.describe(with_tags) for task_set in self.task_sets],
             "events": self.events[:100],
@@ -476,11 +493,58 @@ class Service:
             described["currentServiceDeployment"] = self.primary.arn
         return described
 
+    def _demand(self):
+        return Demand(self.place, self.primary.revision.configuration if self.primary else self.members)
+
+    def _fill(self):
+        """Start and stop tasks until there are as many as are wanted, or no room is left."""
+        self.is_short = False
+        for task_set in self.task_sets:
+            self._schedule(
+                task_set.live_tasks(), task_set.computed_desired_count, task_set.id, task_set.task_definition, None
+            )
+        if self.primary:
+            revision = self.primary.revision
+            if self.scheduling_strategy == "DAEMON":
+                self._cover(revision)
+                return
+            self._schedule(
+                self.primary.live_tasks(), self.desired_count, self.primary.id, revision.task_definition, revision
+            )
+
+    def _cover(self, revision):
+        """API_CreateService, schedulingStrategy: DAEMON is one task on each active container instance."""
+        instances = self._demand().active_instances()
+        self.desired_count = len(instances)
+        covered = {task.container_instance_arn for task in self.primary.live_tasks() if task.is_wanted}
+        for arn in instances:
+            if arn not in covered:
+                self._start_task(self.primary.id, revision.task_definition, revision).wait_for(arn)
+
     def _schedule(self, live, wanted, started_by, task_definition, revision):
-        for _ in range(wanted - len(live)):
-            self._start_task(started_by, task_definition, revision)
-        for task in live[wanted:]:
-            task.stop("ServiceSchedulerInitiated", f"Scaling activity initiated by (deployment {started_by})")
+        demand = Demand(self.place, revision.configuration if revision else self.members)
+        current = [task for task in live if task.is_wanted]
+        for task in current[wanted:]:
+            task.begin_to_stop(
+                "ServiceSchedulerInitiated", f"Scaling activity initiated by (deployment {started_by})"
+            )
+        if demand.is_for_anywhere:
+            for _ in range(wanted - len(current)):
+                self._start_task(started_by, task_definition, revision)
+            return
+        for task in current[:wanted]:
+            if task.last_status == "PROVISIONING":
+                task.wait_for(demand.room())
+        for _ in range(wanted - len(current)):
+            room = demand.room()
+            if room is None and not demand.waits:
+                self.is_short = True
+                self._note(f"(service {self.name}) was unable to place a task because {NO_ROOM}")
+                break
+            self._start_task(started_by, task_definition, revision).wait_for(room)
+        if any(task.last_status == "PROVISIONING" for task in self.live_tasks() if task.is_wanted):
+            self.is_short = True
+            demand.raise_capacity()
 
     def _start_task(self, started_by, task_definition, revision):
         configuration = revision.configuration if revision else self.members
@@ -488,18 +552,30 @@ class Service:
             {
                 "launchType": configuration.get("launchType"),
                 "capacityProviderName": _first_provider(configuration.get("capacityProviderStrategy")),
+                "loadBalancers": configuration.get("loadBalancers"),
             }
         )
         task = Task(self.place, task_definition, group=f"service:{self.name}", startedBy=started_by, **members)
         task.revision = revision
         task.resolve()
         self._tasks = [known for known in self._tasks if known.is_seen] + [task]
+        return task
 
     def _settle(self):
-        """What was under way is done: new tasks run, tasks of older deployments are gone, and so are these."""
+        """What was under way is done: new tasks run, tasks of older deployments are gone, and so are these.
+
+        But for what finds no room.
+        """
+        for task in self.live_tasks():
+            if not task.is_wanted:
+                task.stop(task.stop_code, task.stopped_reason)
+        if self.is_short or self.scheduling_strategy == "DAEMON":
+            self._fill()
         for task in self.live_tasks():
             if task.last_status == "PENDING" and not task.is_held:
                 task.run()
+        if self.is_short:
+            return
         former = self.deployments[1:]
         for deployment in former:
             for task in deployment.live_tasks():
@@ -513,6 +589,10 @@ class Service:
 
     def _note(self, message):
         self.events.insert(0, {"id": str(uuid.uuid4()), "createdAt": time.time(), "message": message})
+
+
+def _count(statuses, counted):
+    return sum(status in counted for status in statuses)
 
 
 def _first_provider(strategy):

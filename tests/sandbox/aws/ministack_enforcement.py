@@ -126,6 +126,9 @@ def _as_iam_judges_it(extract):
         if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParameters"):
             names = (name.lstrip("/") for name in json.loads(body)["Names"])
             return SEVERAL.join(f"arn:aws:ssm:{region}:{account}:parameter/{name}" for name in names)
+        if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetCalendarState"):
+            names = (name.split(":document/")[-1] for name in json.loads(body)["CalendarNames"])
+            return SEVERAL.join(f"arn:aws:ssm:{region}:{account}:document/{name}" for name in names)
         return extract(service, method, path, headers, body, query_params, region, account)
 
     return resource

@@ -65,9 +65,11 @@ def run(listener_descriptor):
     from hypercorn.config import Config
     from ministack.app import app
 
+    import ministack_calendars
     import ministack_gaps
 
     ministack_gaps.install()
+    ministack_calendars.install()
     if ministack_enforcement.MOTO_URL in os.environ:
         ministack_enforcement.install()
     config = Config()

@@ -29,6 +29,9 @@ from rds_answers import refuse_instance_state, refuse_snapshot_state
 # API_DescribeDBInstances, Filters; domains are not modelled.
 FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "engine")
 
+# "Stopping an Amazon RDS DB instance temporarily": a stopped instance is started again after seven days.
+LONGEST_STOP = timedelta(days=7)
+
 # "Restoring a DB instance to a specified time": the latest restorable time is typically within the last five minutes.
 BEHIND = timedelta(minutes=5)
 
@@ -137,16 +140,20 @@ def reboot_db_instance(response):
 
 
 def start_db_instance(response):
-    """API_StartDBInstance."""
+    """API_StartDBInstance: of a stopped instance."""
+    _refuse_what_never_stops(_instance(response))
     result = _moto["start_db_instance"](response)
-    rds_states.begin(response.current_account, result.result["DBInstance"], "starting")
+    _begin_start(result.result["DBInstance"])
     return result
 
 
 def stop_db_instance(response):
-    """API_StopDBInstance, with a snapshot if one is asked for."""
+    """API_StopDBInstance: of an available instance, with a snapshot if one is asked for."""
+    _refuse_what_never_stops(_instance(response))
     result = _moto["stop_db_instance"](response)
-    rds_states.begin(response.current_account, result.result["DBInstance"], "stopping", "stopped")
+    instance = result.result["DBInstance"]
+    instance.automatic_restart_time = utcnow() + LONGEST_STOP
+    rds_states.begin(response.current_account, instance, "stopping", "stopped")
     _begin_snapshot_named(response, "DBSnapshotIdentifier")
     return result
 
@@ -178,9 +185,21 @@ def put_instance(account, region, name, status=None, latest_restorable_time=None
         raise ValueError(f"there is no instance {name!r}")
     if status is not None:
         rds_states.put(instance, status)
+        instance.automatic_restart_time = utcnow() + LONGEST_STOP if status == "stopped" else None
     if latest_restorable_time is not None:
         # moto keeps times without a zone, in UTC.
         instance.latest_restorable_time = datetime(1970, 1, 1) + timedelta(seconds=latest_restorable_time)
+
+
+def start_automatically(account, region, name):
+    """What AWS does to an instance that has been stopped for seven days."""
+    instance = rds_backends[account][region].databases.get(name)
+    if instance is None:
+        raise ValueError(f"there is no instance {name!r}")
+    if instance.status != "stopped":
+        raise ValueError(f"instance {name!r} is {instance.status}, not stopped")
+    instance.status = "available"
+    _begin_start(instance)
 
 
 def install():
@@ -271,6 +290,30 @@ def _created(response, operation):
     result = _moto[operation](response)
     rds_states.begin(response.current_account, result.result["DBInstance"], "creating")
     return result
+
+
+def _begin_start(instance):
+    instance.automatic_restart_time = None
+    rds_states.begin(instance.account_id, instance, "starting")
+
+
+def _refuse_what_never_stops(instance):
+    """"Stopping an Amazon RDS DB instance temporarily", limitations, and what API_StopDBInstance notes of Aurora.
+
+    The words and the code for Aurora are those that users meet (base2Services/cfn-start-stop-stack#65).
+    """
+    if instance is None:
+        return
+    if instance.db_cluster_identifier is not None:
+        refuse(
+            "InvalidParameterCombination", f"{instance.engine} DB instances are not eligible for stopping and starting."
+        )
+    if instance.is_replica:
+        refuse("InvalidDBInstanceState", "Cannot stop or start a Read-Replica instance")
+    if instance.replicas:
+        refuse("InvalidDBInstanceState", "Cannot stop or start an instance that has a Read-Replica")
+    if instance.multi_az and instance.engine.startswith("sqlserver"):
+        refuse("InvalidDBInstanceState", "Cannot stop or start a SQL Server instance in a Multi-AZ deployment")
 
 
 def _changed(response, operation, during):

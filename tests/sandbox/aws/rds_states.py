@@ -14,7 +14,8 @@ import settings
 class Transition:
     """A state on the way to another."""
 
-    def __init__(self, resource, during, after, polls, behind):
+    def __init__(self, account, resource, during, after, polls, behind):
+        self.account = account
         self._resource = weakref.ref(resource)
         self._behind = behind
         self._after = after
@@ -33,6 +34,12 @@ class Transition:
             return False
         self._polls_left -= 1
         return True
+
+    def finish(self):
+        """The change is complete, however long it had still to go."""
+        self._polls_left = 0
+        self._show_progress()
+        self._resource().status = self._after
 
     def _show_progress(self):
         """API_DBSnapshot, PercentProgress: the share of the data that has been transferred."""
@@ -53,7 +60,7 @@ def begin(account, resource, during, after="available", behind=None):
     polls = settings.of_account(account).rds_polls
     if polls:
         with _lock:
-            _transitions[resource] = Transition(resource, during, after, polls, behind)
+            _transitions[resource] = Transition(account, resource, during, after, polls, behind)
 
 
 def look(resource):
@@ -61,6 +68,15 @@ def look(resource):
     with _lock:
         if resource in _transitions and not _transitions[resource].look():
             del _transitions[resource]
+
+
+def settle(account):
+    """Complete every change that is under way in an account, oldest first."""
+    with _lock:
+        for resource, transition in list(_transitions.items()):
+            if transition.account == account:
+                transition.finish()
+                del _transitions[resource]
 
 
 def put(resource, status):

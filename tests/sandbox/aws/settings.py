@@ -11,8 +11,16 @@ class Settings:
         self.rds_polls = 0
         #: Manual snapshots that an account may have in a Region; 100 unless AWS raised it.
         self.rds_manual_snapshots = 100
-        #: DescribeServices calls that a rollout lasts.
+        #: DescribeServices calls that a rollout lasts, and that tasks take to start and stop.
         self.ecs_polls = 0
+        #: Tasks that a container instance of an Auto Scaling group has room for.
+        self.ecs_tasks_per_instance = 10
+        #: DescribeAutoScalingGroups calls that instances take to come and go.
+        self.autoscaling_polls = 0
+        #: Instances that there is capacity for, over all Auto Scaling groups.
+        self.autoscaling_instances = 100_000
+        #: DescribeTargetHealth calls that a target of a task takes to be healthy.
+        self.target_polls = 0
         #: DescribeImages calls that an image is ACTIVATING after it was restored from the archive.
         self.ecr_polls = 0
         #: False for deployments as they were made before Amazon ECS had service revisions.

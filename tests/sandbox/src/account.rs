@@ -209,6 +209,11 @@ impl Account {
         aws_sdk_ssm::Client::new(&self.sdk_config())
     }
 
+    /// Tables: the ledger (ministack).
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk_config())
+    }
+
     /// Buckets (ministack).
     pub fn s3(&self) -> aws_sdk_s3::Client {
         aws_sdk_s3::Client::new(&self.sdk_config())

@@ -2,6 +2,9 @@
 //! seed. Each uses the SDK as a person or a pipeline would.
 
 mod database;
+mod environment;
+mod group;
+mod records;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::types::{
@@ -24,6 +27,9 @@ use crate::control::Image;
 use crate::manifest::Manifest;
 
 pub use database::Database;
+pub use environment::{Environment, Service as EnvironmentService};
+pub use group::{Group, Sizes};
+pub use records::{CalendarType, LEDGER};
 
 /// A repository of an account.
 #[derive(Clone, Debug)]

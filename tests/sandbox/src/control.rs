@@ -180,9 +180,24 @@ pub struct Settings {
     /// unless told otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rds_manual_snapshots: Option<u32>,
-    /// How many describes an ECS rollout takes to move on; 0 is at once.
+    /// How many describes an ECS rollout takes to move on, and tasks take to
+    /// start and stop; 0 is at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ecs_polls: Option<u32>,
+    /// How many tasks an instance of an Auto Scaling group has room for; 10
+    /// unless told otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs_tasks_per_instance: Option<u32>,
+    /// How many describes of its Auto Scaling group an instance takes to come
+    /// or go; 0 is at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscaling_polls: Option<u32>,
+    /// How many instances there is capacity for, over all groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscaling_instances: Option<u32>,
+    /// How many describes a task takes to be healthy as a target; 0 is at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_polls: Option<u32>,
     /// How many describes an archived image takes to be restored; 0 is at
     /// once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -360,6 +375,48 @@ impl Control {
         let mut body = json!(edit);
         body["instance"] = json!(instance);
         self.post::<Value>("/sandbox/rds/instances", body).await?;
+        Ok(())
+    }
+
+    /// Lets AWS start a database that has been stopped for seven days.
+    ///
+    /// # Errors
+    /// When there is no such database, or it is not stopped.
+    pub async fn start_database_automatically(&self, instance: &str) -> Result<(), ControlError> {
+        self.post::<Value>(
+            "/sandbox/rds/automatic-start",
+            json!({"instance": instance}),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Lets the tasks that are targets of a group be in a state, as in
+    /// `unhealthy`; `None` ends that.
+    ///
+    /// # Errors
+    /// When there is no such target group or state.
+    pub async fn target_health(
+        &self,
+        target_group: &str,
+        state: Option<&str>,
+    ) -> Result<(), ControlError> {
+        self.post::<Value>(
+            "/sandbox/elbv2/target-health",
+            json!({"target_group": target_group, "state": state}),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Lets everything that takes time come to its end, also what AWS does of
+    /// itself after a while: idle groups of capacity providers shrink, scaling
+    /// policies move services into their bounds.
+    ///
+    /// # Errors
+    /// When the emulator cannot be reached.
+    pub async fn settle(&self) -> Result<(), ControlError> {
+        self.post::<Value>("/sandbox/settle", json!({})).await?;
         Ok(())
     }
 

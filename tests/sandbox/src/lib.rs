@@ -35,7 +35,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use account::Account;
-pub use arrange::{Database, Place, Repository, container};
+pub use arrange::{
+    CalendarType, Database, Environment, EnvironmentService, Group, LEDGER, Place, Repository,
+    Sizes, container,
+};
 pub use control::{
     Call, Control, DatabaseEdit, Fault, Image, ImageFailure, Network, ReplicatedBackupEdit,
     SecurityGroups, SeededSnapshot, Settings, TaskEdit,

@@ -96,7 +96,11 @@ fn snapshot_first(target: &Target<'_>, database: &Database) -> Option<Verdict> {
                 resource_id: database.resource_id.clone(),
                 snapshot,
             });
-            Some(Verdict::Do(Reason::SnapshotFirst, Effect::Change, Box::new(action)))
+            Some(Verdict::Do(
+                Reason::SnapshotFirst,
+                Effect::Change,
+                Box::new(action),
+            ))
         }
     }
 }

@@ -34,6 +34,11 @@ POLICY = {
         },
         {
             "Effect": "Allow",
+            "Action": "ssm:GetCalendarState",
+            "Resource": f"arn:aws:ssm:us-east-1:{ACCOUNT}:document/freeze",
+        },
+        {
+            "Effect": "Allow",
             "Action": ["rds:CreateDBSnapshot", "rds:AddTagsToResource"],
             "Resource": [f"{DATABASES}:db:shop", f"{DATABASES}:snapshot:steward-*"],
         },
@@ -148,6 +153,13 @@ class Enforcement(unittest.TestCase):
         ssm = self.role("ssm")
         self.assertEqual(ssm.get_parameters(Names=["/switches/all"])["InvalidParameters"], ["/switches/all"])
         self.assert_denied("parameter/shop/password", ssm.get_parameters, Names=["/switches/all", "/shop/password"])
+
+    def test_every_calendar_of_a_call_is_judged(self):
+        ssm = self.role("ssm")
+        with self.assertRaises(ClientError) as missing:
+            ssm.get_calendar_state(CalendarNames=["freeze"])
+        self.assertEqual(missing.exception.response["Error"]["Code"], "InvalidDocument")
+        self.assert_denied("document/other", ssm.get_calendar_state, CalendarNames=["freeze", "other"])
 
     def test_publishing_in_one_batch_is_publishing(self):
         topic = self.root("sns", self.ministack.url).create_topic(Name="told")["TopicArn"]

@@ -222,6 +222,26 @@ impl Database {
         .await
     }
 
+    /// Lets AWS start it, as it does when it has been stopped for seven days.
+    ///
+    /// # Errors
+    /// When it is not stopped.
+    pub async fn start_automatically(&self) -> Result<()> {
+        let control = self.account.control();
+        Ok(control
+            .start_database_automatically(&self.identifier)
+            .await?)
+    }
+
+    /// Its status.
+    ///
+    /// # Errors
+    /// When it is not there any more.
+    pub async fn status(&self) -> Result<String> {
+        let status = self.describe().await?.db_instance_status;
+        status.context("a database without a status")
+    }
+
     /// Says up to when it can be restored to a point in time.
     ///
     /// # Errors
