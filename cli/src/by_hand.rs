@@ -17,7 +17,7 @@ use steward::lambda;
 use steward::ledger::LedgerTable;
 use steward::permission::{Asked, Permission};
 use steward::plan_file::PlanFile;
-use steward::policy::{PolicyDocument, PolicySource};
+use steward::policy::{Policy, PolicyDocument, PolicySource};
 use steward::report::Status;
 use steward::run::{Context, Request};
 use steward::switches::{Absent, Switches};
@@ -61,8 +61,22 @@ pub(crate) trait ByHand: Function + Sized + 'static {
     /// Its own arguments.
     fn scope_arguments() -> Vec<Arg>;
 
+    /// Those of an operation that takes others.
+    fn arguments_of(_operation: &str) -> Option<Vec<Arg>> {
+        None
+    }
+
     /// These arguments as parameters of the manual form.
-    fn parameters(matches: &ArgMatches) -> Map<String, Value>;
+    fn parameters(operation: Option<&str>, matches: &ArgMatches) -> Map<String, Value>;
+
+    /// Notes who calls, where that is part of what is asked for and nobody has said.
+    fn sign(_scope: &mut Self::Scope, _caller: &str) {}
+}
+
+/// The arguments of an operation, or of `plan` and `apply`.
+fn own_arguments<F: ByHand>(operation: Option<&str>) -> Vec<Arg> {
+    let others = operation.and_then(F::arguments_of);
+    others.unwrap_or_else(F::scope_arguments)
 }
 
 /// A subcommand that tells what is to come, and changes nothing: it is no
@@ -81,8 +95,9 @@ pub(crate) const PREVIEW: &str = "preview";
 /// be called by its name, too.
 pub(crate) fn command<F: ByHand>() -> Command {
     let sub = |name: &'static str, about: String| {
+        let own = own_arguments::<F>(Some(name));
         // The arguments bring a text of their own, which is not about this.
-        RunArguments::augment_args(Command::new(name).args(F::scope_arguments()))
+        RunArguments::augment_args(Command::new(name).args(own))
             .about(about)
             .long_about(None)
     };
@@ -162,7 +177,7 @@ pub(crate) async fn run<F: ByHand>(
         source,
         policy,
         config,
-    } = told::<F>(given.policy.as_deref(), &given.aws).await?;
+    } = told::<F::Policy>(given.policy.as_deref(), &given.aws).await?;
     F::check(policy.policy(), &request.scope).map_err(Failure::usage)?;
     let region = aws::region(&config).map_err(Failure::usage)?;
     if let Some(file) = &request.plan_file
@@ -173,10 +188,9 @@ pub(crate) async fn run<F: ByHand>(
                 .to_owned(),
         );
     }
-    let account = aws::identity(&config)
-        .await
-        .map_err(Failure::failed)?
-        .account;
+    let caller = aws::identity(&config).await.map_err(Failure::failed)?;
+    F::sign(&mut request.scope, &caller.arn);
+    let account = caller.account;
 
     let switches = Switches::of(aws_sdk_ssm::Client::new(&config), F::NAME, Absent::Passes);
     let context = Context {
@@ -220,7 +234,7 @@ pub(crate) async fn run<F: ByHand>(
             all: given.all,
         };
         let plan_out = saved.as_ref().ok().copied().flatten();
-        let by_hand = by_hand_of::<F>(&source, plan_out, &given, matches);
+        let by_hand = by_hand_of::<F>(&source, plan_out, &given, asked.operation, matches);
         show::show(report, &look, Some(&by_hand))
     };
     // Whatever became of the plan file: what was done has to be told.
@@ -257,7 +271,7 @@ fn request<F: ByHand>(
             .with_context(|| format!("event {path}"))
             .map_err(Failure::usage)?
     } else {
-        let mut payload = F::parameters(matches);
+        let mut payload = F::parameters(asked.operation, matches);
         if let Some(operation) = asked.operation {
             payload.insert("operation".to_owned(), operation.into());
         }
@@ -290,20 +304,20 @@ fn understood<F: ByHand>(payload: &Value, asked: &Wanted) -> anyhow::Result<Requ
 }
 
 /// What a command is told: the policy, and whom to ask.
-pub(crate) struct Told<F: Function> {
+pub(crate) struct Told<P> {
     /// Where the policy is from.
     pub(crate) source: PolicySource,
     /// The policy.
-    pub(crate) policy: PolicyDocument<F::Policy>,
+    pub(crate) policy: PolicyDocument<P>,
     /// The configuration for the account and Region that are asked for.
     pub(crate) config: SdkConfig,
 }
 
 /// Reads the policy of `--policy`; without it there are the defaults.
-pub(crate) async fn told<F: Function>(
+pub(crate) async fn told<P: Policy>(
     policy: Option<&str>,
     aws: &AwsArguments,
-) -> Result<Told<F>, Failure> {
+) -> Result<Told<P>, Failure> {
     let source = match policy {
         Some(text) => PolicySource::argument(text).map_err(Failure::usage)?,
         None => PolicySource::Defaults,
@@ -311,12 +325,12 @@ pub(crate) async fn told<F: Function>(
     // A policy on this machine is judged before AWS is asked anything.
     let local = match source {
         PolicySource::Ssm(_) | PolicySource::S3 { .. } => None,
-        _ => Some(load::<F>(&source, &SdkConfig::builder().build()).await?),
+        _ => Some(load::<P>(&source, &SdkConfig::builder().build()).await?),
     };
     let config = sdk_config(aws).await;
     let policy = match local {
         Some(policy) => policy,
-        None => load::<F>(&source, &config).await?,
+        None => load::<P>(&source, &config).await?,
     };
     Ok(Told {
         source,
@@ -325,10 +339,10 @@ pub(crate) async fn told<F: Function>(
     })
 }
 
-async fn load<F: Function>(
+async fn load<P: Policy>(
     source: &PolicySource,
     config: &SdkConfig,
-) -> Result<PolicyDocument<F::Policy>, Failure> {
+) -> Result<PolicyDocument<P>, Failure> {
     source.load(config).await.map_err(Failure::usage)
 }
 
@@ -376,6 +390,7 @@ fn by_hand_of<F: ByHand>(
     source: &PolicySource,
     plan_out: Option<&Path>,
     given: &RunArguments,
+    operation: Option<&str>,
     matches: &ArgMatches,
 ) -> Given {
     let mut options = Vec::new();
@@ -389,10 +404,14 @@ fn by_hand_of<F: ByHand>(
         }
     }
     let mut scope = Vec::new();
-    for argument in F::scope_arguments() {
+    let mut operands = Vec::new();
+    for argument in own_arguments::<F>(operation) {
         let name = argument.get_id().as_str();
         for value in matches.get_many::<String>(name).into_iter().flatten() {
-            scope.push((name.to_owned(), value.clone()));
+            match argument.get_long() {
+                Some(option) => scope.push((option.to_owned(), value.clone())),
+                None => operands.push(value.clone()),
+            }
         }
     }
     if let Some(event) = &given.event {
@@ -404,6 +423,8 @@ fn by_hand_of<F: ByHand>(
         plan: given.plan.clone(),
         plan_out: plan_out.map(|path| path.display().to_string()),
         options,
+        operation: operation.map(str::to_owned),
+        operands,
         scope,
     }
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use aws_config::SdkConfig;
 use clap::{Arg, ArgMatches, Command};
 use image_pruning::{ImagePruning, PruningPolicy, Registry};
-use scheduled_scaling::{Environments, ScalingPolicy, ScheduledScaling};
+use scheduled_scaling::{Environments, OVERRIDE, ScalingPolicy, ScheduledScaling, Scope};
 use serde_json::{Map, Value, json};
 use snapshot_rotation::{RotationPolicy, SnapshotRotation, Snapshots};
 use steward::ledger::LedgerTable;
@@ -98,7 +98,7 @@ impl ByHand for ImagePruning {
         )]
     }
 
-    fn parameters(matches: &ArgMatches) -> Map<String, Value> {
+    fn parameters(_: Option<&str>, matches: &ArgMatches) -> Map<String, Value> {
         let names: Vec<&String> = matches
             .get_many("repository")
             .into_iter()
@@ -117,10 +117,7 @@ impl ByHand for SnapshotRotation {
     const ABOUT: &'static str =
         "Make, copy and thin snapshots of databases, and write down what a recovery needs";
     const READING: &'static str = "reading databases and their snapshots";
-    const PREVIEW: Option<Preview> = Some(Preview {
-        command: preview::command,
-        run: |matches, around| Box::pin(preview::run(matches, &around.terminal)),
-    });
+    const PREVIEW: Option<Preview> = Some(preview::OF_ROTATION);
 
     fn hands(config: &SdkConfig, _: LedgerTable) -> Snapshots {
         Snapshots::new(config)
@@ -153,7 +150,7 @@ impl ByHand for SnapshotRotation {
         ]
     }
 
-    fn parameters(matches: &ArgMatches) -> Map<String, Value> {
+    fn parameters(_: Option<&str>, matches: &ArgMatches) -> Map<String, Value> {
         let mut parameters = Map::new();
         for (argument, key) in [("database", "databases"), ("resource-id", "resource_ids")] {
             let values = matches.get_many::<String>(argument).into_iter().flatten();
@@ -168,9 +165,9 @@ impl ByHand for SnapshotRotation {
 
 impl ByHand for ScheduledScaling {
     type Hands = Environments;
-    const ABOUT: &'static str =
-        "Park and wake whole environments on schedules, in the order of what needs what";
+    const ABOUT: &'static str = "Put environments to sleep on schedules, and wake them, in order";
     const READING: &'static str = "reading environments and what is remembered of them";
+    const PREVIEW: Option<Preview> = Some(preview::OF_SCALING);
 
     fn hands(config: &SdkConfig, ledger: LedgerTable) -> Environments {
         Environments::new(config, ledger)
@@ -197,18 +194,55 @@ impl ByHand for ScheduledScaling {
         )]
     }
 
-    fn parameters(matches: &ArgMatches) -> Map<String, Value> {
-        let names: Vec<&String> = matches
-            .get_many("environment")
-            .into_iter()
-            .flatten()
-            .collect();
+    fn arguments_of(operation: &str) -> Option<Vec<Arg>> {
+        (operation == OVERRIDE).then(override_arguments)
+    }
+
+    fn parameters(operation: Option<&str>, matches: &ArgMatches) -> Map<String, Value> {
         let mut parameters = Map::new();
+        if operation == Some(OVERRIDE) {
+            for argument in override_arguments() {
+                let key = argument.get_id().as_str();
+                if let Some(value) = matches.get_one::<String>(key) {
+                    parameters.insert(key.to_owned(), json!(value));
+                }
+            }
+            return parameters;
+        }
+        let names = matches.get_many::<String>("environment");
+        let names: Vec<&String> = names.into_iter().flatten().collect();
         if !names.is_empty() {
             parameters.insert("environments".to_owned(), json!(names));
         }
         parameters
     }
+
+    fn sign(scope: &mut Scope, caller: &str) {
+        if let Scope::Override(asked) = scope {
+            asked.by.get_or_insert_with(|| caller.to_owned());
+        }
+    }
+}
+
+/// The arguments of an override: their names are the keys of the manual form.
+fn override_arguments() -> Vec<Arg> {
+    let operand = |name, title| {
+        Arg::new(name)
+            .value_name(title)
+            .required_unless_present_any(["event", "plan"])
+    };
+    let option = |name, title| Arg::new(name).long(name).value_name(title);
+    let all = [
+        operand("environment", "ENV").help("The environment"),
+        operand("to", "TO")
+            .value_parser(["on", "off", "none"])
+            .help("What it is to be; none: what its schedules say"),
+        option("for", "PERIOD").help("For how long: 1m to 31d, such as 3h"),
+        option("size", "NAME").help("In which of its sizes; without it, the one that it had"),
+        option("why", "TEXT").help("Why, for those who see it"),
+    ];
+    let alone = |argument: Arg| argument.conflicts_with_all(["event", "plan"]);
+    all.map(alone).into()
 }
 
 /// What `steward schema` knows.
@@ -288,6 +322,59 @@ mod tests {
         assert_eq!(problems, Vec::<String>::new());
         report["status"] = json!("perfect");
         assert!(!validator.is_valid(&report));
+    }
+
+    /// The scope of `steward scheduled-scaling …`, when somebody calls it.
+    fn scope_of(words: &str) -> Scope {
+        let words = words.split(' ').collect::<Vec<_>>();
+        let matches = by_hand::command::<ScheduledScaling>();
+        let matches = matches.get_matches_from([&["scheduled-scaling"], &words[..]].concat());
+        let (name, matches) = matches.subcommand().unwrap();
+        let operation = (name == OVERRIDE).then_some(name);
+        let mut payload = ScheduledScaling::parameters(operation, matches);
+        if let Some(operation) = operation {
+            payload.insert("operation".to_owned(), json!(operation));
+        }
+        payload.insert("mode".to_owned(), json!("plan"));
+        let request = steward::lambda::request::<ScheduledScaling>(&payload.into());
+        let mut scope = request.unwrap().scope;
+        ScheduledScaling::sign(&mut scope, "arn:aws:iam::123456789012:user/jo");
+        scope
+    }
+
+    #[test]
+    fn an_override_by_hand_is_what_its_event_says_and_signed_by_who_calls() {
+        let of = |event: Value| {
+            let request = steward::lambda::request::<ScheduledScaling>(&event);
+            request.unwrap().scope
+        };
+        let jo = "arn:aws:iam::123456789012:user/jo";
+        assert_eq!(
+            scope_of("override dev on --for 3h --size small --why demo"),
+            of(json!({
+                "operation": "override", "mode": "apply", "environment": "dev", "to": "on",
+                "size": "small", "for": "3h", "why": "demo", "by": jo,
+            }))
+        );
+        assert_eq!(
+            scope_of("override dev none"),
+            of(json!({
+                "operation": "override", "environment": "dev", "to": "none", "size": null,
+                "by": jo,
+            }))
+        );
+        let mut told = of(json!({
+            "operation": "override", "environment": "dev", "to": "none", "by": "ann",
+        }));
+        let before = told.clone();
+        ScheduledScaling::sign(&mut told, jo);
+        assert_eq!(told, before);
+        let names = ["dev", "shop"].map(str::to_owned).to_vec();
+        assert_eq!(
+            scope_of("plan --environment dev --environment shop"),
+            Scope::Environments(names)
+        );
+        assert_eq!(scope_of("plan"), Scope::Everything);
     }
 
     #[test]

@@ -1,273 +1,143 @@
-//! `steward snapshot-rotation preview`: which snapshots there are now, and will be in
-//! a week, a month and a year under a policy. It never changes anything.
+//! `preview`: a subcommand that tells what is to come under a policy. It never
+//! changes anything.
 
-mod drawing;
+mod rotation;
+mod scaling;
 
-use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use clap::Args;
 use serde::Serialize;
-use snapshot_rotation::{
-    Action, NAME, Place, Preview, RotationPolicy, Scope, SnapshotRotation, Snapshots, World,
-};
-use steward::aws;
-use steward::engine::{Act, Clock, Leash, Mode, Observe, Outcome, Seen, Trigger};
-use steward::report::{ActionOutcome, GapLine, Refusal, Report};
-use steward::run::{Context, Request, run as run_engine};
-use steward::switches::{Position, Switches};
+use steward::policy::Policy;
 
-use self::drawing::Drawing;
 use crate::arguments::AwsArguments;
-use crate::by_hand::{self, ByHand as _, PREVIEW, Told};
-use crate::exit::{Exit, Failure};
-use crate::progress::Progress;
-use crate::show::Look;
+use crate::by_hand::{Preview, Told};
+use crate::exit::Failure;
+use crate::page::{Page, Tone};
+use crate::show::{self, Look};
 use crate::terminal::{Terminal, print};
+use crate::words::short;
 
-/// The reason code of a database that a read which failed hides.
-const UNSEEN: &str = "unseen";
+/// Of snapshot-rotation: snapshots in a week, a month and a year.
+pub(crate) const OF_ROTATION: Preview = Preview {
+    command: rotation::command,
+    run: |matches, around| Box::pin(rotation::run(matches, &around.terminal)),
+};
 
-/// The arguments.
-#[derive(Clone, Debug, Args)]
-struct PreviewArguments {
-    /// The policy. Without it, the defaults for every database.
-    #[arg(long, value_name = "FILE|ssm:NAME|s3://BUCKET/KEY")]
-    policy: Option<String>,
+/// Of scheduled-scaling: when environments sleep and wake.
+pub(crate) const OF_SCALING: Preview = Preview {
+    command: scaling::command,
+    run: |matches, around| Box::pin(scaling::run(matches, around)),
+};
 
-    /// Only this database, as far as a rule selects it; may be repeated.
-    #[arg(long, value_name = "NAME", conflicts_with = "from_nothing")]
-    database: Vec<String>,
+/// How many of a kind are shown, unless everything is to be.
+const SOME: usize = 12;
 
-    /// Look at the policy alone, without AWS: at a new database under each rule.
-    #[arg(long)]
-    from_nothing: bool,
-
+/// How it is told.
+#[derive(Clone, Copy, Debug, Args)]
+struct Shape {
     /// Print the preview as JSON, and nothing else.
     #[arg(long)]
     json: bool,
 
-    /// Show every picture and database.
+    /// Show everything, however long.
     #[arg(long, conflicts_with = "json")]
     all: bool,
-
-    #[command(flatten)]
-    aws: AwsArguments,
 }
 
-/// Its command line.
-pub(crate) fn command() -> Command {
-    PreviewArguments::augment_args(Command::new(PREVIEW))
-        .about("Draw which snapshots there will be in a week, a month and a year; change nothing")
-        .long_about(
-            "Draw which snapshots there are now, and will be in a week, a month and a year under \
-             the policy: of the databases of this account and Region, alike ones together, in each \
-             place that the policy names. It asks the function itself what each run would do, and \
-             supposes that all goes well: a snapshot is made each time that one is due, it and its \
-             copies succeed and take no time, and nobody changes the databases or the policy. \
-             Nothing is changed; it needs the read permissions of plan. The exit status is 0, 5 \
-             when something could not be read and is not drawn, and 1 when so nothing is.",
-        )
+impl Shape {
+    /// Prints an answer as data, or as it is drawn.
+    fn tell(
+        self,
+        answer: &impl Serialize,
+        terminal: &Terminal,
+        draw: impl FnOnce(&Look) -> String,
+    ) -> Result<(), Failure> {
+        let text = if self.json {
+            serde_json::to_string(answer).map_err(Failure::failed)? + "\n"
+        } else {
+            draw(&Look {
+                width: terminal.width,
+                colours: terminal.colours,
+                all: self.all,
+            })
+        };
+        print(&text).map_err(Failure::failed)
+    }
 }
 
-/// What is told beside the preview itself.
+/// What a preview goes by.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Answer {
+struct Basis {
     schema_version: u32,
     function: &'static str,
-    /// `None` where AWS was not asked.
-    account: Option<String>,
-    region: String,
     /// Where the policy is from.
     policy: String,
     policy_digest: String,
-    #[serde(flatten)]
-    preview: Preview,
-    /// `None` where AWS was not asked.
-    next_run: Option<NextRun>,
-    gaps: Vec<GapLine>,
-    warnings: Vec<String>,
 }
 
-/// What a plan would tell now, in numbers.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct NextRun {
-    /// Snapshots that it would make.
-    makes: usize,
-    /// Copies.
-    copies: usize,
-    /// Snapshots that it would delete.
-    deletes: usize,
-    /// What guards hold back, which the pictures suppose that a person lets through.
-    refusals: Vec<Refusal>,
-}
-
-impl NextRun {
-    fn of(report: &Report) -> Self {
-        let planned = |kind: &str| {
-            let lines = report.actions.iter();
-            let of_kind = lines.filter(|line| line.kind == kind);
-            of_kind
-                .filter(|line| line.outcome == ActionOutcome::Planned)
-                .count()
-        };
+impl Basis {
+    fn of<P: Policy>(function: &'static str, told: &Told<P>) -> Self {
         Self {
-            makes: planned("create_snapshot"),
-            copies: planned("copy_snapshot"),
-            deletes: planned("delete_snapshot"),
-            refusals: report.refusals.clone(),
+            schema_version: 1,
+            function,
+            policy: told.source.to_string(),
+            policy_digest: told.policy.digest().to_owned(),
         }
     }
-}
 
-/// Looks, works out and draws.
-pub(crate) async fn run(matches: &ArgMatches, terminal: &Terminal) -> Result<Exit, Failure> {
-    let given = PreviewArguments::from_arg_matches(matches).map_err(Failure::usage)?;
-    let told = by_hand::told::<SnapshotRotation>(given.policy.as_deref(), &given.aws).await?;
-    let answer = if given.from_nothing {
-        from_nothing(&told)
-    } else {
-        from_aws(&told, &given, terminal).await?
-    };
-    let text = if given.json {
-        serde_json::to_string(&answer)
-            .map(|json| json + "\n")
-            .map_err(Failure::failed)?
-    } else {
-        let look = Look {
-            width: terminal.width,
-            colours: terminal.colours,
-            all: given.all,
-        };
-        Drawing::new(&answer, &look).draw(&plan_command(&given))
-    };
-    print(&text).map_err(Failure::failed)?;
-    let preview = &answer.preview;
-    let hides = preview.left.iter().any(|left| left.reason == UNSEEN);
-    Ok(if answer.gaps.is_empty() {
-        Exit::Done
-    } else if preview.pictures.is_empty() {
-        Exit::Failed
-    } else if hides {
-        Exit::Partial
-    } else {
-        Exit::Done
-    })
-}
-
-/// The policy alone.
-fn from_nothing(told: &Told<SnapshotRotation>) -> Answer {
-    let region = told.config.region().map(ToString::to_string);
-    let region = region.unwrap_or_else(|| "the Region".to_owned());
-    let preview = snapshot_rotation::preview_from_nothing(
-        told.policy.policy(),
-        &Place::here(&*region),
-        Clock::System.now(),
-    );
-    Answer {
-        account: None,
-        region,
-        next_run: None,
-        gaps: vec![],
-        warnings: told.policy.warnings().to_vec(),
-        ..answer(told, preview)
+    fn draw(&self, page: &mut Page) {
+        let policy = format!("{} ({})", self.policy, short(&self.policy_digest));
+        page.hang("policy    ", &policy);
     }
 }
 
-fn answer(told: &Told<SnapshotRotation>, preview: Preview) -> Answer {
-    Answer {
-        schema_version: 1,
-        function: NAME,
-        account: None,
-        region: String::new(),
-        policy: told.source.to_string(),
-        policy_digest: told.policy.digest().to_owned(),
-        preview,
-        next_run: None,
-        gaps: vec![],
-        warnings: vec![],
+fn draw_warnings(page: &mut Page, warnings: &[String], most: usize) {
+    if warnings.is_empty() {
+        return;
+    }
+    page.heading("Warnings", Tone::Look);
+    for warning in warnings.iter().take(most) {
+        page.say(warning);
     }
 }
 
-/// What is in the account and what becomes of it.
-async fn from_aws(
-    told: &Told<SnapshotRotation>,
-    given: &PreviewArguments,
-    terminal: &Terminal,
-) -> Result<Answer, Failure> {
-    let region = aws::region(&told.config).map_err(Failure::usage)?;
-    let account = aws::identity(&told.config)
-        .await
-        .map_err(Failure::failed)?
-        .account;
-    let scope = match given.database.as_slice() {
-        [] => Scope::Everything,
-        names => Scope::Databases(names.to_vec()),
-    };
-    let progress = Progress::start(terminal.progress);
-    progress.say(format!("{} …", SnapshotRotation::READING));
-    let policy = snapshot_rotation::without_documents(told.policy.policy());
-    let seen = Snapshots::new(&told.config).observe(&policy, &scope).await;
-    progress.say("working out a year …".to_owned());
-    let now = Clock::System.now();
-    let context = Context {
-        account: account.clone(),
-        region: region.clone(),
-        run_id: by_hand::run_id(Clock::Fixed(now)),
-        leash: Leash(Mode::Plan),
-        clock: Clock::Fixed(now),
-        deadline: None,
-        switches: &Switches::Fixed(Position::Run),
-        most_lines: usize::MAX,
-    };
-    let request = Request {
-        operation: "rotate",
-        mode: Some(Mode::Plan),
-        trigger: Trigger::Cli,
-        scope: scope.clone(),
-        plan_file: None,
-        warnings: vec![],
-    };
-    let looked = Looked(&seen);
-    let plan = run_engine::<SnapshotRotation>(&looked, &context, &told.policy, request).await;
-    let preview = snapshot_rotation::preview(&policy, &scope, &seen, now);
-    drop(progress);
-    Ok(Answer {
-        account: Some(account),
-        region,
-        next_run: Some(NextRun::of(&plan.report)),
-        gaps: seen.gaps.iter().map(Into::into).collect(),
-        warnings: [told.policy.warnings(), &seen.warnings[..]].concat(),
-        ..answer(told, preview)
-    })
-}
-
-/// What has been seen, for a plan that sees the same.
-struct Looked<'a>(&'a Seen<World>);
-
-impl Observe<SnapshotRotation> for Looked<'_> {
-    async fn observe(&self, _: &RotationPolicy, _: &Scope) -> Seen<World> {
-        self.0.clone()
-    }
-}
-
-impl Act<SnapshotRotation> for Looked<'_> {
-    async fn act(&self, _: &RotationPolicy, batch: &[Action]) -> Vec<Outcome> {
-        let nothing = Outcome::Skipped("a preview changes nothing".to_owned());
-        vec![nothing; batch.len()]
-    }
-}
-
-/// The plan of what the next run would do.
-fn plan_command(given: &PreviewArguments) -> Vec<String> {
-    let mut words = vec!["steward".to_owned(), NAME.to_owned(), "plan".to_owned()];
-    let databases = given.database.iter().map(|name| ("database", Some(name)));
+/// The plan of what the next run would do, as `--argument NAME` says of which.
+fn plan_command(
+    function: &str,
+    policy: Option<&String>,
+    aws: &AwsArguments,
+    (argument, names): (&str, &[String]),
+) -> Vec<String> {
+    let mut words = ["steward", function, "plan"].map(str::to_owned).to_vec();
     let options = [
-        ("policy", given.policy.as_ref()),
-        ("profile", given.aws.profile.as_ref()),
-        ("region", given.aws.region.as_ref()),
+        ("policy", policy),
+        ("profile", aws.profile.as_ref()),
+        ("region", aws.region.as_ref()),
     ];
-    for (name, value) in options.into_iter().chain(databases) {
+    let names = names.iter().map(|name| (argument, Some(name)));
+    for (name, value) in options.into_iter().chain(names) {
         if let Some(value) = value {
-            crate::show::option(&mut words, name, value);
+            show::option(&mut words, name, value);
         }
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_is_of_the_same_policy_place_and_names() {
+        let aws = AwsArguments {
+            profile: Some("dev account".to_owned()),
+            region: None,
+        };
+        let names = ["a".to_owned(), "b".to_owned()];
+        let policy = "policy.yaml".to_owned();
+        let words = plan_command("x", Some(&policy), &aws, ("database", &names));
+        assert_eq!(
+            words.join(" "),
+            "steward x plan --policy policy.yaml --profile 'dev account' --database a --database b"
+        );
+    }
 }

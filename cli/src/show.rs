@@ -60,6 +60,10 @@ pub(crate) struct Given {
     pub(crate) plan_out: Option<String>,
     /// Names and values of what concerns the AWS account.
     pub(crate) options: Vec<(String, String)>,
+    /// The operation, when it was called by its name.
+    pub(crate) operation: Option<String>,
+    /// What stands behind it, without a name.
+    pub(crate) operands: Vec<String>,
     /// Names and values of what narrows the run down.
     pub(crate) scope: Vec<(String, String)>,
 }
@@ -660,11 +664,21 @@ impl<'a> View<'a> {
         let by_hand = given.is_some();
         let given = given.unwrap_or(&nothing);
         let command = |mode: &str, more: &[(&str, &str)]| {
-            let mut words = vec!["steward".to_owned(), function.clone(), mode.to_owned()];
+            let mut words = vec!["steward".to_owned(), function.clone()];
+            // A plan file holds its operation and scope.
+            let scoped = !more.iter().any(|(name, _)| *name == "plan");
+            match given.operation.as_ref().filter(|_| scoped) {
+                None => words.push(mode.to_owned()),
+                Some(operation) => {
+                    words.push(operation.clone());
+                    words.extend(given.operands.iter().map(|operand| safe(operand)));
+                    if mode != "plan" {
+                        option(&mut words, "mode", mode);
+                    }
+                }
+            }
             let policy = given.policy.clone().unwrap_or_else(|| "POLICY".to_owned());
             option(&mut words, "policy", &policy);
-            // A plan file holds its scope.
-            let scoped = !more.iter().any(|(name, _)| *name == "plan");
             for (name, value) in given.scope.iter().filter(|_| scoped).chain(&given.options) {
                 option(&mut words, name, value);
             }
@@ -729,14 +743,18 @@ impl Step {
 
 /// An option and its value in one word, so that no line break parts them.
 pub(crate) fn option(words: &mut Vec<String>, name: &str, value: &str) {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    words.push(format!("--{name} {}", safe(value)));
+}
+
+/// A value as a shell takes it for one word.
+fn safe(value: &str) -> String {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     let value = plain(value);
-    let value = if !value.is_empty() && value.chars().all(safe) {
+    if !value.is_empty() && value.chars().all(is_safe) {
         value
     } else {
         format!("'{}'", value.replace('\'', r"'\''"))
-    };
-    words.push(format!("--{name} {value}"));
+    }
 }
 
 /// What a gap is called where it is not told in full.

@@ -163,6 +163,11 @@ impl Verbs {
             _ => None,
         };
         let (verb, did, noun) = match one {
+            // The one verb of two words.
+            Some((verb, noun)) if let Some(noun) = noun.strip_prefix("over_") => {
+                let both = |verb: &str| format!("{verb} over");
+                (both(verb), both(&past(verb)), plain(noun).replace('_', " "))
+            }
             Some((verb, noun)) => (verb.to_owned(), past(verb), plain(noun).replace('_', " ")),
             None => ("make".to_owned(), "made".to_owned(), "change".to_owned()),
         };
@@ -192,6 +197,9 @@ fn past(verb: &str) -> String {
         "tag" => "tagged".to_owned(),
         "write" => "written".to_owned(),
         "set" => "set".to_owned(),
+        "begin" => "begun".to_owned(),
+        "wake" => "woken".to_owned(),
+        "snapshot" => "snapshotted".to_owned(),
         "run" => "run".to_owned(),
         _ => match (verb.strip_suffix('e'), verb.strip_suffix('y')) {
             (Some(stem), _) => format!("{stem}ed"),
@@ -297,13 +305,34 @@ mod tests {
     /// A verb that is new is looked at here before an operator does.
     #[test]
     fn what_functions_do_is_told_in_words() {
-        let kinds = [image_pruning::ACTION_KINDS, snapshot_rotation::ACTION_KINDS];
+        let kinds = [
+            image_pruning::ACTION_KINDS,
+            snapshot_rotation::ACTION_KINDS,
+            scheduled_scaling::ACTION_KINDS,
+        ];
         let verbs = kinds.concat().into_iter();
         let told: BTreeSet<String> = verbs
             .filter_map(|kind| Some(past(kind.split_once('_')?.0)))
             .collect();
         let expected = [
-            "archived", "copied", "created", "deleted", "shared", "tagged", "written",
+            "archived",
+            "begun",
+            "copied",
+            "created",
+            "deleted",
+            "ended",
+            "finished",
+            "parked",
+            "passed",
+            "recorded",
+            "remembered",
+            "resized",
+            "set",
+            "shared",
+            "snapshotted",
+            "tagged",
+            "woken",
+            "written",
         ];
         assert_eq!(told, expected.map(str::to_owned).into());
     }

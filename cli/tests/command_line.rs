@@ -137,6 +137,44 @@ fn wrong_arguments_are_usage_errors() {
             "--database",
             "a",
         ],
+        &["scheduled-scaling", "preview"],
+        &[
+            "scheduled-scaling",
+            "preview",
+            "--policy",
+            "a",
+            "--days",
+            "0",
+        ],
+        &[
+            "scheduled-scaling",
+            "preview",
+            "--policy",
+            "a",
+            "--days",
+            "32",
+        ],
+        &[
+            "scheduled-scaling",
+            "preview",
+            "--policy",
+            "a",
+            "--from",
+            "x",
+        ],
+        &["scheduled-scaling", "override"],
+        &["scheduled-scaling", "override", "dev"],
+        &["scheduled-scaling", "override", "dev", "awake"],
+        &["scheduled-scaling", "override", "dev", "on", "--event", "a"],
+        &[
+            "scheduled-scaling",
+            "override",
+            "--plan",
+            "a",
+            "--for",
+            "3h",
+        ],
+        &["scheduled-scaling", "plan", "dev"],
     ] {
         let ended = steward(arguments, "");
         assert_eq!(ended.status, 2, "{arguments:?}: {}", ended.err);
@@ -440,6 +478,157 @@ fn a_preview_fails_as_a_plan_does() {
     ] {
         assert!(help.out.contains(word), "{word}: {}", help.out);
     }
+}
+
+const SCALING: &str = r#"
+version: 1
+schedules:
+  office: {time_zone: Europe/Berlin, periods: [{days: [mon-fri], start: "07:30", stop: "19:00"}]}
+environments:
+  dev: {schedules: [office], price_per_hour: 0.42}
+  shop:
+    schedules: [office]
+    members:
+      web: {services: {include: ["*"]}, sizes: {small: {desired: 1}, peak: {desired: 8}}}
+"#;
+
+#[test]
+fn the_coming_days_of_environments_are_previewed_without_aws() {
+    let directory = Directory::new("scaling-preview");
+    let path = directory.file("policy.yaml", SCALING);
+    let base = ["scheduled-scaling", "preview", "--policy", &path];
+    // Around the last Sunday of March, when clocks change.
+    let days = ["--from", "2027-03-22", "--days", "8"];
+    let shown = steward(&[&base[..], &days].concat(), "");
+    assert_eq!((shown.status, shown.err.as_str()), (0, ""));
+    for part in [
+        "scheduled-scaling preview: 2 environments; nothing was changed\n",
+        "\ndev\n  time zone Europe/Berlin, that of its first schedule, office\n",
+        "\n  Mon 03-22  ···············███████████████████████··········  11:30\n",
+        "\n  Sun 03-28* ····xx··········································   0:00\n",
+        "* Sun 03-28: the clocks of Europe/Berlin go forward from 02:00 to 03:00\n",
+        "\n  and 6 more in these days; --all shows them\n",
+        "\n  Off 122:00 of 191:00 hours (64 %), which saves an estimated 45.07 USD a week\n",
+        "\nshop\n",
+    ] {
+        assert!(
+            shown.out.contains(part),
+            "{part:?} is not in: {}",
+            shown.out
+        );
+    }
+    assert!(shown.out.lines().all(|line| line.chars().count() <= 80));
+    let of_one = [&base[..], &days, &["--environment", "shop", "--all"]].concat();
+    let of_one = steward(&of_one, "").out;
+    assert!(!of_one.contains("\ndev\n"), "{of_one}");
+    for part in [
+        "\n  Mon 2027-03-29 07:30 CEST  2027-03-29 05:30Z  on    office\n",
+        "\n  Off 122:00 of 191:00 hours (64 %).\n",
+        "--policy",
+        "--environment shop\n",
+    ] {
+        assert!(of_one.contains(part), "{part:?} is not in: {of_one}");
+    }
+
+    let json = steward(&[&base[..], &days, &["--json"]].concat(), "");
+    assert_eq!((json.status, json.err.as_str()), (0, ""));
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["schema_version"], 1);
+    assert_eq!(json["function"], "scheduled-scaling");
+    assert_eq!(json["overrides_known"], false);
+    let dev = &json["environments"][0];
+    assert_eq!(dev["environment"], "dev");
+    assert_eq!(dev["seconds"], 191 * 3600);
+    assert_eq!(dev["savings"]["estimate_per_week"], "45.07");
+    assert_eq!(dev["days"].as_array().unwrap().len(), 8);
+    assert_eq!(dev["transitions"].as_array().unwrap().len(), 12);
+    assert_eq!(json["environments"][1]["savings"], Value::Null);
+}
+
+#[test]
+fn a_preview_of_what_the_policy_has_not_says_what_it_has() {
+    let directory = Directory::new("scaling-preview-fails");
+    let path = directory.file("policy.yaml", SCALING);
+    let base = ["scheduled-scaling", "preview", "--policy", &path];
+    steward(&[&base[..], &["--environment", "prod"]].concat(), "")
+        .says(2, &["\"prod\" is not in the policy", "allowed: dev, shop"]);
+    let wrong = SCALING.replace("Europe/Berlin", "Europe/Berlim");
+    let wrong = directory.file("wrong.yaml", &wrong);
+    steward(&["scheduled-scaling", "preview", "--policy", &wrong], "").says(
+        2,
+        &["wrong.yaml", "schedules.office.time_zone", "Europe/Berlim"],
+    );
+    let empty = directory.file("empty.yaml", "version: 1\n");
+    let empty = steward(&["scheduled-scaling", "preview", "--policy", &empty], "");
+    assert_eq!(empty.status, 0, "{}", empty.err);
+    assert!(
+        empty.out.contains("nothing sleeps or wakes"),
+        "{}",
+        empty.out
+    );
+}
+
+#[test]
+fn an_override_that_makes_no_sense_is_told_with_what_is_allowed() {
+    let directory = Directory::new("overrides");
+    let path = directory.file("policy.yaml", SCALING);
+    let why = ["--why", "a demo"];
+    for (arguments, parts) in [
+        (
+            &["prod", "on", "--for", "3h"][..],
+            &[
+                "environment: \"prod\" is not in the policy",
+                "allowed: dev, shop",
+            ][..],
+        ),
+        (
+            &["dev", "on", "--for", "soon"],
+            &["for: \"soon\" is not allowed", "a period from 1m to 31d"],
+        ),
+        (
+            &["dev", "on", "--for", "32d"],
+            &["for: \"32d\"", "1m to 31d"],
+        ),
+        (&["dev", "on", "--for", "0m"], &["for: \"0m\"", "1m to 31d"]),
+        (&["dev", "off"], &["for: missing", "1m to 31d"]),
+        (
+            &["dev", "none", "--for", "3h"],
+            &["for: \"3h\" is not allowed", "nothing where to is none"],
+        ),
+        (
+            &["shop", "on", "--for", "3h", "--size", "huge"],
+            &["size: \"huge\" is no size of shop", "allowed: peak, small"],
+        ),
+        (
+            &["dev", "on", "--for", "3h", "--size", "small"],
+            &["size: \"small\" is no size of dev", "none, because"],
+        ),
+        (
+            &["dev", "off", "--for", "3h", "--size", "small"],
+            &["size: \"small\"", "one only where to is on"],
+        ),
+    ] {
+        let base = ["scheduled-scaling", "override"];
+        let rest = [&why[..], &["--mode", "apply", "--policy", &path]].concat();
+        steward(&[&base[..], arguments, &rest].concat(), "").says(2, parts);
+    }
+    let base = ["scheduled-scaling", "override", "dev", "on", "--for", "3h"];
+    let policy = ["--policy", path.as_str()];
+    steward(&[&base[..], &policy].concat(), "").says(2, &["why: missing", "200 characters"]);
+    steward(&[&base[..], &why, &["--mode", "apply"]].concat(), "")
+        .says(2, &["override needs --policy"]);
+    // What makes sense gets as far as asking who calls.
+    steward(&[&base[..], &why, &policy].concat(), "").says(1, &["sts:GetCallerIdentity failed"]);
+    let none = ["scheduled-scaling", "override", "dev", "none"];
+    steward(&[&none[..], &policy].concat(), "").says(1, &["sts:GetCallerIdentity failed"]);
+    let plan = ["scheduled-scaling", "plan", "--environment", "prod"];
+    steward(&[&plan[..], &policy].concat(), "").says(
+        2,
+        &[
+            "environments: \"prod\" is not in the policy",
+            "allowed: dev, shop",
+        ],
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use steward::aws::Identity;
 use steward_sandbox::faults::{Answer, At, Fault, FaultClient, Scripted};
 
 use super::{Finding, State, deployment};
+use crate::functions;
 
 const TOPIC: &str = "arn:aws:sns:eu-central-1:123456789012:steward";
 
@@ -69,8 +70,7 @@ fn script() -> Scripted {
             "AlarmName": name, "ActionsEnabled": true, "AlarmActions": [TOPIC], "StateValue": "OK",
         })
     };
-    let functions = ["image-pruning", "snapshot-rotation", "scheduled-scaling"];
-    let of_each = functions.map(|function| {
+    let of_each = functions::names().into_iter().map(|function| {
         [
             "errors",
             "throttles",
@@ -90,7 +90,7 @@ fn script() -> Scripted {
         "steward-scheduled-scaling-steps",
     ]
     .map(alarm);
-    let alarms: Vec<Value> = of_each.into_iter().flatten().chain(others).collect();
+    let alarms: Vec<Value> = of_each.flatten().chain(others).collect();
     Scripted::new()
         .always(
             "lambda:GetFunctionConfiguration",
@@ -204,16 +204,10 @@ async fn the_script_is_of_a_deployment_with_a_wrong_mode_and_no_runs() {
         .filter(|(_, state, _)| *state != State::Good)
         .map(|(check, state, _)| (check, state))
         .collect();
+    let of_each = [("environment", State::Bad), ("last_run", State::Bad)];
     assert_eq!(
         wrong,
-        [
-            ("environment", State::Bad),
-            ("last_run", State::Bad),
-            ("environment", State::Bad),
-            ("last_run", State::Bad),
-            ("environment", State::Bad),
-            ("last_run", State::Bad),
-        ],
+        of_each.repeat(functions::names().len()),
         "{findings:#?}"
     );
 }

@@ -483,6 +483,27 @@ fn advises_how_to_go_on_from_a_plan() {
         "{woken}"
     );
     assert!(!woken.contains("steward image-pruning apply"), "{woken}");
+    let by_name = Given {
+        operation: Some("override".to_owned()),
+        operands: vec!["dev".to_owned(), "on".to_owned()],
+        scope: vec![("why".to_owned(), "a demo".to_owned())],
+        ..by_hand()
+    };
+    let named = advice(&by_name).replace(" \\\n     ", "");
+    for part in [
+        "steward image-pruning override dev on --policy policy.yaml --why 'a demo' --plan-out",
+        "steward image-pruning override dev on --mode apply --policy policy.yaml --why 'a demo'\n",
+    ] {
+        assert!(named.contains(part), "{part}: {named}");
+    }
+    let saved = advice(&Given {
+        plan_out: Some("p.json".to_owned()),
+        ..by_name
+    });
+    assert!(
+        saved.contains("steward image-pruning apply --policy policy.yaml --plan"),
+        "{saved}"
+    );
 }
 
 #[test]

@@ -59,7 +59,7 @@ async fn deployed(name: &str) -> Deployed {
     set(account, "/steward/policy/image-pruning", POLICY).await;
     set(account, "/steward/policy/snapshot-rotation", ROTATION).await;
     set(account, "/steward/policy/scheduled-scaling", SCALING).await;
-    account.ledger_table("team-ledger").await.unwrap();
+    account.ledger_named("team-ledger").await.unwrap();
     let everything = json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}]);
     let role = role(&desk, "pruner", everything).await;
     let keys = vec![

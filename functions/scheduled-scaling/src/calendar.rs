@@ -152,6 +152,14 @@ impl<'a> Calendar<'a> {
         all
     }
 
+    /// The times at which a period would begin or end, had clocks not skipped them:
+    /// those of periods that begin on a date, with their schedule.
+    pub fn skipped(&self, date: Date) -> Vec<(&'a str, DateTime)> {
+        let each = self.schedules.iter().map(|of| (of.name, of.skipped(date)));
+        each.flat_map(|(name, times)| times.into_iter().map(move |at| (name, at)))
+            .collect()
+    }
+
     /// What is asked for at a moment; `None` before the first transition there ever
     /// was.
     pub fn wanted_at(&self, at: Timestamp) -> Option<Wanted> {
@@ -172,6 +180,19 @@ fn decided(says: &[Option<Wanted>]) -> Option<(usize, &Wanted)> {
     };
     let on = said().find(|(_, wanted)| matches!(wanted, Wanted::On { .. }));
     on.or_else(|| said().next())
+}
+
+/// The date on which a period ends that begins on another.
+fn last_date(period: &Period, begins: Date) -> Option<Date> {
+    let is_next_day = match (period.start, period.stop) {
+        (Some(start), Some(stop)) => stop <= start,
+        _ => false,
+    };
+    if is_next_day {
+        begins.tomorrow().ok()
+    } else {
+        Some(begins)
+    }
 }
 
 impl Of<'_> {
@@ -200,15 +221,9 @@ impl Of<'_> {
             let periods = self.periods_on(date).into_iter();
             periods.map(move |period| {
                 let start = period.start.and_then(|time| self.instant(date, time));
-                let stop = period.stop.and_then(|time| {
-                    let is_next_day = period.start.is_some_and(|start| time <= start);
-                    let date = if is_next_day {
-                        date.tomorrow().ok()?
-                    } else {
-                        date
-                    };
-                    self.instant(date, time)
-                });
+                let stop = period
+                    .stop
+                    .and_then(|time| self.instant(last_date(period, date)?, time));
                 Occurrence {
                     period,
                     start,
@@ -217,6 +232,21 @@ impl Of<'_> {
             })
         };
         dates.flat_map(on).collect()
+    }
+
+    /// The times of day of periods that begin on a date and that clocks skip.
+    fn skipped(&self, date: Date) -> Vec<DateTime> {
+        let times = |period: &Period| {
+            let start = period.start.and_then(|time| time.on(date));
+            let end = |time: TimeOfDay| time.on(last_date(period, date)?);
+            [start, period.stop.and_then(end)]
+        };
+        let all = self.periods_on(date).into_iter().flat_map(times).flatten();
+        let is_skipped = |at: &DateTime| {
+            let offset = self.zone.to_ambiguous_timestamp(*at).offset();
+            matches!(offset, AmbiguousOffset::Gap { .. })
+        };
+        all.filter(is_skipped).collect()
     }
 
     /// When a time of day comes on a date; `None` when clocks skip it.

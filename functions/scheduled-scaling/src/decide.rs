@@ -49,6 +49,9 @@ const OVERDUE: MeasureKind = MeasureKind {
 /// The metrics of an environment beside the sums, with their units of measure.
 pub const METRICS: &[MeasureKind] = &[ASLEEP, OVERDUE];
 
+/// Who asks for an override without a name.
+const NOBODY: &str = "somebody who did not say";
+
 /// The next look at what takes minutes.
 const LOOK_AGAIN_SECONDS: u32 = 60;
 
@@ -101,7 +104,8 @@ impl Goal {
 /// The schedules of a policy, ready to be asked.
 pub(crate) struct Schedules<'p> {
     policy: &'p ScalingPolicy,
-    holidays: BTreeMap<String, BTreeSet<Date>>,
+    /// The dates of each list of holidays.
+    pub(crate) holidays: BTreeMap<String, BTreeSet<Date>>,
 }
 
 impl<'p> Schedules<'p> {
@@ -112,7 +116,7 @@ impl<'p> Schedules<'p> {
         }
     }
 
-    fn calendar(&self, environment: &'p Environment) -> Calendar<'p> {
+    pub(crate) fn calendar(&self, environment: &'p Environment) -> Calendar<'p> {
         let names = environment.schedules.iter();
         let known = names.filter_map(|name| self.policy.schedules.get_key_value(name));
         Calendar::new(known.map(|(name, it)| (name.as_str(), it)), &self.holidays)
@@ -380,7 +384,7 @@ fn override_one(draft: &mut Draft, asked: &Asking, seen: &Seen<World>) {
             environment: name.to_owned(),
             to: to.clone(),
             lasts: asked.lasts,
-            by: asked.by.clone(),
+            by: asked.by.clone().unwrap_or_else(|| NOBODY.to_owned()),
             why: asked.why.clone(),
         }),
         None => Action::EndOverride {

@@ -15,6 +15,8 @@ mod observe;
 pub mod order;
 mod permissions;
 pub mod policy;
+pub mod preview;
+pub mod price;
 mod reason;
 pub mod schedule;
 mod scope;
@@ -33,7 +35,7 @@ pub use crate::observe::Environments;
 pub use crate::permissions::{BEHIND_CALLS, PERMISSIONS, asked_for};
 pub use crate::policy::ScalingPolicy;
 pub use crate::reason::{REASON_CODES, Reason};
-pub use crate::scope::{Asking, Scope};
+pub use crate::scope::{Asking, OVERRIDE, Scope};
 pub use crate::world::{
     Asked, Database, Gate, Group, Kind, Look, Memory, Progress, Remembered, Resource, Saved,
     Scalable, Service, Sizes, Suspended, World,
@@ -48,7 +50,7 @@ pub struct ScheduledScaling;
 
 impl Function for ScheduledScaling {
     const NAME: &'static str = NAME;
-    const OPERATIONS: &'static [&'static str] = &["scale", "override"];
+    const OPERATIONS: &'static [&'static str] = &["scale", OVERRIDE];
     /// AWS takes one at a time. Several of one environment go side by side, so that
     /// one that fails does not hold up the others.
     const BATCH: usize = 20;
@@ -63,7 +65,7 @@ impl Function for ScheduledScaling {
             // An event is a wake-up: which environment it is about is found out by
             // looking.
             Event::Schedule(_) | Event::Rds(_) => Ok(Scope::Everything),
-            Event::Manual(manual) if manual.operation.as_deref() == Some("override") => {
+            Event::Manual(manual) if manual.operation.as_deref() == Some(OVERRIDE) => {
                 scope::parse_override(manual)
             }
             Event::Manual(manual) => scope::parse_scale(manual),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use steward::policy::{Notify, Policy, Problems, Selection};
 
 use crate::order::{self, Needs};
+use crate::price::Price;
 use crate::schedule::{Dates, Period, Schedule};
 use crate::world::Sizes;
 
@@ -26,6 +27,8 @@ pub struct ScalingPolicy {
     /// What sleeps and wakes together, by the value of its tag `steward:environment`.
     /// Required for apply.
     pub environments: BTreeMap<String, Environment>,
+    /// The currency of all prices, three capital letters (ISO 4217).
+    pub currency: String,
     /// How late a transition is still applied, after an outage. 15m to 7d.
     pub catch_up: Length,
     /// How much one run may do.
@@ -40,6 +43,7 @@ impl Default for ScalingPolicy {
             holidays: BTreeMap::new(),
             schedules: BTreeMap::new(),
             environments: BTreeMap::new(),
+            currency: "USD".to_owned(),
             catch_up: Length::days(1),
             limits: Limits::default(),
             notify: Notify::default(),
@@ -62,6 +66,13 @@ pub struct Environment {
     /// 1d.
     #[serde(default = "an_hour")]
     pub ready_within: Length,
+    /// What one hour awake costs more than one asleep, 0 to 1000000000, for what a
+    /// preview says is saved. Null: it says nothing of money.
+    #[serde(default)]
+    pub price_per_hour: Option<Price>,
+    /// The same of sizes whose hours cost something else, by their names.
+    #[serde(default)]
+    pub price_per_hour_of: BTreeMap<String, Price>,
 }
 
 /// Resources of an environment that sleep and wake at the same time.
@@ -186,13 +197,37 @@ impl Environment {
                 "members that need others, never in a circle",
             );
         }
-        self.check_sizes(path, policy, problems);
+        let sizes = self.sizes();
+        self.check_sizes(path, policy, &sizes, problems);
+        if self.price_per_hour.is_none() && !self.price_per_hour_of.is_empty() {
+            problems.add(
+                &at("price_per_hour_of"),
+                "prices of sizes alone",
+                "them beside a price_per_hour",
+            );
+        }
+        for size in self.price_per_hour_of.keys() {
+            if !sizes.contains(size.as_str()) {
+                let path = format!("{}.{size}", at("price_per_hour_of"));
+                problems.add(&path, "the price of no size", one_of(&sizes));
+            }
+        }
+    }
+
+    /// The names of its sizes, those of all members.
+    pub fn sizes(&self) -> BTreeSet<String> {
+        let members = self.members.iter().flat_map(BTreeMap::values);
+        members.flat_map(|m| m.sizes.keys().cloned()).collect()
     }
 
     /// Every size that a period asks for is one of some member.
-    fn check_sizes(&self, path: &str, policy: &ScalingPolicy, problems: &mut Problems) {
-        let members = self.members();
-        let sizes: BTreeSet<&String> = members.values().flat_map(|m| m.sizes.keys()).collect();
+    fn check_sizes(
+        &self,
+        path: &str,
+        policy: &ScalingPolicy,
+        sizes: &BTreeSet<String>,
+        problems: &mut Problems,
+    ) {
         for name in &self.schedules {
             let Some(schedule) = policy.schedules.get(name) else {
                 continue;
@@ -200,7 +235,7 @@ impl Environment {
             let wanted = schedule
                 .all_periods()
                 .filter_map(|period| period.size.as_ref());
-            for size in wanted.filter(|size| !sizes.contains(size)) {
+            for size in wanted.filter(|size| !sizes.contains(*size)) {
                 let found = format!(
                     "without size {}, which schedule {name} asks for,",
                     quoted(size)
@@ -264,6 +299,13 @@ impl Size {
             .collect();
         if told.is_empty() {
             problems.add(path, "a size of nothing", "min, desired, max or several");
+        }
+        if max == Some(0) {
+            problems.add(
+                &format!("{path}.max"),
+                0,
+                "1 or more: ECS could not scale out of 0",
+            );
         }
         for pair in told.windows(2) {
             let [(smaller, low), (larger, high)] = pair else {
@@ -423,10 +465,14 @@ fn quoted(text: &str) -> String {
 
 /// What may be named, in words.
 fn names_of<T>(named: &BTreeMap<String, T>) -> String {
-    if named.is_empty() {
+    one_of(named.keys())
+}
+
+fn one_of<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    if names.is_empty() {
         return "none, because there are none".to_owned();
     }
-    let names: Vec<&str> = named.keys().map(String::as_str).collect();
     names.join(", ")
 }
 
@@ -446,6 +492,11 @@ impl Policy for ScalingPolicy {
         }
         for (name, environment) in &self.environments {
             environment.check(&format!("environments.{name}"), self, problems);
+        }
+        let letters = self.currency.bytes();
+        if letters.len() != 3 || !letters.into_iter().all(|b| b.is_ascii_uppercase()) {
+            let allowed = "three capital letters, such as USD or EUR";
+            problems.add("currency", quoted(&self.currency), allowed);
         }
         let (least, most) = (Length::minutes(15), Length::days(7));
         problems.within("catch_up", self.catch_up, least, most);

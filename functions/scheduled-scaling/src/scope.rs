@@ -13,6 +13,9 @@ use crate::policy::ScalingPolicy;
 const SHORTEST: Period = Period::minutes(1);
 const LONGEST: Period = Period::days(31);
 
+/// The operation of what a person asks for.
+pub const OVERRIDE: &str = "override";
+
 /// The most characters of why and by whom.
 const LONGEST_TEXT: usize = 200;
 
@@ -39,8 +42,8 @@ pub struct Asking {
     /// For how long: 1m to 31d.
     #[serde(rename = "for")]
     pub lasts: Period,
-    /// Who asks.
-    pub by: String,
+    /// Who asks, as far as that is known.
+    pub by: Option<String>,
     /// Why.
     pub why: String,
 }
@@ -82,15 +85,11 @@ impl Scope {
                     return Ok(());
                 };
                 let environment = &policy.environments[&asked.environment];
-                let members = environment.members();
-                let mut sizes: Vec<&String> =
-                    members.values().flat_map(|m| m.sizes.keys()).collect();
-                sizes.sort();
-                sizes.dedup();
-                if sizes.contains(&size) {
+                let sizes = environment.sizes();
+                if sizes.contains(size) {
                     return Ok(());
                 }
-                let names: Vec<&str> = sizes.iter().map(|name| name.as_str()).collect();
+                let names: Vec<&str> = sizes.iter().map(String::as_str).collect();
                 Err(ScopeError(format!(
                     "size: \"{size}\" is no size of {}; allowed: {}",
                     asked.environment,
@@ -155,7 +154,7 @@ pub(crate) fn parse_override(manual: &ManualEvent) -> Result<Scope, ScopeError> 
         environment,
         to,
         lasts,
-        by: by.unwrap_or_else(|| "somebody who did not say".to_owned()),
+        by,
         why,
     }))
 }

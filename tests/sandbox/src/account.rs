@@ -209,11 +209,6 @@ impl Account {
         aws_sdk_ssm::Client::new(&self.sdk_config())
     }
 
-    /// Tables: the ledger (ministack).
-    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.sdk_config())
-    }
-
     /// Buckets (ministack).
     pub fn s3(&self) -> aws_sdk_s3::Client {
         aws_sdk_s3::Client::new(&self.sdk_config())

@@ -7,10 +7,6 @@ mod group;
 mod records;
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    TimeToLiveSpecification,
-};
 use aws_sdk_ecr::types::{
     DescribeImagesFilter, ImageIdentifier, ImageScanningConfiguration, ImageStatusFilter,
     ImageTagMutability,
@@ -65,41 +61,6 @@ impl Account {
             account: self.clone(),
             name: name.to_owned(),
         }
-    }
-
-    /// Makes the table of a ledger, as `infra/automation.yaml` declares it.
-    ///
-    /// # Errors
-    /// When it exists already.
-    pub async fn ledger_table(&self, name: &str) -> Result<()> {
-        let dynamodb = self.dynamodb();
-        let mut request = dynamodb
-            .create_table()
-            .table_name(name)
-            .billing_mode(BillingMode::PayPerRequest);
-        for (attribute, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
-            let definition = AttributeDefinition::builder()
-                .attribute_name(attribute)
-                .attribute_type(ScalarAttributeType::S);
-            let key = KeySchemaElement::builder()
-                .attribute_name(attribute)
-                .key_type(kind);
-            request = request
-                .attribute_definitions(definition.build()?)
-                .key_schema(key.build()?);
-        }
-        request.send().await.context("cannot create the table")?;
-        let expires = TimeToLiveSpecification::builder()
-            .attribute_name("expires_at")
-            .enabled(true);
-        dynamodb
-            .update_time_to_live()
-            .table_name(name)
-            .time_to_live_specification(expires.build()?)
-            .send()
-            .await
-            .context("nothing in the table expires")?;
-        Ok(())
     }
 
     /// Makes a cluster and answers its ARN.

@@ -23,7 +23,7 @@ fn key() -> Key {
 
 async fn account() -> Result<Account> {
     let account = Sandbox::shared()?.account();
-    account.ledger_table(TABLE).await?;
+    account.ledger().await?;
     Ok(account)
 }
 

@@ -22,6 +22,8 @@ schedules:
 environments:
   shop:
     schedules: [office]
+    price_per_hour: 0.42
+    price_per_hour_of: {peak: 1}
     members:
       database: {databases: {include: ["shop-db"]}, snapshot: true}
       capacity: {groups: {include: ["shop-*"]}, sizes: {peak: {min: 2}}}
@@ -153,6 +155,11 @@ fn what_is_wrong_is_refused_with_the_place_the_value_and_what_is_allowed() {
         ),
         (
             "{peak: {min: 2}}",
+            "{peak: {max: 0}}",
+            "environments.shop.members.capacity.sizes.peak.max: 0 is not allowed; allowed: 1 or more",
+        ),
+        (
+            "{peak: {min: 2}}",
             "{peak: {}}",
             "environments.shop.members.capacity.sizes.peak: a size of nothing",
         ),
@@ -172,6 +179,51 @@ fn what_is_wrong_is_refused_with_the_place_the_value_and_what_is_allowed() {
             "groups: {include: [\"shop-*\"]}, snapshot: true",
             "environments.shop.members.capacity.snapshot: true is not allowed; allowed: true only \
              where there are databases",
+        ),
+        (
+            "price_per_hour: 0.42",
+            "price_per_hour: -0.42",
+            "environments.shop.price_per_hour: -0.42 is no price; allowed: a number from 0 to \
+             1000000000, such as 0.42",
+        ),
+        // It must not count as null.
+        (
+            "price_per_hour: 0.42",
+            "price_per_hour: .nan",
+            "non-finite float `.nan` rejected",
+        ),
+        (
+            "{peak: 1}",
+            "{peak: .inf}",
+            "non-finite float `.inf` rejected",
+        ),
+        (
+            "{peak: 1}",
+            "{peak: null}",
+            "environments.shop.price_per_hour_of.peak: invalid type: null, expected a number from 0",
+        ),
+        (
+            "price_per_hour: 0.42",
+            "price_per_hour: 0.42 USD",
+            "environments.shop.price_per_hour: invalid type: string \"0.42 USD\", expected a number \
+             from 0",
+        ),
+        (
+            "    price_per_hour: 0.42\n",
+            "",
+            "environments.shop.price_per_hour_of: prices of sizes alone is not allowed; allowed: them \
+             beside a price_per_hour",
+        ),
+        (
+            "{peak: 1}",
+            "{peek: 1}",
+            "environments.shop.price_per_hour_of.peek: the price of no size is not allowed; allowed: \
+             peak",
+        ),
+        (
+            "version: 1",
+            "version: 1\ncurrency: eur",
+            "currency: \"eur\" is not allowed; allowed: three capital letters, such as USD or EUR",
         ),
         (
             "version: 1",

@@ -7,15 +7,12 @@ use jiff::Timestamp;
 use snapshot_rotation::retention::Keep;
 use snapshot_rotation::{Drawn, InPlace, MANUAL_SNAPSHOTS, Moment, Picture, Room};
 
+use super::super::{SOME, draw_warnings};
 use super::{Answer, NextRun};
 use crate::page::{Column, Page, Tone};
 use crate::show::Look;
-use crate::words::{age, count, number, plain, short};
+use crate::words::{age, count, number, plain};
 
-/// How many pictures are shown, unless everything is to be.
-const PICTURES: usize = 12;
-/// How many kinds of things are told in a list.
-const GROUPS: usize = 12;
 /// How many databases are named after what they have in common.
 const NAMES: usize = 4;
 
@@ -85,7 +82,8 @@ impl<'a> Drawing<'a> {
             self.next_run(next_run, plan);
         }
         self.gaps();
-        self.warnings();
+        let most = self.most(SOME);
+        draw_warnings(&mut self.page, &self.answer.warnings, most);
         self.page.finish()
     }
 
@@ -97,14 +95,16 @@ impl<'a> Drawing<'a> {
             Some(_) => count(databases, "database"),
             None => format!("a new database under {}", count(databases, "rule")),
         };
-        let title = format!("{} preview: {what}; nothing was changed", answer.function);
+        let title = format!(
+            "{} preview: {what}; nothing was changed",
+            answer.basis.function
+        );
         self.page.heading(&title, Tone::Strong);
         if let Some(account) = &answer.account {
             let account = format!("{account} in {}", answer.region);
             self.page.hang("account   ", &account);
         }
-        let policy = format!("{} ({})", answer.policy, short(&answer.policy_digest));
-        self.page.hang("policy    ", &policy);
+        answer.basis.draw(&mut self.page);
         let [now, ..] = answer.preview.moments;
         let now = now.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
         self.page.hang("now       ", &now);
@@ -131,7 +131,7 @@ impl<'a> Drawing<'a> {
             }
         }
         same.sort_by_key(|(_, _, databases)| std::cmp::Reverse(databases.len()));
-        let most = self.most(PICTURES);
+        let most = self.most(SOME);
         for (_, picture, databases) in same.iter().take(most) {
             let title = match self.answer.account {
                 Some(_) => self.names(databases),
@@ -250,7 +250,7 @@ impl<'a> Drawing<'a> {
             let databases = alike.entry(&left.because).or_default();
             databases.push(&left.database);
         }
-        let most = self.most(GROUPS);
+        let most = self.most(SOME);
         for (because, databases) in alike.iter().take(most) {
             let names = self.names(databases);
             self.page.say(&format!("{names}: {because}"));
@@ -315,7 +315,7 @@ impl<'a> Drawing<'a> {
             number(next_run.deletes)
         ));
         self.page.command(plan);
-        let most = self.most(GROUPS);
+        let most = self.most(SOME);
         for refusal in next_run.refusals.iter().take(most) {
             let (unit, detail) = (&refusal.unit, &refusal.detail);
             let text = format!("{unit}: {detail} ({})", refusal.guard);
@@ -339,22 +339,11 @@ impl<'a> Drawing<'a> {
         }
         let title = format!("Could not be read ({})", number(gaps.len()));
         self.page.heading(&title, Tone::Bad);
-        for gap in gaps.iter().take(self.most(GROUPS)) {
+        for gap in gaps.iter().take(self.most(SOME)) {
             self.page.say(&format!(
                 "{}; if it was denied, allow {}",
                 gap.read, gap.grant
             ));
-        }
-    }
-
-    fn warnings(&mut self) {
-        let warnings = &self.answer.warnings;
-        if warnings.is_empty() {
-            return;
-        }
-        self.page.heading("Warnings", Tone::Look);
-        for warning in warnings.iter().take(self.most(GROUPS)) {
-            self.page.say(warning);
         }
     }
 }

@@ -7,6 +7,7 @@ use steward::policy::Period;
 use steward::report::{GapLine, Refusal};
 
 use super::*;
+use crate::preview::Basis;
 
 const PLAIN: Look = Look {
     width: 80,
@@ -87,12 +88,14 @@ fn picture(databases: &[&str]) -> Picture {
 
 fn answer(pictures: Vec<Picture>) -> Answer {
     Answer {
-        schema_version: 1,
-        function: "snapshot-rotation",
+        basis: Basis {
+            schema_version: 1,
+            function: "snapshot-rotation",
+            policy: "policy.yaml".to_owned(),
+            policy_digest: format!("sha256:{:064x}", 1),
+        },
         account: Some("111111111111".to_owned()),
         region: "eu-west-1".to_owned(),
-        policy: "policy.yaml".to_owned(),
-        policy_digest: format!("sha256:{:064x}", 1),
         preview: Preview {
             moments: [0, 7, 30, 365].map(days_after),
             pictures,
@@ -281,7 +284,7 @@ fn nothing_in_a_preview_steers_the_terminal() {
     picture.needs = BTreeSet::from([evil.to_owned()]);
     picture.places[0].moments[0].snapshots[0].why = vec![evil.to_owned()];
     let mut answer = answer(vec![picture]);
-    answer.policy = evil.to_owned();
+    answer.basis.policy = evil.to_owned();
     answer.region = evil.to_owned();
     answer.warnings = vec![evil.to_owned()];
     answer.preview.left = vec![Left {
