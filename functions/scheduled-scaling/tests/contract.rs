@@ -272,9 +272,9 @@ fn what_the_policy_does_not_have_is_named_with_what_it_has() {
         let scope = ScheduledScaling::scope(&parsed).unwrap();
         ScheduledScaling::check(&policy, &scope).map_err(|error| error.to_string())
     };
-    assert_eq!(of(json!({"environments": ["dev"]})), Ok(()));
+    assert_eq!(of(json!({"mode": "plan", "environments": ["dev"]})), Ok(()));
     assert_eq!(
-        of(json!({"environments": ["dev", "prod"]})).unwrap_err(),
+        of(json!({"mode": "plan", "environments": ["dev", "prod"]})).unwrap_err(),
         "environments: \"prod\" is not in the policy; allowed: dev"
     );
     let wish = |environment: &str, size: Value| {
