@@ -13,6 +13,10 @@ What ministack judges otherwise than AWS is put right here:
 - ssm:GetParameters is judged on each parameter that it names ("… for AWS Systems Manager"). ministack takes `*`.
 - What makes, copies, shares, tags or deletes a snapshot of a database is judged on everything that it names: the
   database, the snapshot, its source and its target ("… for Amazon RDS"). ministack knows databases and clusters only.
+- ssm:GetCalendarState is judged on the document of each calendar that it names. ministack takes `*`.
+- Calls of Amazon ECS are judged on the services that they name, or on the ARN that they tag ("… for Amazon Elastic
+  Container Service"), those that change Auto Scaling groups on each group ("… for Amazon EC2 Auto Scaling"). ministack
+  takes the cluster and `*`.
 - PublishBatch needs sns:Publish ("… for Amazon SNS"). ministack asks for an action that there is not.
 - aws:ResourceTag of a repository, a database or a snapshot is what moto has; ministack looks at its own.
 - aws:SecureTransport is true, as for every client of AWS: the sandbox has no TLS, and its policies deny connections
@@ -52,6 +56,9 @@ OF_RDS = {
     "TargetDBSnapshotIdentifier": "snapshot",
     "ResourceName": "",
 }
+
+# Parameters of Auto Scaling that name the groups of a call.
+NAME_OF_GROUP = re.compile(r"AutoScalingGroupName|Tags\.member\.\d+\.ResourceId")
 
 ROLE_SESSION = re.compile(r"Credential=ASIA")
 SEVERAL = " "
@@ -115,6 +122,26 @@ def _as_iam_judges_it(extract):
                 return SEVERAL.join(f"arn:aws:ecr:{region}:{account}:repository/{name}" for name in names)
             if asked.get("resourceArn"):
                 return asked["resourceArn"]
+        if service == "ecs":
+            asked = json.loads(body or b"{}")
+            if asked.get("resourceArn"):
+                return asked["resourceArn"]
+            services = asked.get("services") or [asked[key] for key in ("service",) if asked.get(key)]
+            if services:
+                cluster = asked.get("cluster", "default").split("/")[-1]
+                return SEVERAL.join(
+                    name if name.startswith("arn:") else f"arn:aws:ecs:{region}:{account}:service/{cluster}/{name}"
+                    for name in services
+                )
+        if service == "autoscaling":
+            asked = urllib.parse.parse_qs((body or b"").decode())
+            names = {values[0]: None for key, values in asked.items() if NAME_OF_GROUP.fullmatch(key)}
+            if names and not asked["Action"][0].startswith("Describe"):
+                return SEVERAL.join(
+                    f"arn:aws:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{name}"
+                    for name in names
+                )
+            return "*"
         if service == "rds":
             asked = urllib.parse.parse_qs((body or b"").decode())
             named = [(OF_RDS[key], values[0]) for key, values in asked.items() if key in OF_RDS]

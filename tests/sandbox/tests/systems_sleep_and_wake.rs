@@ -2,11 +2,6 @@
 //! Scaling groups and the capacity of clusters, each through the states that
 //! AWS shows on the way; and what a schedule asks before and keeps beside.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot arrange its world should stop"
-)]
-
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};

@@ -39,6 +39,16 @@ POLICY = {
         },
         {
             "Effect": "Allow",
+            "Action": ["ecs:UpdateService", "ecs:TagResource"],
+            "Resource": f"arn:aws:ecs:us-east-1:{ACCOUNT}:service/shop/*",
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["autoscaling:UpdateAutoScalingGroup", "autoscaling:DeleteTags"],
+            "Resource": f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/shop",
+        },
+        {
+            "Effect": "Allow",
             "Action": ["rds:CreateDBSnapshot", "rds:AddTagsToResource"],
             "Resource": [f"{DATABASES}:db:shop", f"{DATABASES}:snapshot:steward-*"],
         },
@@ -160,6 +170,29 @@ class Enforcement(unittest.TestCase):
             ssm.get_calendar_state(CalendarNames=["freeze"])
         self.assertEqual(missing.exception.response["Error"]["Code"], "InvalidDocument")
         self.assert_denied("document/other", ssm.get_calendar_state, CalendarNames=["freeze", "other"])
+
+    def test_services_and_groups_are_judged_each_by_its_arn(self):
+        self.root("ecs", self.moto.url).create_cluster(clusterName="shop")
+        ecs, groups = self.role("ecs"), self.role("autoscaling")
+        tags = [{"key": "steward:parked", "value": "now"}]
+        arn = f"arn:aws:ecs:us-east-1:{ACCOUNT}:service"
+        service, missing = {"service": "web", "desiredCount": 0}, "ServiceNotFoundException"
+        self.assert_answered_by_moto(missing, ecs.update_service, cluster="shop", **service)
+        self.assert_answered_by_moto(missing, ecs.tag_resource, resourceArn=f"{arn}/shop/web", tags=tags)
+        self.assert_denied("ecs:UpdateService", ecs.update_service, cluster="blog", **service)
+        self.assert_denied("ecs:TagResource", ecs.tag_resource, resourceArn=f"{arn}/blog/web", tags=tags)
+        resize, untag = groups.update_auto_scaling_group, groups.delete_tags
+        tag = {"ResourceType": "auto-scaling-group", "Key": "steward:parked"}
+        self.assert_answered_by_moto("ValidationError", resize, AutoScalingGroupName="shop", MinSize=0)
+        self.assert_answered_by_moto("ValidationError", untag, Tags=[{**tag, "ResourceId": "shop"}])
+        self.assert_denied("autoscaling:UpdateAutoScalingGroup", resize, AutoScalingGroupName="blog", MinSize=0)
+        both = [{**tag, "ResourceId": name} for name in ("shop", "blog")]
+        self.assert_denied("autoscaling:DeleteTags", untag, Tags=both)
+
+    def assert_answered_by_moto(self, code, operation, **parameters):
+        with self.assertRaises(ClientError) as refused:
+            operation(**parameters)
+        self.assertEqual(code, refused.exception.response["Error"]["Code"])
 
     def test_publishing_in_one_batch_is_publishing(self):
         topic = self.root("sns", self.ministack.url).create_topic(Name="told")["TopicArn"]

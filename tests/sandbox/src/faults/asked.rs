@@ -44,18 +44,18 @@ pub(super) fn judged_on(call: &Recognised) -> Vec<String> {
             }),
             arns => arns,
         },
-        ("ecs", _) => [
-            "services",
-            "service",
-            "serviceRevisionArns",
-            "tasks",
-            "daemonArn",
-            "daemonRevisionArns",
-        ]
-        .iter()
-        .flat_map(|key| texts(&body[key]))
-        .filter(|text| text.starts_with("arn:"))
-        .collect(),
+        ("ecs", _) => ecs(&body, &of),
+        ("autoscaling", _) => groups(call, &of),
+        // The id of a target is no part of the request.
+        ("application-autoscaling", "RegisterScalableTarget") => {
+            vec![of("scalable-target/*".to_owned())]
+        }
+        ("ssm", "GetCalendarState") => each(texts(&body["CalendarNames"]), |name| {
+            match name.starts_with("arn:") {
+                true => name,
+                false => of(format!("document/{name}")),
+            }
+        }),
         ("ssm", _) => each(
             [texts(&body["Names"]), texts(&body["Name"])].concat(),
             |name| of(format!("parameter/{}", name.trim_start_matches('/'))),
@@ -106,6 +106,53 @@ pub(super) fn judged_on(call: &Recognised) -> Vec<String> {
     } else {
         arns
     }
+}
+
+/// What a call of Amazon ECS names: ARNs, or services of a cluster by name
+/// ("Actions, resources, and condition keys for Amazon Elastic Container
+/// Service").
+fn ecs(body: &Value, of: &impl Fn(String) -> String) -> Vec<String> {
+    let arns = [
+        "services",
+        "service",
+        "serviceRevisionArns",
+        "tasks",
+        "containerInstances",
+        "daemonArn",
+        "daemonRevisionArns",
+        "resourceArn",
+    ];
+    let named = arns.iter().flat_map(|key| texts(&body[key]));
+    let mut judged: Vec<String> = named.filter(|text| text.starts_with("arn:")).collect();
+    if let Some(cluster) = body["cluster"].as_str() {
+        let cluster = cluster.rsplit('/').next().unwrap_or_default();
+        let services = [texts(&body["services"]), texts(&body["service"])].concat();
+        let by_name = services
+            .into_iter()
+            .filter(|name| !name.starts_with("arn:"));
+        judged.extend(by_name.map(|name| of(format!("service/{cluster}/{name}"))));
+    }
+    judged
+}
+
+/// What a call of Amazon EC2 Auto Scaling changes. The id in the ARN of a group
+/// is no part of a request. Listings take no resource ("Actions, resources, and
+/// condition keys for Amazon EC2 Auto Scaling").
+fn groups(call: &Recognised, of: &impl Fn(String) -> String) -> Vec<String> {
+    if call.operation.starts_with("Describe") {
+        return Vec::new();
+    }
+    let is_name = |field: &str| {
+        field == "AutoScalingGroupName"
+            || (field.starts_with("Tags.member.") && field.ends_with(".ResourceId"))
+    };
+    let fields = form(&call.body).into_iter();
+    let names = fields.filter(|(field, _)| is_name(field));
+    let mut judged: Vec<String> = names
+        .map(|(_, name)| of(format!("autoScalingGroup:*:autoScalingGroupName/{name}")))
+        .collect();
+    judged.dedup();
+    judged
 }
 
 /// What a call of RDS names; all of them where a listing names none. What makes a
@@ -182,19 +229,22 @@ mod tests {
         let json =
             |service, operation: &str, body| asked(service, HERE, &format!("X.{operation}"), body);
         let get = |service, path: &str| asked(service, &format!("{HERE}{path}"), "", "");
-        let query = |body: &str| {
+        let query = |service: &str, body: &str| {
             let request = HttpRequest::get(HERE).unwrap();
             let mut asked = Recognised::of(&request);
-            asked.service = "rds".to_owned();
+            asked.service = service.to_owned();
             asked.region = Some("us-east-1".to_owned());
             asked.account = Some("123456789012".to_owned());
             asked.operation = form(body)[0].1.clone();
             asked.body = body.to_owned();
-            (permission("rds", &asked.operation), judged_on(&asked))
+            (permission(service, &asked.operation), judged_on(&asked))
         };
         for ((action, judged_on), expected) in [
             (
-                query("Action=CreateDBSnapshot&DBInstanceIdentifier=a&DBSnapshotIdentifier=b"),
+                query(
+                    "rds",
+                    "Action=CreateDBSnapshot&DBInstanceIdentifier=a&DBSnapshotIdentifier=b",
+                ),
                 (
                     "rds:CreateDBSnapshot",
                     vec![
@@ -205,6 +255,7 @@ mod tests {
             ),
             (
                 query(
+                    "rds",
                     "Action=CopyDBSnapshot&TargetDBSnapshotIdentifier=b\
                      &SourceDBSnapshotIdentifier=arn%3Aaws%3Ards%3Aeu-west-1%3A1%3Asnapshot%3Ab",
                 ),
@@ -217,10 +268,77 @@ mod tests {
                 ),
             ),
             (
-                query("Action=DescribeDBSnapshots&SnapshotType=manual"),
+                query("rds", "Action=DescribeDBSnapshots&SnapshotType=manual"),
                 (
                     "rds:DescribeDBSnapshots",
                     vec!["arn:aws:rds:us-east-1:123456789012:snapshot:*"],
+                ),
+            ),
+            (
+                query("rds", "Action=StopDBInstance&DBInstanceIdentifier=a"),
+                (
+                    "rds:StopDBInstance",
+                    vec!["arn:aws:rds:us-east-1:123456789012:db:a"],
+                ),
+            ),
+            (
+                query(
+                    "autoscaling",
+                    "Action=UpdateAutoScalingGroup&AutoScalingGroupName=g&MinSize=0",
+                ),
+                (
+                    "autoscaling:UpdateAutoScalingGroup",
+                    vec![
+                        "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/g",
+                    ],
+                ),
+            ),
+            (
+                query(
+                    "autoscaling",
+                    "Action=DeleteTags&Tags.member.1.ResourceId=g&Tags.member.1.Key=k",
+                ),
+                (
+                    "autoscaling:DeleteTags",
+                    vec![
+                        "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/g",
+                    ],
+                ),
+            ),
+            (
+                query(
+                    "autoscaling",
+                    "Action=DescribeAutoScalingGroups&MaxRecords=100",
+                ),
+                ("autoscaling:DescribeAutoScalingGroups", vec!["*"]),
+            ),
+            (
+                json(
+                    "ecs",
+                    "UpdateService",
+                    r#"{"cluster":"c","service":"s","desiredCount":0}"#,
+                ),
+                (
+                    "ecs:UpdateService",
+                    vec!["arn:aws:ecs:us-east-1:123456789012:service/c/s"],
+                ),
+            ),
+            (
+                json(
+                    "ecs",
+                    "TagResource",
+                    r#"{"resourceArn":"arn:aws:ecs:us-east-1:1:service/c/s"}"#,
+                ),
+                (
+                    "ecs:TagResource",
+                    vec!["arn:aws:ecs:us-east-1:1:service/c/s"],
+                ),
+            ),
+            (
+                json("ssm", "GetCalendarState", r#"{"CalendarNames":["freeze"]}"#),
+                (
+                    "ssm:GetCalendarState",
+                    vec!["arn:aws:ssm:us-east-1:123456789012:document/freeze"],
                 ),
             ),
             (
