@@ -12,6 +12,7 @@ const GROUPS: &str =
     "arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/*";
 const DATABASES: &str = "arn:{partition}:rds:{region}:{account}:db:*";
 const SNAPSHOTS: &str = "arn:{partition}:rds:{region}:{account}:snapshot:steward-*";
+const CALENDARS: &str = "arn:{partition}:ssm:{region}:{account}:document/*";
 const SCALABLE: &str =
     "arn:{partition}:application-autoscaling:{region}:{account}:scalable-target/*";
 
@@ -88,7 +89,7 @@ pub const PERMISSIONS: &[Permission] = &[
     ),
     Permission::of(
         "ssm:GetCalendarState",
-        "*",
+        CALENDARS,
         Sometimes,
         "Change Calendars, where a schedule names some",
     ),
