@@ -94,7 +94,7 @@ FUNCTIONS = (
         operation="scale",
         targets="environments",
         policy=(
-            "{version: 1, schedules: {office: {time_zone: Europe/Berlin, periods: [{days: mon-fri, start: '07:00', "
+            "{version: 1, schedules: {office: {time_zone: Europe/Berlin, periods: [{days: [mon-fri], start: '07:00', "
             "stop: '19:00'}]}}, environments: {shop-test: {schedules: [office]}}}"
         ),
         wrong_policy={"version": 1, "environments": {"shop-test": {"schedule": "office"}}},

@@ -39,6 +39,19 @@ pub struct Asked {
     pub action: &'static str,
     /// The ARN.
     pub resource: String,
+    /// The tag, as key and value, by which a role may know the resource.
+    pub tag: Option<(&'static str, String)>,
+}
+
+impl Asked {
+    /// On this ARN, whatever tags it has.
+    pub fn on(action: &'static str, resource: String) -> Self {
+        Self {
+            action,
+            resource,
+            tag: None,
+        }
+    }
 }
 
 /// The kill switches, which every function reads.

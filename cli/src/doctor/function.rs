@@ -200,25 +200,23 @@ async fn permissions<F: ByHand>(
         F::asked_for(policy.policy(), partition, place.region, account, units)
     });
     match place.policy {
-        PolicySource::Ssm(name) => asked.push(Asked {
-            action: "ssm:GetParameter",
+        PolicySource::Ssm(name) => asked.push(Asked::on(
+            "ssm:GetParameter",
             // A name with a path starts with a slash, which the ARN has already.
-            resource: format!(
+            format!(
                 "arn:{partition}:ssm:{}:{account}:parameter/{}",
                 place.region,
                 name.trim_start_matches('/')
             ),
-        }),
-        PolicySource::S3 { bucket, key } => asked.push(Asked {
-            action: "s3:GetObject",
-            resource: format!("arn:{partition}:s3:::{bucket}/{key}"),
-        }),
+        )),
+        PolicySource::S3 { bucket, key } => asked.push(Asked::on(
+            "s3:GetObject",
+            format!("arn:{partition}:s3:::{bucket}/{key}"),
+        )),
         _ => {}
     }
-    asked.extend(place.topic.map(|topic| Asked {
-        action: "sns:Publish",
-        resource: topic.to_owned(),
-    }));
+    let topic = place.topic.map(str::to_owned);
+    asked.extend(topic.map(|topic| Asked::on("sns:Publish", topic)));
     let needs = Needs {
         function: F::NAME,
         all: F::permissions(),

@@ -49,6 +49,8 @@ struct Question {
     action: &'static str,
     why: &'static str,
     resource: String,
+    /// A tag that the resource has.
+    tag: Option<(&'static str, String)>,
     /// How it is without it.
     without: State,
     when: &'static str,
@@ -70,6 +72,7 @@ impl Needs<'_> {
                         action: permission.action,
                         why: permission.why,
                         resource: asked.resource.clone(),
+                        tag: asked.tag.clone(),
                         without: State::Bad,
                         when: "by what is set",
                     }));
@@ -87,6 +90,7 @@ impl Needs<'_> {
                 action: permission.action,
                 why: permission.why,
                 resource: permission.resource(self.partition, self.region, self.account, unit),
+                tag: None,
                 without,
                 when,
             }));
@@ -101,19 +105,25 @@ impl Needs<'_> {
         principal: &str,
     ) -> Vec<Finding> {
         let questions = self.questions();
-        let mut calls: BTreeMap<(&str, &str), Vec<&Question>> = BTreeMap::new();
+        let mut calls: BTreeMap<Call<'_>, Vec<&Question>> = BTreeMap::new();
         for question in &questions {
-            let service = question.action.split(':').next().unwrap_or_default();
-            let call = calls.entry((&question.resource, service)).or_default();
-            call.push(question);
+            let call = Call {
+                resource: &question.resource,
+                service: question.action.split(':').next().unwrap_or_default(),
+                tag: question.tag.as_ref(),
+            };
+            calls.entry(call).or_default().push(question);
         }
         let mut findings = Vec::new();
         let mut had = 0;
-        for ((resource, service), asked) in &calls {
-            let answers = match self.simulate(client, principal, resource, asked).await {
+        for (call, asked) in &calls {
+            let Call {
+                resource, service, ..
+            } = call;
+            let answers = match self.simulate(client, principal, call, asked).await {
                 // IAM does not take every mixture of actions in one call.
                 Err(refused) if refused.invalid && asked.len() > 1 => {
-                    self.simulate_one_by_one(client, principal, resource, asked)
+                    self.simulate_one_by_one(client, principal, call, asked)
                         .await
                 }
                 answers => answers,
@@ -159,7 +169,7 @@ impl Needs<'_> {
         &self,
         client: &aws_sdk_iam::Client,
         principal: &str,
-        resource: &str,
+        call: &Call<'_>,
         asked: &[&Question],
     ) -> Result<Vec<EvaluationResult>, Refused> {
         let actions = asked.iter().map(|question| question.action.to_owned());
@@ -167,8 +177,8 @@ impl Needs<'_> {
             .simulate_principal_policy()
             .policy_source_arn(principal)
             .set_action_names(Some(actions.collect()))
-            .set_context_entries(Some(context(resource, self.function)))
-            .resource_arns(resource)
+            .set_context_entries(Some(context(call, self.function)))
+            .resource_arns(call.resource)
             .max_items(PAGE)
             .into_paginator()
             .send();
@@ -189,15 +199,12 @@ impl Needs<'_> {
         &self,
         client: &aws_sdk_iam::Client,
         principal: &str,
-        resource: &str,
+        call: &Call<'_>,
         asked: &[&Question],
     ) -> Result<Vec<EvaluationResult>, Refused> {
         let mut answers = Vec::new();
         for question in asked {
-            answers.extend(
-                self.simulate(client, principal, resource, &[question])
-                    .await?,
-            );
+            answers.extend(self.simulate(client, principal, call, &[question]).await?);
         }
         Ok(answers)
     }
@@ -209,12 +216,16 @@ impl Question {
             action,
             why,
             resource,
+            tag,
             without,
             when,
         } = self;
-        let found = format!("{action} on {resource}: {by}; needed {when}: {why}");
+        let tag = tag.as_ref();
+        let tag = tag.map(|(key, value)| format!(" with the tag {key}={value}"));
+        let on = format!("{resource}{}", tag.unwrap_or_default());
+        let found = format!("{action} on {on}: {by}; needed {when}: {why}");
         Finding::new("permissions", *without, found)
-            .todo(format!("allow {principal} {action} on {resource}"))
+            .todo(format!("allow {principal} {action} on {on}"))
     }
 }
 
@@ -238,11 +249,20 @@ struct Refused {
     invalid: bool,
 }
 
+/// What one simulation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Call<'a> {
+    resource: &'a str,
+    service: &'a str,
+    tag: Option<&'a (&'static str, String)>,
+}
+
 /// What IAM would know of a request for one of Steward's own things, and does
 /// not find out in a simulation (AWS IAM API Reference,
-/// `SimulatePrincipalPolicy`): the Region that it is sent to, and the function
-/// in the tag of what it made.
-fn context(resource: &str, function: &str) -> Vec<ContextEntry> {
+/// `SimulatePrincipalPolicy`): the Region that it is sent to, the function in the
+/// tag of what it made, the tag that a role knows the resource by, and of what a
+/// scalable target is.
+fn context(call: &Call<'_>, function: &str) -> Vec<ContextEntry> {
     let entry = |name: &str, value: &str| {
         ContextEntry::builder()
             .context_key_name(name)
@@ -250,11 +270,24 @@ fn context(resource: &str, function: &str) -> Vec<ContextEntry> {
             .context_key_values(value)
             .build()
     };
-    let region = Arn::parse(resource).map(|arn| arn.region);
+    let region = Arn::parse(call.resource).map(|arn| arn.region);
     let region = region.filter(|region| !region.is_empty());
     let region = region.map(|region| entry("aws:RequestedRegion", &region));
-    let tag = entry("aws:ResourceTag/steward:managed-by", function);
-    region.into_iter().chain([tag]).collect()
+    let mut entries: Vec<ContextEntry> = region.into_iter().collect();
+    entries.push(entry("aws:ResourceTag/steward:managed-by", function));
+    if let Some((key, value)) = call.tag {
+        entries.push(entry(&format!("aws:ResourceTag/{key}"), value));
+    }
+    if call.service == "application-autoscaling" {
+        // Steward has to do with services of ECS only.
+        for (key, value) in [
+            ("service-namespace", "ecs"),
+            ("scalable-dimension", "ecs:service:DesiredCount"),
+        ] {
+            entries.push(entry(&format!("application-autoscaling:{key}"), value));
+        }
+    }
+    entries
 }
 
 /// Which kind of policy said no.
@@ -301,10 +334,7 @@ mod tests {
     ];
 
     fn needs(units: &[String], applies: Applies) -> Needs<'_> {
-        let asked = |action, resource: &str| Asked {
-            action,
-            resource: resource.to_owned(),
-        };
+        let asked = |action, resource: &str| Asked::on(action, resource.to_owned());
         Needs {
             function: "image-pruning",
             all: PERMISSIONS,
@@ -371,8 +401,13 @@ mod tests {
 
     #[test]
     fn a_simulation_knows_the_region_and_whose_the_resource_is() {
-        let told = |resource: &str| -> Vec<String> {
-            let entries = context(resource, "snapshot-rotation");
+        let told = |resource: &str, service, tag| -> Vec<String> {
+            let call = Call {
+                resource,
+                service,
+                tag,
+            };
+            let entries = context(&call, "snapshot-rotation");
             let told = entries.iter().map(|entry| {
                 let name = entry.context_key_name().unwrap_or_default();
                 format!("{name}={}", entry.context_key_values().join(","))
@@ -381,12 +416,29 @@ mod tests {
         };
         let tag = "aws:ResourceTag/steward:managed-by=snapshot-rotation";
         assert_eq!(
-            told("arn:aws:rds:eu-west-1:123456789012:snapshot:steward-*"),
+            told(
+                "arn:aws:rds:eu-west-1:123456789012:snapshot:steward-*",
+                "rds",
+                None
+            ),
             ["aws:RequestedRegion=eu-west-1", tag]
         );
         for anywhere in ["*", "arn:aws:iam::123456789012:role/copies"] {
-            assert_eq!(told(anywhere), [tag], "{anywhere}");
+            assert_eq!(told(anywhere, "rds", None), [tag], "{anywhere}");
         }
+        let of = ("steward:environment", "shop-test".to_owned());
+        assert_eq!(
+            told("*", "ecs", Some(&of)),
+            [tag, "aws:ResourceTag/steward:environment=shop-test"]
+        );
+        assert_eq!(
+            told("*", "application-autoscaling", None),
+            [
+                tag,
+                "application-autoscaling:service-namespace=ecs",
+                "application-autoscaling:scalable-dimension=ecs:service:DesiredCount"
+            ]
+        );
     }
 
     #[test]

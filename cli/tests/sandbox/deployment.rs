@@ -25,8 +25,8 @@ use super::{Desk, POLICY, desk, now, status, text};
 const FUNCTION: &str = "steward-image-pruning";
 const FUNCTIONS: [&str; 3] = ["image-pruning", "snapshot-rotation", "scheduled-scaling"];
 const ROTATION: &str = "version: 1\nrules: [{name: shop, databases: {include: [shop]}}]\n";
-const SCALING: &str = "version: 1\nschedules: {day: {periods: [{start: \"08:00\", stop: \"20:00\"}]}}\n\
-                       environments: {shop: {schedules: [day]}}\n";
+const SCALING: &str = "version: 1\nschedules: {office: {periods: [{start: '07:00', stop: '19:00'}]}}\n\
+                       environments: {shop-test: {schedules: [office]}}\n";
 const RECOVERY: &str = "eu-west-1";
 
 /// What `infra/automation.yaml` makes, as far as the doctor looks at it, whose
@@ -59,7 +59,7 @@ async fn deployed(name: &str) -> Deployed {
     set(account, "/steward/policy/image-pruning", POLICY).await;
     set(account, "/steward/policy/snapshot-rotation", ROTATION).await;
     set(account, "/steward/policy/scheduled-scaling", SCALING).await;
-    account.ledger().await.unwrap();
+    account.ledger_named("team-ledger").await.unwrap();
     let everything = json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}]);
     let role = role(&desk, "pruner", everything).await;
     let keys = vec![
@@ -128,6 +128,7 @@ fn environment(function: &str, topic: &str, mode: &str) -> Environment {
         .variables("STEWARD_MODE", mode)
         .variables("STEWARD_POLICY_FROM", policy)
         .variables("STEWARD_NOTIFY_TOPIC", topic)
+        .variables("STEWARD_LEDGER", "team-ledger")
         .build()
 }
 
@@ -333,8 +334,10 @@ async fn the_doctor_finds_nothing_wrong_with_a_whole_deployment() {
     );
     assert_eq!(about(&findings, "recovery").len(), 2, "here, and elsewhere");
 
+    // An environment that was never seen is remembered first, in the ledger that the
+    // function's variable names.
     for function in ["snapshot-rotation", "scheduled-scaling"] {
-        let of_it: Vec<(&str, &str)> = findings
+        let of_function: Vec<(&str, &str)> = findings
             .iter()
             .filter(|finding| finding["function"] == function)
             .map(|finding| (field(finding, "check"), field(finding, "found")))
@@ -342,7 +345,6 @@ async fn the_doctor_finds_nothing_wrong_with_a_whole_deployment() {
         for (check, found) in [
             ("function", format!("steward-{function}, ")),
             ("policy", format!("ssm:/steward/policy/{function}, sha256:")),
-            // A snapshot is due; an environment is seen for the first time.
             (
                 "plan",
                 "1 observed, 0 kept, 0 left for later, 1 planned".to_owned(),
@@ -350,14 +352,31 @@ async fn the_doctor_finds_nothing_wrong_with_a_whole_deployment() {
             ("permissions", ":role/pruner has ".to_owned()),
             ("last_run", "0 of 2 runs failed in 35 days".to_owned()),
         ] {
-            let is_found = |of: &&(&str, &str)| of.0 == check && of.1.contains(&found);
-            assert!(of_it.iter().any(|of| is_found(&of)), "{of_it:#?}");
+            let is_found = |of: &(&str, &str)| of.0 == check && of.1.contains(&found);
+            assert!(of_function.iter().any(is_found), "{of_function:#?}");
         }
     }
 
     let shown = text(&deployed.doctor(&[]));
     assert!(shown.contains("ok       dead letters: none"), "{shown}");
     assert!(shown.ends_with("nothing wrong\n"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_that_a_function_has_no_ledger() {
+    let deployed = deployed("forgetful").await;
+    let dynamodb = deployed.desk.account.dynamodb();
+    let gone = dynamodb.delete_table().table_name("team-ledger");
+    gone.send().await.unwrap();
+    let (findings, exit) = deployed.look();
+    let gaps = about(&findings, "gap");
+    assert!(
+        gaps.len() == 1
+            && gaps[0].0 == "bad"
+            && gaps[0].1.contains("table team-ledger does not exist"),
+        "{gaps:?}"
+    );
+    assert_eq!(exit, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

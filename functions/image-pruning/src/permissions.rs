@@ -215,7 +215,7 @@ pub fn asked_for(
     repositories: &[String],
 ) -> Vec<Asked> {
     let mut all = Vec::new();
-    let mut ask = |action, resource| all.push(Asked { action, resource });
+    let mut ask = |action, resource| all.push(Asked::on(action, resource));
     for name in repositories {
         if policy.retention_of(name).remove_by == RemoveBy::Archive {
             let repository = format!("arn:{partition}:ecr:{region}:{account}:repository/{name}");

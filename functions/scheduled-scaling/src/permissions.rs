@@ -1,7 +1,6 @@
 //! What scheduled-scaling may have to ask AWS for. The README's table is this one.
 
-use std::collections::BTreeSet;
-
+use steward::names::ENVIRONMENT;
 use steward::permission::Needed::{Apply, Plan, Sometimes, SometimesToApply};
 use steward::permission::{Asked, NOTIFY, Permission, READ_POLICY, READ_SWITCHES};
 
@@ -13,6 +12,7 @@ const GROUPS: &str =
     "arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/*";
 const DATABASES: &str = "arn:{partition}:rds:{region}:{account}:db:*";
 const SNAPSHOTS: &str = "arn:{partition}:rds:{region}:{account}:snapshot:steward-*";
+const CALENDARS: &str = "arn:{partition}:ssm:{region}:{account}:document/*";
 const SCALABLE: &str =
     "arn:{partition}:application-autoscaling:{region}:{account}:scalable-target/*";
 
@@ -89,7 +89,7 @@ pub const PERMISSIONS: &[Permission] = &[
     ),
     Permission::of(
         "ssm:GetCalendarState",
-        "*",
+        CALENDARS,
         Sometimes,
         "Change Calendars, where a schedule names some",
     ),
@@ -208,67 +208,189 @@ pub const BEHIND_CALLS: &[(&str, &str)] = &[
     ),
     (
         "kms:GenerateDataKey*",
-        "SNS encrypts for the caller, where a key of yours is used",
+        "SNS, DynamoDB and RDS encrypt for the caller, where a key of yours is used",
     ),
     (
         "kms:Decrypt",
-        "DynamoDB, S3 and Parameter Store decrypt for the reader, where a key of yours is used",
+        "DynamoDB, RDS, S3 and Parameter Store decrypt for the caller, where a key of yours is used",
     ),
     (
         "kms:CreateGrant",
         "RDS starts encrypted databases in the name of the caller (\"AWS KMS key management\", \
          Amazon RDS User Guide)",
     ),
+    ("kms:DescribeKey", "the same"),
 ];
 
-/// The permissions that a policy asks for beyond those that are always needed.
+/// How many environments of a policy are asked about, one by one.
+const ENVIRONMENTS: usize = 5;
+
+/// What a policy has members of.
+struct Kinds {
+    services: bool,
+    groups: bool,
+    databases: bool,
+    snapshots: bool,
+}
+
+impl Kinds {
+    fn of(members: &[Member]) -> Self {
+        let has = |is: fn(&Member) -> bool| members.iter().any(is);
+        Self {
+            services: has(|member| member.services.is_some()),
+            groups: has(|member| member.groups.is_some()),
+            databases: has(|member| member.databases.is_some()),
+            snapshots: has(|member| member.snapshot),
+        }
+    }
+
+    /// Whether a permission is needed for them.
+    fn ask_for(&self, permission: &Permission) -> bool {
+        let (service, operation) = permission.action.split_once(':').unwrap_or_default();
+        let of_instances = operation.contains("ContainerInstances");
+        let of_clusters = of_instances || operation == "DescribeClusters";
+        match (service, operation) {
+            ("ecs", "ListClusters") => self.services || self.groups,
+            ("ecs", "DescribeCapacityProviders") => self.groups,
+            ("ecs", _) if of_clusters => self.groups,
+            ("ecs" | "application-autoscaling" | "elasticloadbalancing", _) => self.services,
+            ("autoscaling", _) => self.groups,
+            ("rds", "DescribeDBSnapshots" | "CreateDBSnapshot") => self.snapshots,
+            ("rds", _) => self.databases,
+            _ => false,
+        }
+    }
+}
+
+/// The permissions that a policy asks for beyond those that are always needed. What
+/// changes resources is asked for by the tag of their environment, of these
+/// environments, or where none is named of the first; not for members without
+/// the tag.
 pub fn asked_for(
     policy: &ScalingPolicy,
     partition: &str,
     region: &str,
     account: &str,
-    _: &[String],
+    environments: &[String],
 ) -> Vec<Asked> {
-    let members: Vec<Member> = policy
-        .environments
-        .values()
+    let on = |permission: &Permission| permission.resource(partition, region, account, "");
+    let by_tag = |permission: &Permission| matches!(permission.on, SERVICES | GROUPS | DATABASES);
+    let members = policy.environments.values();
+    let members: Vec<Member> = members
         .flat_map(|environment| environment.members().into_values())
         .collect();
-    let has = |is: fn(&Member) -> bool| members.iter().any(is);
-    let services = has(|member| member.services.is_some());
-    let groups = has(|member| member.groups.is_some());
-    let databases = has(|member| member.databases.is_some());
-    let snapshots = has(|member| member.snapshot);
+    let all = Kinds::of(&members);
     let mut schedules = policy.schedules.values();
     let calendars = schedules.any(|schedule| !schedule.change_calendars.is_empty());
-    let is_asked = |permission: &Permission| {
-        let (service, operation) = permission.action.split_once(':').unwrap_or_default();
-        let of_instances = operation.contains("ContainerInstances");
-        let of_clusters = of_instances || operation == "DescribeClusters";
-        match (service, operation) {
-            ("ecs", "ListClusters") => services || groups,
-            ("ecs", "DescribeCapacityProviders") => groups,
-            ("ecs", _) if of_clusters => groups,
-            ("ecs" | "application-autoscaling" | "elasticloadbalancing", _) => services,
-            ("autoscaling", _) => groups,
-            ("rds", "DescribeDBSnapshots" | "CreateDBSnapshot") => snapshots,
-            ("rds", _) => databases,
-            ("ssm", "GetCalendarState") => calendars,
-            _ => false,
+    let of_all = PERMISSIONS.iter().filter(|permission| {
+        let of_calendars = permission.action == "ssm:GetCalendarState" && calendars;
+        !by_tag(permission) && (all.ask_for(permission) || of_calendars)
+    });
+    let mut asked: Vec<Asked> = of_all
+        .map(|permission| Asked::on(permission.action, on(permission)))
+        .collect();
+    if all.snapshots {
+        let snapshot = on(&Permission::of("", SNAPSHOTS, Sometimes, ""));
+        let actions = ["rds:CreateDBSnapshot", "rds:AddTagsToResource"];
+        asked.extend(actions.map(|action| Asked::on(action, snapshot.clone())));
+    }
+    let named = |name: &String| environments.is_empty() || environments.contains(name);
+    let some = policy.environments.iter().filter(|(name, _)| named(name));
+    for (name, environment) in some.take(ENVIRONMENTS) {
+        let members = environment.members().into_values();
+        let members: Vec<Member> = members.filter(|member| !member.untagged).collect();
+        let kinds = Kinds::of(&members);
+        let writes = PERMISSIONS.iter().filter(|permission| by_tag(permission));
+        let writes = writes.filter(|permission| kinds.ask_for(permission));
+        asked.extend(writes.map(|permission| Asked {
+            tag: Some((ENVIRONMENT, name.clone())),
+            ..Asked::on(permission.action, on(permission))
+        }));
+    }
+    asked
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn policy(environments: Value) -> ScalingPolicy {
+        serde_json::from_value(json!({ "environments": environments })).unwrap()
+    }
+
+    fn asked(policy: &ScalingPolicy, environments: &[&str]) -> BTreeSet<String> {
+        let environments: Vec<String> = environments.iter().map(ToString::to_string).collect();
+        let asked = asked_for(policy, "aws", "eu-west-1", "123456789012", &environments);
+        let told = asked.iter().map(|asked| {
+            let tag = asked.tag.as_ref();
+            let tag = tag.map(|(key, value)| format!(" {key}={value}"));
+            format!("{}{}", asked.action, tag.unwrap_or_default())
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn what_a_policy_has_is_asked_for_and_nothing_else() {
+        let only = |kind: &str| {
+            let members = json!({ "all": { kind: { "include": ["*"] } } });
+            policy(json!({ "dev": { "schedules": [], "members": members } }))
+        };
+        for (kind, expected, not) in [
+            (
+                "services",
+                "ecs:UpdateService steward:environment=dev",
+                "rds:",
+            ),
+            (
+                "groups",
+                "autoscaling:UpdateAutoScalingGroup steward:environment=dev",
+                "ecs:UpdateService",
+            ),
+            (
+                "databases",
+                "rds:StopDBInstance steward:environment=dev",
+                "ecs:",
+            ),
+        ] {
+            let asked = asked(&only(kind), &[]);
+            assert!(asked.contains(expected), "{asked:?}");
+            assert!(!asked.iter().any(|one| one.starts_with(not)), "{asked:?}");
+            assert!(
+                !asked.iter().any(|one| one.contains("Snapshot")),
+                "{asked:?}"
+            );
         }
-    };
-    let mut all = BTreeSet::new();
-    for permission in PERMISSIONS.iter().filter(|permission| is_asked(permission)) {
-        let on = permission.resource(partition, region, account, "");
-        all.insert((permission.action, on));
     }
-    if snapshots {
-        let on = Permission::of("", SNAPSHOTS, Sometimes, "");
-        let on = on.resource(partition, region, account, "");
-        all.insert(("rds:CreateDBSnapshot", on.clone()));
-        all.insert(("rds:AddTagsToResource", on));
+
+    #[test]
+    fn changes_are_asked_for_by_the_tags_of_some_environments() {
+        let environments: serde_json::Map<String, Value> = (0..9)
+            .map(|n| (format!("env-{n}"), json!({ "schedules": [] })))
+            .collect();
+        let policy = policy(Value::Object(environments));
+        let tagged = |environments: &[&str]| -> BTreeSet<String> {
+            let asked = asked(&policy, environments).into_iter();
+            asked
+                .filter_map(|one| Some(one.split_once("steward:environment=")?.1.to_owned()))
+                .collect()
+        };
+        assert_eq!(tagged(&["env-7", "gone"]), ["env-7".to_owned()].into());
+        assert_eq!(tagged(&[]).len(), ENVIRONMENTS);
     }
-    let all = all.into_iter();
-    all.map(|(action, resource)| Asked { action, resource })
-        .collect()
+
+    #[test]
+    fn members_without_the_tag_are_not_asked_for_by_it() {
+        let members = json!({ "all": {
+            "services": { "include": ["shop/*"] }, "untagged": true, "snapshot": true,
+        } });
+        let policy = policy(json!({ "dev": { "schedules": [], "members": members } }));
+        let asked = asked(&policy, &[]);
+        assert!(asked.contains("ecs:DescribeServices"), "{asked:?}");
+        assert!(asked.contains("rds:CreateDBSnapshot"), "{asked:?}");
+        assert!(!asked.iter().any(|one| one.contains('=')), "{asked:?}");
+    }
 }

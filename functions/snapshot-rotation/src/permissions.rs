@@ -296,7 +296,7 @@ pub fn asked_for(
     }
     let asked = all.into_iter();
     asked
-        .map(|(action, resource)| Asked { action, resource })
+        .map(|(action, resource)| Asked::on(action, resource))
         .collect()
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Binaries {
 }
 
 /// Every function.
-const FUNCTIONS: [&str; 2] = ["image-pruning", "snapshot-rotation"];
+const FUNCTIONS: [&str; 3] = ["image-pruning", "snapshot-rotation", "scheduled-scaling"];
 
 impl Binaries {
     /// The functions as they are deployed.

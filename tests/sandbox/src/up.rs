@@ -23,9 +23,9 @@ pub(crate) async fn up(stage: &Stage, bare: bool) -> Result<()> {
             Ok(binaries) => {
                 deploy_automation(&account, &binaries, &[]).await?;
                 stage.say(
-                    "infra/automation.yaml is deployed: functions steward-image-pruning and\n\
-                     steward-snapshot-rotation with their roles, schedules, topic and alarms, in\n\
-                     plan mode.",
+                    "infra/automation.yaml is deployed: functions steward-image-pruning,\n\
+                     steward-snapshot-rotation and steward-scheduled-scaling with their roles,\n\
+                     schedules, topic, ledger and alarms, in plan mode.",
                 )?;
             }
             Err(error) => stage.say(format!("The automation is not deployed: {error:#}."))?,

@@ -58,10 +58,15 @@ async fn a_fired_schedule_wakes_its_function_in_the_default_account() -> Result<
     let packages = [
         ("image-pruning", stand_in.as_path()),
         ("snapshot-rotation", stand_in.as_path()),
+        ("scheduled-scaling", stand_in.as_path()),
     ];
     let deployed = deploy::automation(&account, &packages, &[]).await?;
 
-    for (function, operation) in [("image-pruning", "prune"), ("snapshot-rotation", "rotate")] {
+    for (function, operation, ledger) in [
+        ("image-pruning", "prune", None),
+        ("snapshot-rotation", "rotate", None),
+        ("scheduled-scaling", "scale", Some("steward-ledger")),
+    ] {
         let run = deployed.function(function)?.fire_schedule(now()).await?;
 
         let (event, environment) = (&run["event"], &run["environment"]);
@@ -75,6 +80,7 @@ async fn a_fired_schedule_wakes_its_function_in_the_default_account() -> Result<
         assert_eq!(environment["STEWARD_MODE"], "plan");
         let topic = deployed.output("TopicArn")?;
         assert_eq!(environment["STEWARD_NOTIFY_TOPIC"], topic);
+        assert_eq!(environment["STEWARD_LEDGER"].as_str(), ledger);
         let endpoints = sandbox.endpoints();
         assert_eq!(environment["AWS_ENDPOINT_URL_ECR"], endpoints.moto());
         assert_eq!(
@@ -82,7 +88,12 @@ async fn a_fired_schedule_wakes_its_function_in_the_default_account() -> Result<
             endpoints.ministack()
         );
     }
-    for switch in ["all", "image-pruning", "snapshot-rotation"] {
+    for switch in [
+        "all",
+        "image-pruning",
+        "snapshot-rotation",
+        "scheduled-scaling",
+    ] {
         let switch = format!("/steward/kill-switch/{switch}");
         let parameter = account.ssm().get_parameter().name(&switch).send().await?;
         assert_eq!(

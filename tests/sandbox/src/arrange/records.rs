@@ -31,10 +31,18 @@ impl Account {
     /// # Errors
     /// When it exists already.
     pub async fn ledger(&self) -> Result<()> {
+        self.ledger_named(LEDGER).await
+    }
+
+    /// The same under another name.
+    ///
+    /// # Errors
+    /// When it exists already.
+    pub async fn ledger_named(&self, table: &str) -> Result<()> {
         let dynamodb = self.dynamodb();
         let mut request = dynamodb
             .create_table()
-            .table_name(LEDGER)
+            .table_name(table)
             .billing_mode(BillingMode::PayPerRequest);
         for (name, key) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
             let attribute = AttributeDefinition::builder()
@@ -53,7 +61,7 @@ impl Account {
             .enabled(true);
         dynamodb
             .update_time_to_live()
-            .table_name(LEDGER)
+            .table_name(table)
             .time_to_live_specification(expiry.build()?)
             .send()
             .await
