@@ -58,8 +58,8 @@ pub struct Environment {
     /// Its schedules. On beats off; of several that say on the first decides the
     /// size.
     pub schedules: Vec<String>,
-    /// What it is made of, and what needs what. Null: databases, capacity (Auto
-    /// Scaling groups), and services, which need both.
+    /// What it is made of, and what needs what. Null: databases; capacity (Auto Scaling
+    /// groups), which needs them; and services, which need both.
     #[serde(default)]
     pub members: Option<BTreeMap<String, Member>>,
     /// How long a step of parking or waking may take before a person is told. 5m to
@@ -137,6 +137,7 @@ fn default_members() -> BTreeMap<String, Member> {
     };
     let capacity = Member {
         groups: all(),
+        needs: ["databases"].map(str::to_owned).into(),
         ..Member::default()
     };
     let services = Member {

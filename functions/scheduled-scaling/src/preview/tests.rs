@@ -273,6 +273,7 @@ fn a_time_that_clocks_skip_is_told() {
 fn asked(from: &str, until: &str, to: Wanted) -> Asked {
     Asked {
         what: Override {
+            since: at(from),
             from: at(from),
             until: at(until),
             to,

@@ -97,7 +97,7 @@ impl Stage {
 
     pub(crate) async fn run(&self, policy: &str, mode: Mode, event: Value) -> Report {
         let run = self.run_as(self.account.sdk_config(), policy, mode, event);
-        run.await.report
+        Box::pin(run).await.report
     }
 
     pub(crate) async fn run_as(
@@ -107,8 +107,7 @@ impl Stage {
         mode: Mode,
         event: Value,
     ) -> Run<ScheduledScaling> {
-        self.run_with(config, LedgerTable::usual(), policy, mode, event)
-            .await
+        Box::pin(self.run_with(config, LedgerTable::usual(), policy, mode, event)).await
     }
 
     pub(crate) async fn run_with(
@@ -130,7 +129,7 @@ impl Stage {
         let run = self
             .account
             .run_function(&hands, now, &switches, policy, request);
-        run.await.unwrap()
+        Box::pin(run).await.unwrap()
     }
 
     /// Ticks until a transition has ended; everything on its way arrives in between.
@@ -249,14 +248,16 @@ async fn database_tags(database: &Database) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// `KIND REASON OUTCOME` of every action.
+/// `KIND REASON OUTCOME` of every action that was not deferred.
 pub(crate) fn actions(report: &Report) -> Vec<String> {
-    let told = report.actions.iter().map(|line| {
+    let lines = report.actions.iter();
+    let lines = lines.filter(|line| line.outcome != ActionOutcome::Deferred);
+    let told = lines.map(|line| {
         let outcome = match line.outcome {
             ActionOutcome::Planned => "planned",
             ActionOutcome::Done => "done",
             ActionOutcome::AlreadyDone => "already_done",
-            ActionOutcome::Deferred => "deferred",
+            ActionOutcome::Deferred => unreachable!("left out"),
             ActionOutcome::Skipped => "skipped",
             ActionOutcome::Failed => "failed",
         };
