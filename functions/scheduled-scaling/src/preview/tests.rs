@@ -274,6 +274,7 @@ fn asked(from: &str, until: &str, to: Wanted) -> Asked {
     Asked {
         what: Override {
             from: at(from),
+            since: at(from),
             until: at(until),
             to,
         },

@@ -139,6 +139,7 @@ fn what_a_person_asked_for_is_drawn_and_told() {
     let of = |to: Wanted| {
         let what = Override {
             from: "2026-11-23T16:00:00Z".parse().unwrap(),
+            since: "2026-11-23T16:00:00Z".parse().unwrap(),
             until: "2026-11-23T21:00:00Z".parse().unwrap(),
             to,
         };
