@@ -10,4 +10,5 @@
 mod bad_days;
 mod crash;
 mod nights;
+mod permissions;
 mod stage;

@@ -2,11 +2,6 @@
 //! of an evening and a morning are recorded, and judged by the role as
 //! `infra/automation.yaml` deploys it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, helpers included"
-)]
-
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::ManagedScalingStatus;
