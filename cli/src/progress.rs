@@ -78,7 +78,7 @@ impl<F: ByHand, H: Act<F>> Act<F> for Watched<'_, H> {
         outcomes
     }
 
-    async fn finish(&self) {
-        self.hands.finish().await;
+    async fn finish(&self) -> Vec<String> {
+        self.hands.finish().await
     }
 }

@@ -409,9 +409,10 @@ pub trait Act<F: Function> {
     /// Gives back what was taken in order to act, such as leases. Called once at
     /// the end of every run that may act, however the lanes ended. A run that is
     /// killed never gets here, and the deadline may cut it short, so that what is
-    /// taken has to expire by itself too.
-    fn finish(&self) -> impl Future<Output = ()> {
-        std::future::ready(())
+    /// taken has to expire by itself too. Answers with what a person should know of
+    /// that, which becomes warnings of the report.
+    fn finish(&self) -> impl Future<Output = Vec<String>> {
+        std::future::ready(vec![])
     }
 }
 

@@ -199,6 +199,10 @@ pub async fn run<F: Function>(
     if mode == Mode::Apply {
         let stopped = execute::<F>(hands, context, policy.policy(), &mut entries).await;
         report.refusals.extend(stopped);
+        // What is not given back in time expires.
+        let last_answer = context.deadline.map(|deadline| deadline.last_answer);
+        let told = until(last_answer, hands.finish()).await;
+        report.warnings.extend(told.unwrap_or_default());
     }
     let status = report.tell::<F>(&entries, context.most_lines);
     Run {
@@ -464,8 +468,6 @@ async fn execute<F: Function>(
         .buffer_unordered(LANES_AT_ONCE)
         .collect()
         .await;
-    // What is not given back in time expires.
-    let _ = until(context.deadline.map(|d| d.last_answer), hands.finish()).await;
 
     let mut refusal = None;
     for result in results {

@@ -85,17 +85,29 @@ impl Act<ScheduledScaling> for Environments {
             .await
     }
 
-    async fn finish(&self) {
+    async fn finish(&self) -> Vec<String> {
         let held = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *held)
         };
-        for held in held.into_values() {
-            if let Held::Mine(lease) = held {
-                // One that is not given back expires by itself.
-                drop(self.ledger.release(&lease).await);
-            }
-        }
+        let leases = held.into_values().filter_map(|held| match held {
+            Held::Mine(lease) => Some(lease),
+            Held::Lost(_) => None,
+        });
+        let release = |lease: Lease| async move {
+            let released = self.ledger.release(&lease).await;
+            let error = released.err()?;
+            Some(format!(
+                "the lease {} is not given back, and expires at {}: {error}",
+                lease.key, lease.until
+            ))
+        };
+        let told: Vec<Option<String>> = stream::iter(leases)
+            .map(release)
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        told.into_iter().flatten().collect()
     }
 }
 

@@ -62,8 +62,8 @@ pub(crate) struct Reading {
     pub(crate) is_listed: bool,
     /// The reads that failed, each with the permission that it needs.
     pub(crate) failed: Vec<(String, &'static str)>,
-    /// The same of reads about one resource, by its ARN.
-    pub(crate) unhealthy: Vec<(String, &'static str, String)>,
+    /// Reads that failed and concern one resource, which counts as not ready.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Reading {
@@ -73,7 +73,7 @@ impl Reading {
             others: vec![],
             is_listed: false,
             failed: vec![],
-            unhealthy: vec![],
+            warnings: vec![],
         }
     }
 }
@@ -245,15 +245,7 @@ impl Environments {
                     grant: grant.to_owned(),
                 });
             }
-            for (read, grant, arn) in reading.unhealthy {
-                let of = reading.resources.iter().find(|found| found.arn == arn);
-                let of = of.map(|found| wish.places(found)).unwrap_or_default();
-                seen.gaps.push(Gap {
-                    read,
-                    hides: Hides::Units(of.into_iter().map(|place| place.environment).collect()),
-                    grant: grant.to_owned(),
-                });
-            }
+            seen.warnings.extend(reading.warnings);
             known.extend(reading.others);
             let of = reading.resources.into_iter();
             let resources = of.map(|resource| (resource.arn.clone(), resource));

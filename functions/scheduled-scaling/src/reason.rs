@@ -300,9 +300,10 @@ impl fmt::Display for Reason {
             Self::NotLookedAt => {
                 f.write_str("it became due while this run looked; the next one looks at it")
             }
-            Self::Unseen => {
-                f.write_str("nothing is parked here while what it is made of cannot be read")
-            }
+            Self::Unseen => f.write_str(
+                "nothing is parked here, nor woken that needs something, while what it is made of \
+                 cannot be read",
+            ),
             Self::TwoMembers { members } => {
                 write!(f, "the policy selects it more than once: {members}")
             }

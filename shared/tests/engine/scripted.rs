@@ -328,12 +328,13 @@ impl<const B: usize> Act<Scripted<B>> for Stage {
         answer
     }
 
-    async fn finish(&self) {
+    async fn finish(&self) -> Vec<String> {
         let batches = self.batches.borrow().len();
         self.finished.borrow_mut().push(batches);
         if self.finishes_never.get() {
             std::future::pending::<()>().await;
         }
+        vec![]
     }
 }
 

@@ -359,7 +359,8 @@ impl<'a> Course<'a> {
         self.seen.gaps.iter().any(|gap| gap.hides.covers(self.name))
     }
 
-    /// Nothing is parked while not everything is seen.
+    /// Nothing is parked, nor woken that needs something, while not everything is
+    /// seen.
     fn seen_whole(&self, verdict: Verdict) -> Verdict {
         match verdict {
             Verdict::Do(..) if self.is_hidden() => Verdict::Wait(Reason::Unseen),
@@ -454,6 +455,8 @@ impl<'a> Course<'a> {
         let resource = target.resource;
         let verdict = match target.goal.to {
             Wanted::Off => self.seen_whole(target.park()),
+            // What is needed first may be what was not seen.
+            Wanted::On { .. } if !target.member.needs.is_empty() => self.seen_whole(target.wake()),
             Wanted::On { .. } => target.wake(),
         };
         let verdict = match verdict {

@@ -84,8 +84,10 @@ impl Environments {
                         Some(Ok(healthy)) => of.healthy.push(*healthy),
                         Some(Err(why)) => {
                             of.healthy.push(0);
-                            let (read, arn) = (format!("{HEALTH}: {why}"), resource.arn.clone());
-                            reading.unhealthy.push((read, HEALTH, arn));
+                            reading.warnings.push(format!(
+                                "{} counts as not ready: {HEALTH}: {why}",
+                                resource.name
+                            ));
                         }
                         None => {}
                     }

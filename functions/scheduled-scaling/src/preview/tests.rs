@@ -275,7 +275,6 @@ fn asked(from: &str, until: &str, to: Wanted) -> Asked {
         what: Override {
             since: at(from),
             from: at(from),
-            since: at(from),
             until: at(until),
             to,
         },

@@ -676,10 +676,11 @@ impl Act<ScheduledScaling> for Hands {
         outcomes
     }
 
-    async fn finish(&self) {
+    async fn finish(&self) -> Vec<String> {
         self.steps.step().await;
         let mut cloud = self.cloud.borrow_mut();
         cloud.leases.retain(|_, (by, _)| *by != self.name);
+        vec![]
     }
 }
 

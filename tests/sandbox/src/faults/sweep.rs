@@ -56,7 +56,7 @@ fn kind(call: &Call, first: &Call) -> (bool, Option<String>, String) {
     (own, call.region.clone(), call.action())
 }
 
-/// Every fault at the first, the middle and the last call of every operation in
+/// Every fault at the first and the last call of every operation in
 /// every Region of a recorded run, in its own account and in others. It finds its
 /// calls in whatever order they come.
 pub fn sweep_kinds<'a>(calls: &[Call], faults: &'a [Fault]) -> impl Iterator<Item = Cut> + use<'a> {
@@ -66,7 +66,7 @@ pub fn sweep_kinds<'a>(calls: &[Call], faults: &'a [Fault]) -> impl Iterator<Ite
     }
     let mut chosen = Vec::new();
     for ((own, region, operation), of_kind) in kinds {
-        let mut numbers = vec![1, of_kind.len().div_ceil(2), of_kind.len()];
+        let mut numbers = vec![1, of_kind.len()];
         numbers.dedup();
         for n in numbers {
             let at = At::NthIn {

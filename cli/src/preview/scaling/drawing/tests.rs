@@ -140,7 +140,6 @@ fn what_a_person_asked_for_is_drawn_and_told() {
         let what = Override {
             since: "2026-11-23T16:00:00Z".parse().unwrap(),
             from: "2026-11-23T16:00:00Z".parse().unwrap(),
-            since: "2026-11-23T16:00:00Z".parse().unwrap(),
             until: "2026-11-23T21:00:00Z".parse().unwrap(),
             to,
         };
