@@ -29,7 +29,8 @@ pub struct ScalingPolicy {
     pub environments: BTreeMap<String, Environment>,
     /// The currency of all prices, three capital letters (ISO 4217).
     pub currency: String,
-    /// How late a transition is still applied, after an outage. 15m to 7d.
+    /// How late something is still put to sleep, after an outage; waking is never too
+    /// late. 15m to 7d.
     pub catch_up: Length,
     /// How much one run may do.
     pub limits: Limits,

@@ -77,12 +77,7 @@ fn names_the_ledger_its_partitions_and_keys() {
     for name in [ledger::TABLE, PARTITION, ledger::RAISES] {
         assert!(README.0.contains(&format!("`{name}`")), "{name}");
     }
-    for key in [
-        "environment#ENV",
-        "override#ENV",
-        "size#ENV#ARN",
-        "lease#ENV",
-    ] {
+    for key in ["environment#ENV", "override#ENV", "size#ARN", "lease#ENV"] {
         assert!(README.0.contains(&format!("\n| `{key}` | ")), "{key}");
     }
 }

@@ -229,7 +229,7 @@ async fn two_ticks_at_once_do_it_once() {
 }
 
 #[tokio::test]
-async fn replicas_and_daemons_are_left_alone_with_the_reason() {
+async fn a_replica_and_its_source_are_left_alone_with_the_reason() {
     let stage = Stage::new().await;
     let rds = stage.account.rds();
     let tag = aws_sdk_rds::types::Tag::builder()

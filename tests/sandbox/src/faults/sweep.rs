@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_swept_at_their_first_middle_and_last_call_in_every_place() {
+    fn kinds_are_swept_at_their_first_and_last_call_in_every_place() {
         let mut all = vec![("DescribeDBInstances", "1", "here")];
         all.extend([("DeleteDBSnapshot", "1", "here"); 5]);
         all.extend([("DeleteDBSnapshot", "1", "there"); 2]);
@@ -295,7 +295,7 @@ mod tests {
             });
             numbers.collect::<Vec<_>>()
         };
-        assert_eq!(chosen(true, "here"), [(1, 2), (3, 4), (5, 6)]);
+        assert_eq!(chosen(true, "here"), [(1, 2), (5, 6)]);
         assert_eq!(chosen(true, "there"), [(1, 7), (2, 8)]);
         assert_eq!(chosen(false, "here"), [(1, 9)]);
     }
