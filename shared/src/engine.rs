@@ -303,6 +303,9 @@ pub trait Function {
     const OPERATIONS: &'static [&'static str];
     /// How many actions of one lane AWS takes in one call.
     const BATCH: usize;
+    /// The kinds of its actions that only write down how far the work is. They are in
+    /// the report, and are no news to people.
+    const NOTES: &'static [&'static str] = &[];
     /// What we are told.
     type Policy: Policy;
     /// What woke us, resolved.

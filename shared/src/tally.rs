@@ -23,9 +23,9 @@ pub struct UnitTally {
     pub refused: usize,
     /// How many gaps could hide something of it.
     pub gaps: usize,
-    /// What a plan wants, by kind of action.
+    /// What a plan wants, by kind of action, but for [`Function::NOTES`].
     pub planned_kinds: BTreeMap<&'static str, usize>,
-    /// What was done now, by kind of action.
+    /// What was done now, by kind of action, but for [`Function::NOTES`].
     pub done_kinds: BTreeMap<&'static str, usize>,
     /// The first few failures: the resource and the error.
     pub failures: Vec<String>,
@@ -51,17 +51,18 @@ pub(crate) fn by_unit<F: Function>(
         let tally = tallies.entry(&measure.unit).or_default();
         tally.measures.push(measure.clone());
     }
+    let is_news = |action: &F::Action| !F::NOTES.contains(&F::kind(action));
     for entry in entries {
         let tally = tallies.entry(&entry.unit).or_default();
         tally.summary.count(&entry.standing);
         match &entry.standing {
-            Standing::Wanted(change) => {
+            Standing::Wanted(change) if is_news(&change.action) => {
                 *tally
                     .planned_kinds
                     .entry(F::kind(&change.action))
                     .or_default() += 1;
             }
-            Standing::Ended(change, Outcome::Done) => {
+            Standing::Ended(change, Outcome::Done) if is_news(&change.action) => {
                 *tally.done_kinds.entry(F::kind(&change.action)).or_default() += 1;
             }
             Standing::Ended(change, Outcome::Failed(error))

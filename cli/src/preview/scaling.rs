@@ -3,13 +3,11 @@
 
 mod drawing;
 
-use std::collections::BTreeMap;
-
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _, value_parser};
 use jiff::civil::Date;
 use scheduled_scaling::preview::{Days, MOST_DAYS, Preview, preview};
-use scheduled_scaling::{Asked, NAME, ScalingPolicy};
+use scheduled_scaling::{Environments, NAME, ScalingPolicy};
 use serde::Serialize;
 use steward::engine::Clock;
 
@@ -39,6 +37,11 @@ struct PreviewArguments {
     /// Only this environment; may be repeated.
     #[arg(long, value_name = "NAME")]
     environment: Vec<String>,
+
+    /// Draw what persons asked for against the schedules as well: asks the ledger, with
+    /// the credentials of the AWS profile.
+    #[arg(long)]
+    overrides: bool,
 
     #[command(flatten)]
     shape: Shape,
@@ -79,8 +82,15 @@ pub(super) async fn run(matches: &ArgMatches, around: &Surroundings) -> Result<E
         from: given.from,
         days: given.days,
     };
-    let overrides: Option<BTreeMap<String, Asked>> = None;
     let mut warnings = Vec::new();
+    let mut overrides = None;
+    if given.overrides {
+        let hands = Environments::new(&told.config, around.ledger()?);
+        overrides = hands.overrides().await.map_err(Failure::failed)?;
+        if overrides.is_none() {
+            warnings.push("there is no ledger, and so there are no overrides".to_owned());
+        }
+    }
     if policy.environments.is_empty() {
         warnings.push("the policy has no environments: nothing sleeps or wakes".to_owned());
     }

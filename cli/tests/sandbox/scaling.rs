@@ -74,6 +74,17 @@ async fn an_override_is_remembered_with_who_and_why_until_it_ends() {
     assert_eq!(found["to"]["on"]["size"], "small", "{found}");
     let by = found["by"].as_str().unwrap();
     assert!(by.starts_with("arn:aws:"), "{by}");
+    let known = |drawn: &Value| drawn["overrides_known"].as_bool().unwrap();
+    let drawn = answer(&desk, &["preview"]);
+    assert!(
+        !known(&drawn) && !drawn.to_string().contains("a demo"),
+        "{drawn}"
+    );
+    let drawn = answer(&desk, &["preview", "--overrides"]);
+    assert!(
+        known(&drawn) && drawn.to_string().contains("a demo"),
+        "{drawn}"
+    );
 
     let none = ["override", "dev", "none", "--mode", "apply"];
     let ended = answer(&desk, &none);

@@ -54,6 +54,13 @@ impl Function for ScheduledScaling {
     /// AWS takes one at a time. Several of one environment go side by side, so that
     /// one that fails does not hold up the others.
     const BATCH: usize = 20;
+    const NOTES: &'static [&'static str] = &[
+        "remember_environment",
+        "begin_transition",
+        "record_step",
+        "record_overdue",
+        "finish_transition",
+    ];
     type Policy = ScalingPolicy;
     type Scope = Scope;
     type World = World;

@@ -12,6 +12,26 @@ use crate::names::{PARTITION, kinds};
 use crate::world::{Asked, Look, Memory, Progress, Remembered, Saved, Sizes, World};
 
 impl Environments {
+    /// What persons asked for against the schedules, by environment: `None` where there
+    /// is no ledger and need not be one.
+    ///
+    /// # Errors
+    /// Those of [`Ledger::entries`](steward::ledger::Ledger::entries), and an entry
+    /// that cannot be understood.
+    pub async fn overrides(&self) -> Result<Option<BTreeMap<String, Asked>>, LedgerError> {
+        let now = self.clock.now();
+        let entries = self.ledger.entries(PARTITION, kinds::OVERRIDE, now).await;
+        let entries = match entries {
+            Err(LedgerError::NoTable { .. }) if self.ledger.may_be_missing() => return Ok(None),
+            entries => entries?,
+        };
+        let asked = entries.iter().map(|entry| {
+            let name = entry.key.sort.strip_prefix(kinds::OVERRIDE);
+            Ok((name.unwrap_or_default().to_owned(), entry.parse()?))
+        });
+        asked.collect::<Result<_, _>>().map(Some)
+    }
+
     /// How far environments are, and what persons asked for.
     pub(super) async fn memory(&self, now: Timestamp, seen: &mut Seen<World>) {
         let (environments, overrides) = futures::join!(

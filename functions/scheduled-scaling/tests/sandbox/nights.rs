@@ -120,6 +120,73 @@ async fn a_plan_of_the_evening_changes_nothing() {
     assert_eq!(stage.remembered("lease#").await, Vec::<String>::new());
 }
 
+/// From night to a size, from that to another, and back to the usual one.
+#[tokio::test]
+async fn sizes_of_the_policy_come_and_go_and_the_usual_ones_come_back() {
+    let policy = r#"
+version: 1
+schedules:
+  day:
+    periods:
+      - {start: "08:00", stop: "12:00", size: peak}
+      - {start: "12:00", stop: "16:00", size: small}
+      - {start: "16:00", stop: "20:00"}
+environments:
+  dev:
+    schedules: [day]
+    members:
+      databases: {databases: {include: ["*"]}}
+      capacity:
+        groups: {include: ["*"]}
+        needs: [databases]
+        sizes: {peak: {min: 2}, small: {max: 3}}
+      services:
+        services: {include: ["*/web"]}
+        needs: [capacity]
+        sizes: {peak: {min: 4, desired: 5, max: 8}, small: {min: 1, desired: 1}}
+      workers: {services: {include: ["*/worker"]}, needs: [capacity]}
+"#;
+    let stage = Stage::new().await;
+    let bounds = || async {
+        let target = stage.web.scalable_target().await.unwrap().unwrap();
+        (target.min_capacity(), target.max_capacity())
+    };
+    stage.go_to(EVENING);
+    stage.settle(policy).await;
+    stage.assert_asleep("before the peak").await;
+    stage.go_to(MORNING);
+    stage.settle(policy).await;
+    assert_eq!(stage.web.counts().await.unwrap(), (5, 5, 0));
+    assert_eq!(bounds().await, (4, 8));
+    let sizes = stage.group.sizes().await.unwrap();
+    assert_eq!((sizes.min, sizes.max), (2, CAPACITY.max));
+    assert!(
+        !stage
+            .web
+            .tags()
+            .await
+            .unwrap()
+            .contains_key("steward:parked")
+    );
+    // Its policies may move it meanwhile.
+    stage.web.scale(7).await.unwrap();
+    stage.account.control().settle().await.unwrap();
+    let report = stage.tick(policy).await;
+    assert_eq!(actions(&report), Vec::<String>::new());
+
+    // What the next size leaves open is the usual one's, not the last one's.
+    stage.go_to("2026-11-24T12:00:00Z");
+    stage.settle(policy).await;
+    assert_eq!(stage.web.counts().await.unwrap(), (1, 1, 0));
+    assert_eq!(bounds().await, (1, 6));
+    let sizes = stage.group.sizes().await.unwrap();
+    assert_eq!((sizes.min, sizes.max), (CAPACITY.min, 3));
+
+    stage.go_to("2026-11-24T16:00:00Z");
+    stage.settle(policy).await;
+    stage.assert_awake("in the usual size").await;
+}
+
 #[tokio::test]
 async fn an_override_wakes_an_environment_for_a_while() {
     let stage = Stage::new().await;
