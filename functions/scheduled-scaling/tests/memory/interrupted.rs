@@ -101,6 +101,11 @@ fn a_night_ends_as_it_began() {
     let before = account();
     let cloud = Rc::new(RefCell::new(before.clone()));
     go_to(&cloud, EVENING);
+    let run = Hands::new(&cloud).tick(&policy());
+    // That a transition begins is written down, and no news.
+    assert_eq!(run.report.summary.done, 3);
+    let told = &run.units.first().unwrap().done_kinds;
+    assert_eq!(*told, [("park_service", 2)].into());
     settle(&cloud, &policy());
     is_asleep(&cloud.borrow());
     go_to(&cloud, MORNING);
