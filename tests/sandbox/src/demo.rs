@@ -1,8 +1,9 @@
 //! `cargo demo`: the functions at work on the reference system, from a first plan
 //! to the proof that nothing was lost that anybody needs. Of image-pruning here,
-//! and of snapshot-rotation in `rotation`.
+//! of snapshot-rotation in `rotation`, and of scheduled-scaling in `scaling`.
 
 mod rotation;
+mod scaling;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -162,6 +163,8 @@ pub(crate) async fn demo(stage: &Stage, packages: Vec<(String, PathBuf)>) -> Res
         &parameters,
     )
     .await?;
+    scaling::evening_and_morning(stage, &account, &reference.system, &binaries, &parameters)
+        .await?;
     stage.say("The sandbox stops now, and nothing of it is kept. `cargo sandbox` keeps one up to try more.")
 }
 
