@@ -1,49 +1,32 @@
 //! Puts services, groups and databases to sleep, wakes and resizes them, and writes
-//! down how far that is. The only file that changes AWS.
+//! down how far that is. This file and its folder are all that changes AWS.
 //!
 //! Before the first change of an environment it takes the environment's lease, and
 //! looks whether the ledger still says what was decided on. Sizes are remembered
 //! before they are lowered, and forgotten after they are back.
 
-use std::collections::BTreeMap;
+mod databases;
+mod memory;
+
 use std::sync::PoisonError;
 
 use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace, SuspendedState};
 use aws_sdk_rds::types::Tag;
 use futures::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
 use steward::aws;
 use steward::engine::{Act, Outcome};
-use steward::ledger::{Key, Lease, LedgerError};
-use steward::names::{ENVIRONMENT, MADE_FOR, MANAGED_BY, PARKED, SNAPSHOT_ROTATION};
+use steward::ledger::{Lease, LedgerError};
+use steward::names::PARKED;
 
+pub(crate) use self::memory::Held;
 use crate::ScheduledScaling;
-use crate::action::{
-    Action, Direction, Note, Overriding, Setting, Snapshotting, Subject, is_sized, sizes_of,
-};
-use crate::due::{Applied, Override};
-use crate::names::{Mark, PARTITION, kinds, size_key};
+use crate::action::{Action, Direction, Setting, Subject, is_sized, sizes_of};
 use crate::observe::Environments;
 use crate::policy::ScalingPolicy;
-use crate::world::{Asked, Kind, Progress, Resource, Saved, Sizes, State};
+use crate::world::{Kind, Resource, Sizes, State};
 
 /// How many changes of an environment are under way at once.
 const AT_ONCE: usize = 4;
-
-/// How long a lease lasts unless it is renewed: longer than any one change.
-const LEASE: SignedDuration = SignedDuration::from_mins(4);
-
-/// How long an override is remembered after it has ended.
-const OVERRIDES_STAY: SignedDuration = SignedDuration::from_hours(60 * 24);
-
-/// A lease, or why there is none in this run.
-#[derive(Clone, Debug)]
-pub(crate) enum Held {
-    /// This run has it.
-    Mine(Lease),
-    /// It has not, and does nothing to the environment any more.
-    Lost(String),
-}
 
 fn needs_lease(action: &Action) -> bool {
     !matches!(action, Action::SetOverride(_) | Action::EndOverride { .. })
@@ -63,10 +46,6 @@ fn of_ledger(error: &LedgerError) -> Outcome {
         }
         other => Outcome::Failed(other.to_string()),
     }
-}
-
-fn is_gone(error: &impl aws_sdk_rds::error::ProvideErrorMetadata) -> bool {
-    aws::kind(error) == aws::ErrorKind::NotFound
 }
 
 impl Act<ScheduledScaling> for Environments {
@@ -112,75 +91,6 @@ impl Act<ScheduledScaling> for Environments {
 }
 
 impl Environments {
-    fn has_ledger(&self) -> bool {
-        *self
-            .has_ledger
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the lease of an environment, or renews it.
-    async fn hold(&self, environment: &str) -> Early<()> {
-        if !self.has_ledger() {
-            return Ok(());
-        }
-        let before = {
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.get(environment).cloned()
-        };
-        let now = self.clock.now();
-        let until = now.saturating_add(LEASE).unwrap_or(Timestamp::MAX);
-        let is_young = |lease: &Lease| {
-            let half = now.saturating_add(LEASE / 2).unwrap_or(Timestamp::MAX);
-            lease.until > half
-        };
-        let (holder, was_mine) = match &before {
-            Some(Held::Lost(why)) => return Err(Outcome::Skipped(why.clone())),
-            Some(Held::Mine(lease)) if is_young(lease) => return Ok(()),
-            Some(Held::Mine(lease)) => (lease.holder.clone(), Some(lease.until)),
-            None => (self.holder(), None),
-        };
-        let key = Key::new(PARTITION, format!("{}{environment}", kinds::LEASE));
-        // What has expired may have been another's meanwhile, who gave it back.
-        let taken = match was_mine {
-            Some(until) if until <= now => Err(LedgerError::Changed { key }),
-            _ => self.ledger.take_lease(&key, &holder, now, until).await,
-        };
-        let (held, answer) = match taken {
-            Ok(lease) => (Held::Mine(lease), Ok(())),
-            Err(error) => {
-                let why = match &error {
-                    LedgerError::Held { until, .. } => {
-                        format!("another run works on {environment} until {until} at the latest")
-                    }
-                    LedgerError::Changed { .. } => {
-                        format!("the lease of {environment} has expired in this run")
-                    }
-                    other => other.to_string(),
-                };
-                let outcome = match error {
-                    LedgerError::Held { .. } | LedgerError::Changed { .. } => {
-                        Outcome::Skipped(why.clone())
-                    }
-                    _ => Outcome::Failed(why.clone()),
-                };
-                (Held::Lost(why), Err(outcome))
-            }
-        };
-        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(environment.to_owned(), held);
-        answer
-    }
-
-    /// What tells this run's leases from another's.
-    fn holder(&self) -> String {
-        let seed: u64 = std::hash::BuildHasher::hash_one(
-            &std::collections::hash_map::RandomState::new(),
-            std::process::id(),
-        );
-        format!("run {seed:016x}")
-    }
-
     async fn one(&self, action: &Action) -> Early<Outcome> {
         match action {
             Action::Note(note) => self.note(note).await,
@@ -193,192 +103,6 @@ impl Environments {
             Action::WakeDatabase(of) => self.wake_database(of).await,
             Action::Unmark(of) => self.unmark(of).await,
         }
-    }
-
-    // What is remembered.
-
-    async fn progress(&self, environment: &str) -> Early<Option<(Progress, u64)>> {
-        let key = Key::new(PARTITION, format!("{}{environment}", kinds::ENVIRONMENT));
-        let entry = self.ledger.entry(&key, self.clock.now()).await;
-        let entry = entry.map_err(|error| of_ledger(&error))?;
-        entry
-            .map(|entry| Ok((entry.parse()?, entry.version)))
-            .transpose()
-            .map_err(|error: LedgerError| of_ledger(&error))
-    }
-
-    async fn note(&self, note: &Note) -> Early<Outcome> {
-        let known = self.progress(&note.environment).await?;
-        if known.as_ref().map(|(_, version)| *version) != note.version {
-            let why = format!(
-                "another run has gone on with {} meanwhile",
-                note.environment
-            );
-            return Err(Outcome::Skipped(why));
-        }
-        let now = self.clock.now();
-        let before = known.as_ref().map(|(progress, _)| progress);
-        let Some(after) = note.what.after(before, now) else {
-            return Err(Outcome::Skipped(format!(
-                "the ledger knows nothing of {} any more",
-                note.environment
-            )));
-        };
-        let key = format!("{}{}", kinds::ENVIRONMENT, note.environment);
-        self.put(&key, &after, None, note.version).await
-    }
-
-    async fn put(
-        &self,
-        sort: &str,
-        body: &impl serde::Serialize,
-        expires_at: Option<Timestamp>,
-        seen: Option<u64>,
-    ) -> Early<Outcome> {
-        let key = Key::new(PARTITION, sort);
-        let now = self.clock.now();
-        let written = self.ledger.put(&key, body, expires_at, seen, now).await;
-        written.map_err(|error| of_ledger(&error))?;
-        Ok(Outcome::Done)
-    }
-
-    async fn set_override(&self, wanted: &Overriding) -> Early<Outcome> {
-        let now = self.clock.now();
-        // Of several that follow one another the first tells since when something else
-        // than the schedules counts.
-        let known = self.progress(&wanted.environment).await?;
-        let stands_on = |before: &Override| {
-            let last = known.as_ref().map(|(progress, _)| progress.last.at);
-            last.is_some_and(|last| before.since <= last && last < before.until)
-        };
-        let set = |before: Option<Asked>| {
-            let before = before.map(|asked| asked.what).filter(stands_on);
-            Some(Asked {
-                what: Override {
-                    since: before.map_or(now, |before| before.since),
-                    from: now,
-                    until: wanted.lasts.after(now),
-                    to: wanted.to.clone(),
-                },
-                by: wanted.by.clone(),
-                why: wanted.why.clone(),
-            })
-        };
-        self.write_override(&wanted.environment, set).await
-    }
-
-    /// Ended, not removed: that it was there tells the next tick that the schedules
-    /// count again.
-    async fn end_override(&self, environment: &str) -> Early<Outcome> {
-        let now = self.clock.now();
-        let end = |asked: Option<Asked>| {
-            let asked = asked.filter(|asked| asked.what.until > now)?;
-            let what = Override {
-                until: now,
-                ..asked.what
-            };
-            Some(Asked { what, ..asked })
-        };
-        self.write_override(environment, end).await
-    }
-
-    async fn write_override(
-        &self,
-        environment: &str,
-        change: impl Fn(Option<Asked>) -> Option<Asked>,
-    ) -> Early<Outcome> {
-        let sort = format!("{}{environment}", kinds::OVERRIDE);
-        let now = self.clock.now();
-        let entry = self.ledger.entry(&Key::new(PARTITION, &sort), now).await;
-        let entry = entry.map_err(|error| of_ledger(&error))?;
-        let seen = entry.as_ref().map(|entry| entry.version);
-        let before = entry.map(|entry| entry.parse()).transpose();
-        let before = before.map_err(|error| of_ledger(&error))?;
-        let Some(after) = change(before) else {
-            return Ok(Outcome::AlreadyDone);
-        };
-        let until = after.what.until.saturating_add(OVERRIDES_STAY);
-        let until = until.unwrap_or(Timestamp::MAX);
-        self.put(&sort, &after, Some(until), seen).await
-    }
-
-    /// The ledger must say what was decided on: another run may have gone on since.
-    async fn is_still_wanted(&self, of: &Subject) -> Early<()> {
-        if !self.has_ledger() {
-            return Ok(());
-        }
-        let known = self.progress(&of.environment).await?;
-        let last: Option<Applied> = known.map(|(progress, _)| progress.last);
-        if last.as_ref() == Some(&of.transition) {
-            Ok(())
-        } else {
-            let why = format!("{} has another transition meanwhile", of.environment);
-            Err(Outcome::Skipped(why))
-        }
-    }
-
-    /// Now, to the second, as tags have it.
-    fn now(&self) -> Timestamp {
-        let now = self.clock.now();
-        now.round(jiff::Unit::Second).unwrap_or(now)
-    }
-
-    /// What is remembered of a resource, and the version of that.
-    async fn saved(&self, arn: &str) -> Early<Option<(Saved, u64)>> {
-        let key = Key::new(PARTITION, size_key(arn));
-        let entry = self.ledger.entry(&key, self.clock.now()).await;
-        let entry = entry.map_err(|error| of_ledger(&error))?;
-        entry
-            .map(|entry| Ok((entry.parse()?, entry.version)))
-            .transpose()
-            .map_err(|error: LedgerError| of_ledger(&error))
-    }
-
-    /// Remembers sizes before they are changed. Sizes that are remembered already are
-    /// never replaced, and not when either: what is interrupted here has not been
-    /// done.
-    async fn remember(&self, of: &Subject, sizes: Sizes, state: State) -> Early<Mark> {
-        let at = self.now();
-        if !self.has_ledger() {
-            return Ok(Mark { at, sizes });
-        }
-        let before = self.saved(&of.arn).await?;
-        let seen = before.as_ref().map(|(_, version)| *version);
-        let saved = match before {
-            Some((saved, _)) => Saved { state, ..saved },
-            None => Saved {
-                environment: of.environment.clone(),
-                sizes,
-                at,
-                transition: of.transition.at,
-                state,
-            },
-        };
-        self.put(&size_key(&of.arn), &saved, None, seen).await?;
-        let sizes = saved.sizes;
-        Ok(Mark { at, sizes })
-    }
-
-    /// Notes that what was remembered for has been done.
-    async fn confirm(&self, of: &Subject, state: State) -> Early<()> {
-        if !self.has_ledger() {
-            return Ok(());
-        }
-        let Some((before, version)) = self.saved(&of.arn).await? else {
-            return Err(Outcome::Failed(format!(
-                "the ledger has lost what {} had before",
-                of.name
-            )));
-        };
-        let saved = Saved {
-            environment: of.environment.clone(),
-            at: self.now(),
-            transition: of.transition.at,
-            state,
-            ..before
-        };
-        let sort = size_key(&of.arn);
-        self.put(&sort, &saved, None, Some(version)).await.map(drop)
     }
 
     /// Forgets that a resource was parked or sized, unless it sleeps: another run may
@@ -409,18 +133,6 @@ impl Environments {
         }
         self.forget(of).await?;
         Ok(Outcome::Done)
-    }
-
-    async fn forget(&self, of: &Subject) -> Early<()> {
-        if !self.has_ledger() {
-            return Ok(());
-        }
-        let Some((_, version)) = self.saved(&of.arn).await? else {
-            return Ok(());
-        };
-        let key = Key::new(PARTITION, size_key(&of.arn));
-        let removed = self.ledger.remove(&key, version).await;
-        removed.map_err(|error| of_ledger(&error))
     }
 
     // Tags.
@@ -685,139 +397,6 @@ impl Environments {
         })?;
         let mut groups = answer.auto_scaling_groups().iter();
         Ok(groups.find_map(crate::observe::group_of))
-    }
-
-    // Databases.
-
-    async fn instance_now(&self, name: &str) -> Early<Option<Resource>> {
-        let request = self
-            .rds
-            .describe_db_instances()
-            .db_instance_identifier(name);
-        let answer = match self.pace.call(request.send()).await {
-            Ok(answer) => answer,
-            Err(error) if is_gone(&error) => return Ok(None),
-            Err(error) => {
-                let call = "the check before acting, nothing was done: rds:DescribeDBInstances";
-                return Err(failed(call, &aws::explain(&error)));
-            }
-        };
-        let mut instances = answer.db_instances().iter();
-        Ok(instances.find_map(crate::observe::database_of))
-    }
-
-    /// A database as it is now, unless it must not be touched.
-    async fn database_now(&self, of: &Subject) -> Early<Resource> {
-        let name = &of.name;
-        let found = self.instance_now(name).await?;
-        let found = found.filter(|found| found.arn == of.arn);
-        let found = found.ok_or_else(|| Outcome::Skipped(format!("{name} is gone")))?;
-        match found.hold(self.clock.now()) {
-            Some(hold) => Err(Outcome::Skipped(format!("{name} is now on hold by {hold}"))),
-            None => Ok(found),
-        }
-    }
-
-    async fn snapshot(&self, wanted: &Snapshotting) -> Early<Outcome> {
-        let of = &wanted.of;
-        self.is_still_wanted(of).await?;
-        let found = self.database_now(of).await?;
-        let own = |key: &str| key.starts_with("steward:") || key.starts_with("aws:");
-        let mut tags: BTreeMap<&str, &str> = found
-            .tags
-            .iter()
-            .filter(|(key, _)| !own(key))
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .take(MOST_OF_PEOPLE)
-            .collect();
-        tags.extend([
-            (MANAGED_BY, SNAPSHOT_ROTATION),
-            (MADE_FOR, wanted.resource_id.as_str()),
-        ]);
-        if let Some(environment) = found.environment() {
-            tags.insert(ENVIRONMENT, environment);
-        }
-        let tags = tags.into_iter();
-        let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
-        let request = self
-            .rds
-            .create_db_snapshot()
-            .db_instance_identifier(&of.name)
-            .db_snapshot_identifier(&wanted.snapshot)
-            .set_tags(Some(tags.collect()));
-        match self.pace.call(request.send()).await {
-            Ok(_) => Ok(Outcome::Done),
-            Err(error) if aws::code(&error) == Some("DBSnapshotAlreadyExists") => {
-                Ok(Outcome::AlreadyDone)
-            }
-            Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => Err(
-                Outcome::Skipped(format!("rds:CreateDBSnapshot: {}", aws::explain(&error))),
-            ),
-            Err(error) => Err(failed("rds:CreateDBSnapshot", &aws::explain(&error))),
-        }
-    }
-
-    async fn park_database(&self, of: &Subject) -> Early<Outcome> {
-        self.is_still_wanted(of).await?;
-        let found = self.database_now(of).await?;
-        let status = status_of(&found);
-        if !matches!(status, "available" | "stopping" | "stopped") {
-            return Err(Outcome::Skipped(format!("{} is {status}", of.name)));
-        }
-        let mark = self.remember(of, Sizes::default(), State::Parking).await?;
-        self.tag(of, &mark.at.to_string()).await?;
-        if status != "available" {
-            self.confirm(of, State::Parked).await?;
-            return Ok(Outcome::AlreadyDone);
-        }
-        self.hold(&of.environment).await?;
-        let request = self.rds.stop_db_instance().db_instance_identifier(&of.name);
-        match self.pace.call(request.send()).await {
-            Ok(_) => {
-                self.confirm(of, State::Parked).await?;
-                Ok(Outcome::Done)
-            }
-            Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => Err(
-                Outcome::Skipped(format!("rds:StopDBInstance: {}", aws::explain(&error))),
-            ),
-            Err(error) => Err(failed("rds:StopDBInstance", &aws::explain(&error))),
-        }
-    }
-
-    async fn wake_database(&self, of: &Subject) -> Early<Outcome> {
-        self.is_still_wanted(of).await?;
-        let found = self.database_now(of).await?;
-        let mut outcome = Outcome::AlreadyDone;
-        if status_of(&found) == "stopped" {
-            let request = self
-                .rds
-                .start_db_instance()
-                .db_instance_identifier(&of.name);
-            match self.pace.call(request.send()).await {
-                Ok(_) => outcome = Outcome::Done,
-                Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => {
-                    let why = format!("rds:StartDBInstance: {}", aws::explain(&error));
-                    return Err(Outcome::Skipped(why));
-                }
-                Err(error) => return Err(failed("rds:StartDBInstance", &aws::explain(&error))),
-            }
-        } else if status_of(&found) == "stopping" {
-            return Err(Outcome::Skipped(format!("{} is stopping", of.name)));
-        }
-        self.untag(of, &found).await?;
-        self.forget(of).await?;
-        Ok(outcome)
-    }
-}
-
-/// How many tags of people a snapshot gets: a resource has 50 at most ("Tag
-/// limits", AWS General Reference), and the rest is room for Steward's.
-const MOST_OF_PEOPLE: usize = 44;
-
-fn status_of(resource: &Resource) -> &str {
-    match &resource.kind {
-        Kind::Database(database) => &database.status,
-        _ => "",
     }
 }
 

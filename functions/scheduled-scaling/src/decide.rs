@@ -6,6 +6,7 @@ mod course;
 mod databases;
 mod members;
 mod services;
+mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,6 @@
 //! Auto Scaling groups.
 
-use steward::engine::Effect;
-
-use super::course::{Target, Verdict};
+use super::target::{Target, Verdict};
 use crate::action::{Action, Direction, is_sized, sizes_of};
 use crate::reason::Reason;
 use crate::world::{Group, Sizes, State};
@@ -62,24 +60,13 @@ pub(super) fn wake(target: &Target<'_>, group: &Group) -> Verdict {
             return Verdict::Blocked(Reason::AboveMaximum { size, desired, max });
         }
     }
-    let remembers = target.size().is_some();
     let is_noted = target.is_noted(saved.as_ref());
-    if remembers && is_noted {
+    if target.size().is_some() && is_noted {
         // Its own policies move it between minimum and maximum.
         wanted.desired = None;
     }
-    if !is_sized(has, wanted) || !is_noted {
-        let was_parked = saved.is_some_and(|saved| saved.state.is_parked());
-        let direction = if was_parked {
-            Direction::Wake
-        } else {
-            Direction::Resize
-        };
-        return target.set(Action::SetGroup, direction, has, wanted, remembers);
-    }
-    if target.resource.is_marked() && !remembers {
-        let action = Action::Unmark(target.subject());
-        return Verdict::Do(Reason::StillMarked, Effect::Restore, Box::new(action));
+    if let Some(verdict) = target.set_awake(Action::SetGroup, has, wanted) {
+        return verdict;
     }
     // With a minimum of zero its instances come when tasks ask for them.
     let least = if group.is_managed {

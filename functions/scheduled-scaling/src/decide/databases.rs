@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use steward::engine::Effect;
 use steward::names;
 
-use super::course::{Target, Verdict};
+use super::target::{Target, Verdict};
 use crate::action::{Action, Snapshotting};
 use crate::reason::Reason;
 use crate::world::{Database, Kind, State};

@@ -1,8 +1,6 @@
 //! Services of Amazon ECS.
 
-use steward::engine::Effect;
-
-use super::course::{Target, Verdict};
+use super::target::{Target, Verdict};
 use crate::action::{Action, Direction, is_sized, nothing_of_service, sizes_of};
 use crate::reason::Reason;
 use crate::world::{Service, Sizes, State};
@@ -70,24 +68,13 @@ pub(super) fn wake(target: &Target<'_>, service: &Service) -> Verdict {
         let size = name.to_owned();
         return Verdict::Blocked(Reason::AboveMaximum { size, desired, max });
     }
-    let remembers = target.size().is_some();
     let is_noted = target.is_noted(saved.as_ref());
-    if service.scalable.is_some() && remembers && is_noted {
+    if service.scalable.is_some() && target.size().is_some() && is_noted {
         // Its policies move it between minimum and maximum.
         wanted.desired = None;
     }
-    if !is_sized(has, wanted) || !is_noted {
-        let was_parked = saved.is_some_and(|saved| saved.state.is_parked());
-        let direction = if was_parked {
-            Direction::Wake
-        } else {
-            Direction::Resize
-        };
-        return target.set(Action::SetService, direction, has, wanted, remembers);
-    }
-    if target.resource.is_marked() && !remembers {
-        let action = Action::Unmark(target.subject());
-        return Verdict::Do(Reason::StillMarked, Effect::Restore, Box::new(action));
+    if let Some(verdict) = target.set_awake(Action::SetService, has, wanted) {
+        return verdict;
     }
     let runs = service.running >= service.desired;
     let serves = service
