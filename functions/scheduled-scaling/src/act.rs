@@ -336,8 +336,9 @@ impl Environments {
                     let why = "there is no ledger to remember its sizes in".to_owned();
                     return Err(Outcome::Skipped(why));
                 }
-                // What is remembered of it while it sleeps is what it goes back to.
-                Direction::Wake if self.saved(&of.arn).await?.is_some() => {}
+                // What is remembered of it while it sleeps is what it goes back to, or what
+                // its newer tag says.
+                Direction::Wake if self.correct(of, sizes).await? => {}
                 Direction::Wake | Direction::Resize => {
                     self.remember(of, sizes, State::Sizing).await?;
                 }

@@ -24,7 +24,7 @@ use crate::due::{self, Applied, Due};
 use crate::policy::{Environment, ScalingPolicy};
 use crate::reason::Reason;
 use crate::scope::{Asking, Scope};
-use crate::world::{Gate, Look, Memory, World};
+use crate::world::{Gate, Look, Memory, Progress, World};
 
 /// The passes of a lane, which is an environment.
 mod pass {
@@ -191,12 +191,17 @@ impl<'p> Schedules<'p> {
             calendars.find(|name| world.change_calendars.get(*name) != Some(&Gate::Open))
         };
         let last = memory.environments.get(name).map(|known| &known.progress);
+        let is_waking = |progress: &Progress| !progress.finished && progress.last.to != Wanted::Off;
         match (self.due(name, environment, memory, now), last) {
             (Due::FirstSight, _) | (Due::Nothing, None) => Goal::Remember {
                 to: self.asked_now(environment, now),
             },
             (Due::TooLate(transition), _) => Goal::PassOver(transition),
             (Due::Apply(due), _) => match frozen() {
+                // A wake-up under way is not left halfway.
+                Some(_) if due.to != Wanted::Off && last.is_some_and(is_waking) => {
+                    Goal::GoOn(last.map_or(due, |progress| progress.last.clone()))
+                }
                 Some(calendar) => Goal::Frozen {
                     due,
                     calendar: calendar.to_owned(),

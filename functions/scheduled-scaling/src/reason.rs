@@ -161,6 +161,8 @@ pub enum Reason {
     StillMarked,
     /// Somebody started it; it runs until the next transition.
     StartedByHand,
+    /// Is left alone: what somebody started since needs it.
+    Needed,
     /// AWS started it, because it had been stopped for seven days.
     StartedByAws,
 }
@@ -211,6 +213,7 @@ pub const REASON_CODES: &[&str] = &[
     "gone",
     "still_marked",
     "started_by_hand",
+    "needed",
     "started_by_aws",
 ];
 
@@ -261,6 +264,7 @@ impl steward::engine::Reason for Reason {
             Self::Gone => "gone",
             Self::StillMarked => "still_marked",
             Self::StartedByHand => "started_by_hand",
+            Self::Needed => "needed",
             Self::StartedByAws => "started_by_aws",
         }
     }
@@ -361,6 +365,9 @@ impl fmt::Display for Reason {
             Self::StartedByHand => {
                 f.write_str("somebody started it; it runs until the next transition")
             }
+            Self::Needed => f.write_str(
+                "what somebody started since needs it; it stays until the next transition",
+            ),
             Self::StartedByAws => {
                 f.write_str("AWS started it, because it had been stopped for seven days")
             }

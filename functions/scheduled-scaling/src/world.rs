@@ -23,6 +23,8 @@ pub struct World {
     pub looked_at: BTreeMap<String, Look>,
     /// The resources, as far as they were looked at, by ARN.
     pub resources: BTreeMap<String, Resource>,
+    /// Whether it is not known what alarm-remediation has raised for a while.
+    pub raises_unread: bool,
     /// What is remembered of resources that are in no member of an environment that
     /// was looked at, by ARN.
     pub strays: BTreeMap<String, Stray>,

@@ -261,6 +261,20 @@ impl Environments {
         Ok(Mark { at, sizes })
     }
 
+    /// Puts right the sizes that are remembered where a newer tag says others; answers
+    /// whether anything is remembered.
+    pub(super) async fn correct(&self, of: &Subject, sizes: Sizes) -> Early<bool> {
+        let Some((saved, version)) = self.saved(&of.arn).await? else {
+            return Ok(false);
+        };
+        if saved.sizes != sizes {
+            let saved = Saved { sizes, ..saved };
+            let sort = size_key(&of.arn);
+            self.put(&sort, &saved, None, Some(version)).await?;
+        }
+        Ok(true)
+    }
+
     /// Notes that what was remembered for has been done.
     pub(super) async fn confirm(&self, of: &Subject, state: State) -> Early<()> {
         if !self.has_ledger() {

@@ -28,6 +28,15 @@ pub(super) struct Course<'a> {
     pub(super) now: Timestamp,
 }
 
+/// What comes before a resource in the order of its environment.
+#[derive(Clone, Copy)]
+enum Order<'a> {
+    /// What somebody has started by hand needs it.
+    Needed,
+    /// These members, as far as they are not as wanted.
+    After(&'a [&'a str]),
+}
+
 /// The changes of an environment, and what is not as wanted.
 #[derive(Default)]
 struct Changes {
@@ -40,6 +49,8 @@ struct Changes {
     is_blocked: bool,
     /// Whether the policy is at fault, which no time mends.
     is_misled: bool,
+    /// The members with something that somebody has started since it was parked.
+    by_hand: BTreeSet<String>,
 }
 
 impl<'a> Course<'a> {
@@ -100,6 +111,7 @@ impl<'a> Course<'a> {
                     if matches!(resource.kind, Kind::Database(_)) && last.to == Wanted::Off {
                         let target = self.target(&last, &member, resource, false, false);
                         let verdict = databases::stay_parked(&target, self.now);
+                        let verdict = self.seen_whole(verdict);
                         self.put(draft, &target, verdict);
                     }
                 }
@@ -114,7 +126,11 @@ impl<'a> Course<'a> {
 
     fn is_something_marked(&self) -> bool {
         let mut resources = self.resources().into_iter();
-        resources.any(|(_, resource)| resource.is_marked())
+        resources.any(|(_, resource)| {
+            // Templates and restored databases copy tags.
+            let is_tagged = resource.mark().is_some() && resource.is_at_nothing();
+            resource.saved.is_some() || is_tagged
+        })
     }
 
     fn rest(&self, draft: &mut Draft, last: &Applied) {
@@ -265,9 +281,20 @@ impl<'a> Course<'a> {
                     changes.open.push((name.to_owned(), why.to_owned()));
                     changes.is_misled = true;
                 }
+                let needed = changes
+                    .by_hand
+                    .iter()
+                    .any(|other| all[other].contains(name));
                 for resource in self.members.resources(self.name, name) {
                     let target = self.target(goal, member, resource, is_overdue, is_enforced);
-                    self.one(&mut changes, &target, &waits_for);
+                    let order = if needed {
+                        Order::Needed
+                    } else {
+                        Order::After(&waits_for)
+                    };
+                    if self.one(&mut changes, &target, order) {
+                        changes.by_hand.insert(name.to_owned());
+                    }
                 }
                 let open = changes.open.len() > before;
                 is_open.insert(name, open);
@@ -279,22 +306,35 @@ impl<'a> Course<'a> {
         changes
     }
 
-    fn one(&self, changes: &mut Changes, target: &Target<'_>, waits_for: &[&str]) {
+    /// Answers whether somebody has started it since it was parked.
+    fn one(&self, changes: &mut Changes, target: &Target<'_>, order: Order<'_>) -> bool {
         let resource = target.resource;
+        let raises_unread = self.seen.world.raises_unread;
         let verdict = match target.goal.to {
+            // Sizes that may be raised for a while are not remembered as the usual ones.
+            _ if raises_unread && (target.goal.to == Wanted::Off || target.size().is_some()) => {
+                match target.park_or_wake() {
+                    Verdict::Do(..) => Verdict::Wait(Reason::Unseen),
+                    other => other,
+                }
+            }
             Wanted::Off => self.seen_whole(target.park()),
             // What is needed first may be what was not seen.
             Wanted::On { .. } if !target.member.needs.is_empty() => self.seen_whole(target.wake()),
             Wanted::On { .. } => target.wake(),
         };
-        let verdict = match verdict {
-            Verdict::Do(..) | Verdict::Wait(_) if !waits_for.is_empty() => {
-                let members = waits_for.join(", ");
+        let by_hand = matches!(verdict, Verdict::There(Reason::StartedByHand));
+        let verdict = match (verdict, order) {
+            (Verdict::Do(..) | Verdict::Wait(_), Order::Needed) => Verdict::Leave(Reason::Needed),
+            (Verdict::Do(..) | Verdict::Wait(_), Order::After(others)) if !others.is_empty() => {
+                let members = others.join(", ");
                 Verdict::Wait(Reason::WaitsFor { members })
             }
-            other => other,
+            (other, _) => other,
         };
         let verdict = match (verdict, resource.hold(self.now)) {
+            // Only its mark is left to be taken away, for which nothing waits.
+            (Verdict::Do(Reason::StillMarked, ..), Some(_)) => Verdict::There(Reason::Awake),
             (Verdict::Do(..), Some(hold)) => Verdict::Blocked(Reason::Held(hold)),
             (other, _) => other,
         };
@@ -313,6 +353,7 @@ impl<'a> Course<'a> {
             }
         }
         self.put(&mut changes.draft, target, verdict);
+        by_hand
     }
 
     /// What is remembered as parked here and is in no member: what is gone is
@@ -343,8 +384,13 @@ impl<'a> Course<'a> {
                 let decision = Decision::Act(change);
                 draft.push(self.name, arn, Reason::Gone, decision, Some(goal.at));
             } else {
-                draft.defer(self.name, arn, Reason::NoMember);
-                open.push((arn.clone(), Reason::NoMember.to_string()));
+                let reason = if self.is_hidden() {
+                    Reason::Unseen
+                } else {
+                    Reason::NoMember
+                };
+                open.push((arn.clone(), reason.to_string()));
+                draft.defer(self.name, arn, reason);
             }
         }
         open

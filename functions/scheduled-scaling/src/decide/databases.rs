@@ -67,11 +67,19 @@ pub(super) fn park(target: &Target<'_>, database: &Database) -> Verdict {
     let saved = target.remembered();
     let runs = !matches!(database.status.as_str(), STOPPED | STOPPING);
     if runs && target.was_started_by_hand(saved.as_ref()) {
-        return stay_parked(target, target.now);
+        return match stay_parked(target, target.now) {
+            // Its mark goes when the transition has ended: until then it tells this
+            // from one that was never parked.
+            Verdict::Do(reason @ Reason::StartedByHand, ..) => Verdict::There(reason),
+            other => other,
+        };
     }
+    let noted = target.resource.saved.as_ref();
+    let is_confirmed = noted.is_some_and(|saved| saved.state == State::Parked);
     match database.status.as_str() {
         // What a person stopped sleeps as well, and AWS would start it after a week.
-        STOPPED if !target.resource.is_marked() => {
+        // What was stopped and not confirmed is confirmed.
+        STOPPED if !target.resource.is_marked() || (target.has_ledger && !is_confirmed) => {
             let action = Action::ParkDatabase(target.subject());
             Verdict::Do(Reason::ToSleep, Effect::Change, Box::new(action))
         }
@@ -168,7 +176,9 @@ pub(super) fn stay_parked(target: &Target<'_>, now: Timestamp) -> Verdict {
     };
     // One that is still being parked was to be stopped again, which was interrupted.
     let is_young = now.duration_since(saved.at) < STOPPED_AT_MOST;
-    if is_young && saved.state == State::Parked {
+    // Whoever takes the tag away, as the README tells people, has taken the database.
+    let is_taken = !resource.tags.contains_key(names::PARKED);
+    if saved.state == State::Parked && (is_young || is_taken) {
         let action = Action::Unmark(target.subject());
         return Verdict::Do(Reason::StartedByHand, Effect::Restore, Box::new(action));
     }

@@ -81,7 +81,9 @@ pub(super) fn wake(target: &Target<'_>, service: &Service) -> Verdict {
         .healthy
         .iter()
         .all(|healthy| *healthy >= service.desired);
-    if runs && serves {
+    if runs && serves && service.desired == 0 {
+        Verdict::There(Reason::AtZero)
+    } else if runs && serves {
         Verdict::There(Reason::Awake)
     } else {
         Verdict::Wait(Reason::WakingUp)

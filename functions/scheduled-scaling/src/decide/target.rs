@@ -70,7 +70,13 @@ impl Target<'_> {
     pub(super) fn was_started_by_hand(&self, saved: Option<&Saved>) -> bool {
         let was_parked = saved
             .is_some_and(|saved| saved.state == State::Parked && saved.transition == self.goal.at);
-        was_parked && !self.is_enforced && !self.resource.is_at_nothing()
+        // It was written down only after the count was zero: whatever is asked for now
+        // is a person's.
+        let runs = match &self.resource.kind {
+            Kind::Service(service) => service.desired > 0,
+            _ => !self.resource.is_at_nothing(),
+        };
+        was_parked && !self.is_enforced && runs
     }
 
     /// The sizes to go back to: those that are remembered, else those it has, but for
@@ -188,6 +194,14 @@ impl Target<'_> {
             let action = Action::Unmark(self.subject());
             Verdict::Do(Reason::StillMarked, Effect::Restore, Box::new(action))
         })
+    }
+
+    /// As the transition asks.
+    pub(super) fn park_or_wake(&self) -> Verdict {
+        match self.goal.to {
+            Wanted::Off => self.park(),
+            Wanted::On { .. } => self.wake(),
+        }
     }
 
     pub(super) fn park(&self) -> Verdict {

@@ -28,6 +28,15 @@ const INSTANCES: &str = "ecs:DescribeContainerInstances";
 
 type Failed = (String, &'static str);
 
+/// What takes tasks.
+#[derive(Default)]
+struct Registered {
+    /// The EC2 instances.
+    instances: BTreeSet<String>,
+    /// The capacity providers that a cluster uses.
+    providers: BTreeSet<String>,
+}
+
 impl Environments {
     pub(super) async fn capacity(&self, wish: &Wish<'_>) -> Reading {
         let mut reading = Reading::nothing();
@@ -83,7 +92,7 @@ impl Environments {
             .filter_map(|(resource, _)| Some(of(resource)?.0.as_str()))
             .collect();
         let registered = if waking.is_empty() {
-            Ok(BTreeSet::new())
+            Ok(Registered::default())
         } else {
             self.registered(&waking).await
         };
@@ -91,16 +100,20 @@ impl Environments {
             Ok(registered) => (registered, true),
             Err(failed) => {
                 reading.failed.push(failed);
-                (BTreeSet::new(), false)
+                (Registered::default(), false)
             }
         };
         for (mut resource, group) in wanted {
             let provider = of(&resource);
-            let wakes = provider.is_some_and(|(name, _)| waking.contains(name.as_str()));
+            // One that no cluster uses has no instances to register.
+            let wakes = provider.is_some_and(|(name, _)| {
+                let is_used = !is_known || registered.providers.contains(name);
+                waking.contains(name.as_str()) && is_used
+            });
             if let Kind::Group(kind) = &mut resource.kind {
                 kind.is_managed = provider.is_some_and(|(_, is_managed)| *is_managed);
                 let ids = group.instances().iter().filter_map(|it| it.instance_id());
-                let own = ids.filter(|id| registered.contains(*id)).count();
+                let own = ids.filter(|id| registered.instances.contains(*id)).count();
                 kind.registered = wakes.then(|| {
                     if is_known {
                         u32::try_from(own).unwrap_or(u32::MAX)
@@ -147,9 +160,10 @@ impl Environments {
 
     /// The EC2 instances that take tasks of the clusters with these capacity
     /// providers.
-    async fn registered(&self, providers: &BTreeSet<&str>) -> Result<BTreeSet<String>, Failed> {
+    async fn registered(&self, providers: &BTreeSet<&str>) -> Result<Registered, Failed> {
         let arns = self.clusters().await?;
         let mut clusters = Vec::new();
+        let mut all = Registered::default();
         for chunk in arns.chunks(MOST) {
             let request = self.ecs.describe_clusters();
             let request = request.set_clusters(Some(chunk.to_vec()));
@@ -166,15 +180,21 @@ impl Environments {
             let is_wanted = |cluster: &aws_sdk_ecs::types::Cluster| {
                 cluster.capacity_providers().iter().any(uses)
             };
+            for cluster in &described {
+                let used = cluster
+                    .capacity_providers()
+                    .iter()
+                    .filter(|name| uses(name));
+                all.providers.extend(used.cloned());
+            }
             let names = described.into_iter().filter(is_wanted);
             clusters.extend(names.filter_map(|cluster| cluster.cluster_arn));
         }
         let mut answers = stream::iter(clusters)
             .map(|cluster| async move { self.registered_in(&cluster).await })
             .buffer_unordered(CALLS_AT_ONCE);
-        let mut all = BTreeSet::new();
         while let Some(answer) = answers.next().await {
-            all.extend(answer?);
+            all.instances.extend(answer?);
         }
         Ok(all)
     }

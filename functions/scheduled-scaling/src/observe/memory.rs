@@ -1,6 +1,6 @@
 //! What the ledger remembers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use jiff::Timestamp;
@@ -111,6 +111,7 @@ impl Environments {
         };
         let (sizes, raises) =
             futures::join!(self.ledger.entries(PARTITION, kinds::SIZE, now), raises);
+        let mut unread = None;
         let read = || -> Result<Resources, LedgerError> {
             let mut all = Resources::default();
             for entry in sizes? {
@@ -118,7 +119,11 @@ impl Environments {
                 let arn = arn.unwrap_or_default().to_owned();
                 all.saved.insert(arn, entry.parse()?);
             }
-            for raise in raises? {
+            let raises = raises.unwrap_or_else(|error| {
+                unread = Some(error);
+                vec![]
+            });
+            for raise in raises {
                 let before = Sizes {
                     min: raise.min_before,
                     desired: raise.desired_before,
@@ -129,7 +134,13 @@ impl Environments {
             }
             Ok(all)
         };
-        match read() {
+        let all = read();
+        if let Some(error) = unread {
+            // It hides no resource: what it is needed for waits.
+            seen.world.raises_unread = true;
+            seen.gaps.push(gap(&error, Hides::Units(BTreeSet::new())));
+        }
+        match all {
             Ok(all) => Some(all),
             Err(error) => {
                 seen.world.memory = None;

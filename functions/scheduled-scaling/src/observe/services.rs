@@ -79,17 +79,22 @@ impl Environments {
         for (mut resource, service) in services {
             if let Kind::Service(of) = &mut resource.kind {
                 of.scalable = scalable.get(&format!("service/{}", resource.name)).copied();
-                for group in target_groups(&service) {
-                    match health.get(group) {
-                        Some(Ok(healthy)) => of.healthy.push(*healthy),
-                        Some(Err(why)) => {
+                for balancer in service.load_balancers() {
+                    // Of two that deployments change between, one serves.
+                    let groups: Vec<&str> = target_groups_of(balancer).collect();
+                    let answers = groups.iter().filter_map(|group| health.get(*group));
+                    let sum: Result<Vec<u32>, &String> =
+                        answers.map(|answer| answer.as_ref().copied()).collect();
+                    match sum {
+                        Ok(healthy) if healthy.is_empty() => {}
+                        Ok(healthy) => of.healthy.push(healthy.iter().sum()),
+                        Err(why) => {
                             of.healthy.push(0);
                             reading.warnings.push(format!(
                                 "{} counts as not ready: {HEALTH}: {why}",
                                 resource.name
                             ));
                         }
-                        None => {}
                     }
                 }
             }
@@ -235,8 +240,15 @@ pub(super) fn short(arn: &str) -> &str {
 }
 
 fn target_groups(service: &ecs::Service) -> impl Iterator<Item = &str> {
-    let balancers = service.load_balancers().iter();
-    balancers.filter_map(|balancer| balancer.target_group_arn())
+    service.load_balancers().iter().flat_map(target_groups_of)
+}
+
+/// Its target group, and the one that blue/green deployments change to
+/// (`AdvancedConfiguration`, Amazon ECS API Reference).
+fn target_groups_of(balancer: &ecs::LoadBalancer) -> impl Iterator<Item = &str> {
+    let advanced = balancer.advanced_configuration();
+    let other = advanced.and_then(|advanced| advanced.alternate_target_group_arn());
+    balancer.target_group_arn().into_iter().chain(other)
 }
 
 /// A service as it was described; `None` when something is missing that decides. Tags

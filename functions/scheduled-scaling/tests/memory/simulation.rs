@@ -256,6 +256,45 @@ fn after_a_long_outage_a_person_is_told_once() {
     assert_eq!(days.cloud.borrow().service("shop/web").running, 4);
 }
 
+/// What somebody starts while the rest goes to sleep keeps what it needs.
+#[test]
+fn what_is_started_while_the_rest_goes_to_sleep_keeps_its_database() {
+    let mut days = Days::new(at("2026-11-16T10:00"));
+    days.until(at("2026-11-16T20:05"), |_| false);
+    let tick = |days: &Days| {
+        days.cloud.borrow_mut().pass(SignedDuration::from_mins(5));
+        Hands::new(&days.cloud).tick(&days.policy)
+    };
+    // Services sleep, and capacity is next.
+    while days.cloud.borrow().service("shop/worker").running > 0 {
+        tick(&days);
+    }
+    {
+        let mut cloud = days.cloud.borrow_mut();
+        let worker = cloud
+            .resources
+            .get_mut(&service_arn("shop/worker"))
+            .unwrap();
+        let Kind::Service(worker) = &mut worker.kind else {
+            panic!("{worker:?}");
+        };
+        worker.desired = 1;
+    }
+    for _ in 0..40 {
+        tick(&days);
+        let cloud = days.cloud.borrow();
+        assert_eq!(cloud.service("shop/worker").desired, 1);
+        assert_eq!(cloud.database("shop-db").status, "available");
+    }
+    assert_eq!(days.cloud.borrow().service("shop/web").desired, 0);
+    // The morning finds it all.
+    while days.cloud.borrow().now < at("2026-11-17T07:30") {
+        tick(&days);
+    }
+    days.last = false;
+    days.until(at("2026-11-17T12:00"), |_| false);
+}
+
 /// What somebody starts or resizes at night is theirs until the morning.
 #[test]
 fn what_is_started_by_hand_at_night_survives_until_the_morning() {
