@@ -157,7 +157,7 @@ fn changes(report: &Report, tally: &UnitTally) -> Vec<Fact> {
         0 => String::new(),
         waiting => format!("; {waiting} left for later"),
     };
-    if !tally.done_kinds.is_empty() {
+    if sums.done > 0 && !tally.done_kinds.is_empty() {
         facts.push(Fact {
             news: News::Done,
             text: format!("{}{later}", kinds(&tally.done_kinds, "done")),
