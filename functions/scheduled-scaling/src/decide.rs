@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use steward::engine::{
-    After, Change, Decision, Effect, Item, Measure, MeasureKind, Need, OfAll, Plan, Seen, Wait,
+    After, Change, Decision, Effect, Gap, Hides, Item, Measure, MeasureKind, Need, OfAll, Plan,
+    Seen, Wait,
 };
 
 use self::course::Course;
@@ -23,6 +24,7 @@ use crate::calendar::{Calendar, Transition, Wanted};
 use crate::due::{self, Applied, Due};
 use crate::policy::{Environment, ScalingPolicy};
 use crate::reason::Reason;
+use crate::schedule::Schedule;
 use crate::scope::{Asking, Scope};
 use crate::world::{Gate, Look, Memory, Progress, World};
 
@@ -102,14 +104,11 @@ impl Goal {
             }
         }
     }
-}
 
-impl Goal {
     /// The transition under way.
     pub(crate) fn to(&self) -> Option<&Applied> {
         match self {
-            Self::Begin(to) | Self::GoOn(to) | Self::Guard(to) => Some(to),
-            Self::Remember { to } => Some(to),
+            Self::Remember { to } | Self::Begin(to) | Self::GoOn(to) | Self::Guard(to) => Some(to),
             _ => None,
         }
     }
@@ -130,24 +129,31 @@ impl<'p> Schedules<'p> {
         }
     }
 
-    pub(crate) fn calendar(&self, environment: &'p Environment) -> Calendar<'p> {
-        let names = environment.schedules.iter();
-        let known = names.filter_map(|name| self.policy.schedules.get_key_value(name));
-        Calendar::new(known.map(|(name, it)| (name.as_str(), it)), &self.holidays)
+    /// The schedules of an environment by their names, the first one first in rank.
+    fn of_environment(
+        &self,
+        environment: &Environment,
+    ) -> impl Iterator<Item = (&'p str, &'p Schedule)> {
+        let all = &self.policy.schedules;
+        let known = environment.schedules.iter();
+        let known = known.filter_map(|name| all.get_key_value(name));
+        known.map(|(name, schedule)| (name.as_str(), schedule))
+    }
+
+    pub(crate) fn calendar(&self, environment: &Environment) -> Calendar<'p> {
+        Calendar::new(self.of_environment(environment), &self.holidays)
     }
 
     /// Whether what is changed by hand is put right by the next tick.
     pub(crate) fn is_enforced(&self, environment: &Environment) -> bool {
-        let names = environment.schedules.iter();
-        let mut known = names.filter_map(|name| self.policy.schedules.get(name));
-        known.any(|schedule| schedule.enforced)
+        let mut known = self.of_environment(environment);
+        known.any(|(_, schedule)| schedule.enforced)
     }
 
     /// The Change Calendars of an environment.
     pub(crate) fn change_calendars(&self, environment: &'p Environment) -> BTreeSet<&'p str> {
-        let names = environment.schedules.iter();
-        let known = names.filter_map(|name| self.policy.schedules.get(name));
-        let calendars = known.flat_map(|schedule| &schedule.change_calendars);
+        let known = self.of_environment(environment);
+        let calendars = known.flat_map(|(_, schedule)| &schedule.change_calendars);
         calendars.map(String::as_str).collect()
     }
 
@@ -308,11 +314,16 @@ impl Draft {
 
 /// A change of what is remembered, which nothing holds back.
 fn first(environment: &str, action: Action) -> Decision<Action> {
+    change(environment, pass::NOTE, Effect::Restore, action)
+}
+
+/// A change in the lane of an environment.
+fn change(environment: &str, pass: u8, effect: Effect, action: Action) -> Decision<Action> {
     Decision::Act(Change {
         lane: environment.to_owned(),
-        pass: pass::NOTE,
+        pass,
         after: After::EarlierPasses,
-        effect: Effect::Restore,
+        effect,
         action,
     })
 }
@@ -356,8 +367,7 @@ fn decide_environments(
         if !scope.covers(name) {
             continue;
         }
-        let is_unread =
-            |gap: &steward::engine::Gap| gap.hides == steward::engine::Hides::Everything;
+        let is_unread = |gap: &Gap| gap.hides == Hides::Everything;
         if seen.world.memory.is_none() && seen.gaps.iter().any(is_unread) {
             draft.defer(name, name, Reason::LedgerUnread);
             continue;

@@ -4,8 +4,9 @@
 use std::sync::PoisonError;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
 use steward::engine::Outcome;
-use steward::ledger::{Key, Lease, LedgerError};
+use steward::ledger::{Entry, Key, Lease, LedgerError};
 
 use super::{Early, of_ledger};
 use crate::action::{Note, Overriding, Subject};
@@ -67,22 +68,18 @@ impl Environments {
         let (held, answer) = match taken {
             Ok(lease) => (Held::Mine(lease), Ok(())),
             Err(error) => {
-                let why = match &error {
-                    LedgerError::Held { until, .. } => {
-                        format!("another run works on {environment} until {until} at the latest")
-                    }
-                    LedgerError::Changed { .. } => {
-                        format!("the lease of {environment} has expired in this run")
-                    }
-                    other => other.to_string(),
+                let (why, ends): (String, fn(String) -> Outcome) = match &error {
+                    LedgerError::Held { until, .. } => (
+                        format!("another run works on {environment} until {until} at the latest"),
+                        Outcome::Skipped,
+                    ),
+                    LedgerError::Changed { .. } => (
+                        format!("the lease of {environment} has expired in this run"),
+                        Outcome::Skipped,
+                    ),
+                    other => (other.to_string(), Outcome::Failed),
                 };
-                let outcome = match error {
-                    LedgerError::Held { .. } | LedgerError::Changed { .. } => {
-                        Outcome::Skipped(why.clone())
-                    }
-                    _ => Outcome::Failed(why.clone()),
-                };
-                (Held::Lost(why), Err(outcome))
+                (Held::Lost(why.clone()), Err(ends(why)))
             }
         };
         let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +88,7 @@ impl Environments {
     }
 
     /// What tells this run's leases from another's.
-    pub(super) fn holder(&self) -> String {
+    fn holder(&self) -> String {
         let seed: u64 = std::hash::BuildHasher::hash_one(
             &std::collections::hash_map::RandomState::new(),
             std::process::id(),
@@ -99,14 +96,20 @@ impl Environments {
         format!("run {seed:016x}")
     }
 
-    pub(super) async fn progress(&self, environment: &str) -> Early<Option<(Progress, u64)>> {
-        let key = Key::new(PARTITION, format!("{}{environment}", kinds::ENVIRONMENT));
+    /// What stands under a sort key, and the version of that.
+    async fn read<T: DeserializeOwned>(&self, sort: &str) -> Early<Option<(T, u64)>> {
+        let key = Key::new(PARTITION, sort);
         let entry = self.ledger.entry(&key, self.clock.now()).await;
-        let entry = entry.map_err(|error| of_ledger(&error))?;
-        entry
-            .map(|entry| Ok((entry.parse()?, entry.version)))
-            .transpose()
-            .map_err(|error: LedgerError| of_ledger(&error))
+        let parsed = entry.and_then(|entry| {
+            let parse = |entry: Entry| Ok((entry.parse()?, entry.version));
+            entry.map(parse).transpose()
+        });
+        parsed.map_err(|error| of_ledger(&error))
+    }
+
+    async fn progress(&self, environment: &str) -> Early<Option<(Progress, u64)>> {
+        let sort = format!("{}{environment}", kinds::ENVIRONMENT);
+        self.read(&sort).await
     }
 
     pub(super) async fn note(&self, note: &Note) -> Early<Outcome> {
@@ -130,7 +133,7 @@ impl Environments {
         self.put(&key, &after, None, note.version).await
     }
 
-    pub(super) async fn put(
+    async fn put(
         &self,
         sort: &str,
         body: &impl serde::Serialize,
@@ -184,18 +187,13 @@ impl Environments {
         self.write_override(environment, end).await
     }
 
-    pub(super) async fn write_override(
+    async fn write_override(
         &self,
         environment: &str,
         change: impl Fn(Option<Asked>) -> Option<Asked>,
     ) -> Early<Outcome> {
         let sort = format!("{}{environment}", kinds::OVERRIDE);
-        let now = self.clock.now();
-        let entry = self.ledger.entry(&Key::new(PARTITION, &sort), now).await;
-        let entry = entry.map_err(|error| of_ledger(&error))?;
-        let seen = entry.as_ref().map(|entry| entry.version);
-        let before = entry.map(|entry| entry.parse()).transpose();
-        let before = before.map_err(|error| of_ledger(&error))?;
+        let (before, seen) = self.read(&sort).await?.unzip();
         let Some(after) = change(before) else {
             return Ok(Outcome::AlreadyDone);
         };
@@ -220,20 +218,14 @@ impl Environments {
     }
 
     /// Now, to the second, as tags have it.
-    pub(super) fn now(&self) -> Timestamp {
+    fn now(&self) -> Timestamp {
         let now = self.clock.now();
         now.round(jiff::Unit::Second).unwrap_or(now)
     }
 
     /// What is remembered of a resource, and the version of that.
-    pub(super) async fn saved(&self, arn: &str) -> Early<Option<(Saved, u64)>> {
-        let key = Key::new(PARTITION, size_key(arn));
-        let entry = self.ledger.entry(&key, self.clock.now()).await;
-        let entry = entry.map_err(|error| of_ledger(&error))?;
-        entry
-            .map(|entry| Ok((entry.parse()?, entry.version)))
-            .transpose()
-            .map_err(|error: LedgerError| of_ledger(&error))
+    async fn saved(&self, arn: &str) -> Early<Option<(Saved, u64)>> {
+        self.read(&size_key(arn)).await
     }
 
     /// Remembers sizes before they are changed. Sizes that are remembered already are

@@ -40,7 +40,7 @@ pub(super) fn park(target: &Target<'_>, group: &Group) -> Verdict {
             Verdict::There(Reason::AtZero)
         };
     }
-    target.set(Action::SetGroup, Direction::Park, has, nothing(group), true)
+    target.set(Action::SetGroup, Direction::Park, has, nothing(group))
 }
 
 pub(super) fn wake(target: &Target<'_>, group: &Group) -> Verdict {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use steward::engine::{After, Change, Decision, Effect, Seen};
+use steward::engine::{Effect, Seen};
 
 use super::members::Members;
 use super::target::{Target, Verdict};
-use super::{ASLEEP, Draft, Goal, OVERDUE, databases, pass};
+use super::{ASLEEP, Draft, Goal, OVERDUE, change, databases, pass};
 use crate::action::{Action, Noted, Subject};
 use crate::calendar::Wanted;
 use crate::due::Applied;
@@ -35,6 +35,14 @@ enum Order<'a> {
     Needed,
     /// These members, as far as they are not as wanted.
     After(&'a [&'a str]),
+}
+
+/// What is to be changed waits while something was not seen.
+fn wait_if(is_unseen: bool, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Do(..) if is_unseen => Verdict::Wait(Reason::Unseen),
+        other => other,
+    }
 }
 
 /// The changes of an environment, and what is not as wanted.
@@ -66,8 +74,7 @@ impl<'a> Course<'a> {
         match goal {
             // What the ledger has lost is not seen for the first time.
             Goal::Remember { to } if self.is_something_marked() => {
-                let since = self.now;
-                self.go(draft, &to, Some(since), None);
+                self.go(draft, &to, true, None);
             }
             Goal::Remember { to } => {
                 draft.note(name, version, Reason::FirstSeen, Noted::Seen { to: to.to });
@@ -90,13 +97,10 @@ impl<'a> Course<'a> {
                 draft.note(name, version, Reason::TooLate { at }, noted);
             }
             Goal::Frozen { due, calendar } => self.freeze(draft, &due, calendar),
-            Goal::Begin(due) => {
-                let since = self.now;
-                self.go(draft, &due, Some(since), None);
-            }
+            Goal::Begin(due) => self.go(draft, &due, true, None),
             Goal::GoOn(last) => {
                 let progress = known.map(|known| &known.progress);
-                self.go(draft, &last, None, progress);
+                self.go(draft, &last, false, progress);
             }
             Goal::Guard(last) => {
                 self.rest(draft, &last);
@@ -110,9 +114,8 @@ impl<'a> Course<'a> {
                 for (member, resource) in self.resources() {
                     if matches!(resource.kind, Kind::Database(_)) && last.to == Wanted::Off {
                         let target = self.target(&last, &member, resource, false, false);
-                        let verdict = databases::stay_parked(&target, self.now);
-                        let verdict = self.seen_whole(verdict);
-                        self.put(draft, &target, verdict);
+                        let verdict = self.seen_whole(databases::stay_parked(&target));
+                        self.put(draft, &target, self.unless_held(verdict, resource));
                     }
                 }
             }
@@ -203,26 +206,24 @@ impl<'a> Course<'a> {
         self.seen.gaps.iter().any(|gap| gap.hides.covers(self.name))
     }
 
-    /// Nothing is parked, nor woken that needs something, while not everything is
-    /// seen.
+    /// Nothing is changed that something unseen could speak against.
     fn seen_whole(&self, verdict: Verdict) -> Verdict {
-        match verdict {
-            Verdict::Do(..) if self.is_hidden() => Verdict::Wait(Reason::Unseen),
-            other => other,
+        wait_if(self.is_hidden(), verdict)
+    }
+
+    /// Nothing is changed that is on hold.
+    fn unless_held(&self, verdict: Verdict, resource: &Resource) -> Verdict {
+        match (verdict, resource.hold(self.now)) {
+            (Verdict::Do(..), Some(hold)) => Verdict::Blocked(Reason::Held(hold)),
+            (other, _) => other,
         }
     }
 
     /// The changes of a transition, and what is noted of it. `begins` when it does;
     /// `progress` is what is known of one under way.
-    fn go(
-        &self,
-        draft: &mut Draft,
-        goal: &Applied,
-        begins: Option<Timestamp>,
-        progress: Option<&Progress>,
-    ) {
+    fn go(&self, draft: &mut Draft, goal: &Applied, begins: bool, progress: Option<&Progress>) {
         let waking = goal.to != Wanted::Off;
-        let since = begins.or(progress.map(|progress| progress.step_since));
+        let since = progress.map(|progress| progress.step_since);
         let within = self.environment.ready_within;
         let is_overdue = since.is_some_and(|since| within.after(since) < self.now);
         let mut changes = self.changes(goal, is_overdue, false);
@@ -231,14 +232,7 @@ impl<'a> Course<'a> {
         draft.measure(self.name, &ASLEEP, !waking && !open);
         draft.measure(self.name, &OVERDUE, is_overdue && open);
         let is_to_be_told = is_overdue || changes.is_misled || (waking && changes.is_blocked);
-        self.note_progress(
-            draft,
-            goal,
-            begins.is_some(),
-            progress,
-            is_to_be_told,
-            &changes,
-        );
+        self.note_progress(draft, goal, begins, progress, is_to_be_told, &changes);
         draft.items.append(&mut changes.draft.items);
         draft.waits_for.append(&mut changes.draft.waits_for);
     }
@@ -309,20 +303,12 @@ impl<'a> Course<'a> {
     /// Answers whether somebody has started it since it was parked.
     fn one(&self, changes: &mut Changes, target: &Target<'_>, order: Order<'_>) -> bool {
         let resource = target.resource;
-        let raises_unread = self.seen.world.raises_unread;
-        let verdict = match target.goal.to {
-            // Sizes that may be raised for a while are not remembered as the usual ones.
-            _ if raises_unread && (target.goal.to == Wanted::Off || target.size().is_some()) => {
-                match target.park_or_wake() {
-                    Verdict::Do(..) => Verdict::Wait(Reason::Unseen),
-                    other => other,
-                }
-            }
-            Wanted::Off => self.seen_whole(target.park()),
-            // What is needed first may be what was not seen.
-            Wanted::On { .. } if !target.member.needs.is_empty() => self.seen_whole(target.wake()),
-            Wanted::On { .. } => target.wake(),
-        };
+        let is_off = target.goal.to == Wanted::Off;
+        // What is needed first may be what was not seen. And sizes that may be raised for
+        // a while are not remembered as the usual ones.
+        let is_unseen = self.is_hidden() && (is_off || !target.member.needs.is_empty())
+            || self.seen.world.raises_unread && (is_off || target.size().is_some());
+        let verdict = wait_if(is_unseen, target.park_or_wake());
         let by_hand = matches!(verdict, Verdict::There(Reason::StartedByHand));
         let verdict = match (verdict, order) {
             (Verdict::Do(..) | Verdict::Wait(_), Order::Needed) => Verdict::Leave(Reason::Needed),
@@ -332,25 +318,18 @@ impl<'a> Course<'a> {
             }
             (other, _) => other,
         };
-        let verdict = match (verdict, resource.hold(self.now)) {
+        let verdict = match verdict {
             // Only its mark is left to be taken away, for which nothing waits.
-            (Verdict::Do(Reason::StillMarked, ..), Some(_)) => Verdict::There(Reason::Awake),
-            (Verdict::Do(..), Some(hold)) => Verdict::Blocked(Reason::Held(hold)),
-            (other, _) => other,
+            Verdict::Do(Reason::StillMarked, ..) if resource.hold(self.now).is_some() => {
+                Verdict::There(Reason::Awake)
+            }
+            other => self.unless_held(other, resource),
         };
-        match &verdict {
-            Verdict::There(_) | Verdict::Leave(_) => {}
-            Verdict::Blocked(reason) => {
-                changes.is_blocked = true;
-                changes
-                    .open
-                    .push((resource.name.clone(), reason.to_string()));
-            }
-            Verdict::Wait(reason) | Verdict::Do(reason, ..) => {
-                changes
-                    .open
-                    .push((resource.name.clone(), reason.to_string()));
-            }
+        changes.is_blocked |= matches!(verdict, Verdict::Blocked(_));
+        if let Verdict::Blocked(reason) | Verdict::Wait(reason) | Verdict::Do(reason, ..) = &verdict
+        {
+            let open = (resource.name.clone(), reason.to_string());
+            changes.open.push(open);
         }
         self.put(&mut changes.draft, target, verdict);
         by_hand
@@ -374,14 +353,7 @@ impl<'a> Course<'a> {
                     arn: arn.clone(),
                     name: arn.clone(),
                 });
-                let change = Change {
-                    lane: self.name.to_owned(),
-                    pass: pass::CHANGE,
-                    after: After::EarlierPasses,
-                    effect: Effect::Restore,
-                    action,
-                };
-                let decision = Decision::Act(change);
+                let decision = change(self.name, pass::CHANGE, Effect::Restore, action);
                 draft.push(self.name, arn, Reason::Gone, decision, Some(goal.at));
             } else {
                 let reason = if self.is_hidden() {
@@ -398,11 +370,6 @@ impl<'a> Course<'a> {
 
     fn put(&self, draft: &mut Draft, target: &Target<'_>, verdict: Verdict) {
         let arn = &target.resource.arn;
-        let is_held = |verdict: &Verdict| matches!(verdict, Verdict::Do(..));
-        let verdict = match target.resource.hold(self.now).filter(|_| is_held(&verdict)) {
-            Some(hold) => Verdict::Blocked(Reason::Held(hold)),
-            None => verdict,
-        };
         match verdict {
             Verdict::There(reason) | Verdict::Leave(reason) | Verdict::Blocked(reason) => {
                 draft.keep(self.name, arn, reason);
@@ -413,15 +380,8 @@ impl<'a> Course<'a> {
             }
             Verdict::Do(reason, effect, action) => {
                 draft.waits_for.insert(format!("{} to be ready", self.name));
-                let change = Change {
-                    lane: self.name.to_owned(),
-                    pass: pass::CHANGE,
-                    after: After::EarlierPasses,
-                    effect,
-                    action: *action,
-                };
-                let since = Some(target.goal.at);
-                draft.push(self.name, arn, reason, Decision::Act(change), since);
+                let decision = change(self.name, pass::CHANGE, effect, *action);
+                draft.push(self.name, arn, reason, decision, Some(target.goal.at));
             }
         }
     }
@@ -471,9 +431,9 @@ impl<'a> Course<'a> {
             };
         }
         // One that goes back, as instances come and go, is no new step: its time
-        // goes on.
+        // goes on. And what is not seen may belong to one before.
         match step {
-            Some(step) if step > progress.step => {
+            Some(step) if step > progress.step && !self.is_hidden() => {
                 draft.note(name, version, Reason::NextStep, Noted::Step { step });
             }
             _ if is_to_be_told && progress.told_of != Some(goal.at) => {

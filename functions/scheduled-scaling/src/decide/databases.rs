@@ -1,6 +1,6 @@
 //! RDS instances.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use steward::engine::Effect;
 use steward::names;
 
@@ -67,7 +67,7 @@ pub(super) fn park(target: &Target<'_>, database: &Database) -> Verdict {
     let saved = target.remembered();
     let runs = !matches!(database.status.as_str(), STOPPED | STOPPING);
     if runs && target.was_started_by_hand(saved.as_ref()) {
-        return match stay_parked(target, target.now) {
+        return match stay_parked(target) {
             // Its mark goes when the transition has ended: until then it tells this
             // from one that was never parked.
             Verdict::Do(reason @ Reason::StartedByHand, ..) => Verdict::There(reason),
@@ -159,7 +159,7 @@ pub(super) fn wake(target: &Target<'_>, database: &Database) -> Verdict {
 /// A database of an environment that sleeps: what AWS starts again after seven days
 /// is stopped again, and what a person starts before then is that person's until the
 /// next transition.
-pub(super) fn stay_parked(target: &Target<'_>, now: Timestamp) -> Verdict {
+pub(super) fn stay_parked(target: &Target<'_>) -> Verdict {
     let Target { resource, .. } = target;
     let Kind::Database(database) = &resource.kind else {
         return Verdict::Leave(Reason::Awake);
@@ -175,7 +175,7 @@ pub(super) fn stay_parked(target: &Target<'_>, now: Timestamp) -> Verdict {
         return Verdict::There(Reason::StartedByHand);
     };
     // One that is still being parked was to be stopped again, which was interrupted.
-    let is_young = now.duration_since(saved.at) < STOPPED_AT_MOST;
+    let is_young = target.now.duration_since(saved.at) < STOPPED_AT_MOST;
     // Whoever takes the tag away, as the README tells people, has taken the database.
     let is_taken = !resource.tags.contains_key(names::PARKED);
     if saved.state == State::Parked && (is_young || is_taken) {

@@ -43,7 +43,7 @@ pub(super) fn park(target: &Target<'_>, service: &Service) -> Verdict {
     if service.is_deploying && service.desired > 0 && !may_disturb {
         return Verdict::Wait(Reason::Deploying);
     }
-    target.set(Action::SetService, Direction::Park, has, nothing, true)
+    target.set(Action::SetService, Direction::Park, has, nothing)
 }
 
 pub(super) fn wake(target: &Target<'_>, service: &Service) -> Verdict {

@@ -149,16 +149,22 @@ impl Target<'_> {
         direction: Direction,
         has: Sizes,
         to: Sizes,
-        remembers: bool,
     ) -> Verdict {
-        let size = || self.size().map(|(name, _)| name.to_owned());
+        let size = self.size().map(|(name, _)| name.to_owned());
+        let remembers = direction == Direction::Park || size.is_some();
         let of = |sizes: Sizes| (sizes.desired.or(has.desired), sizes.min.or(has.min));
         let grows = of(to) >= of(has);
         let (reason, effect) = match direction {
             Direction::Park => (Reason::ToSleep, Effect::Change),
             Direction::Wake => (Reason::ToWake, Effect::Restore),
-            Direction::Resize if grows => (Reason::ToResize { size: size() }, Effect::Restore),
-            Direction::Resize => (Reason::ToResize { size: size() }, Effect::Change),
+            Direction::Resize => {
+                let effect = if grows {
+                    Effect::Restore
+                } else {
+                    Effect::Change
+                };
+                (Reason::ToResize { size: size.clone() }, effect)
+            }
         };
         let setting = Setting {
             of: self.subject(),
@@ -166,7 +172,7 @@ impl Target<'_> {
             from: has,
             to,
             remember: remembers.then(|| self.baseline(has)),
-            size: self.size().map(|(name, _)| name.to_owned()),
+            size,
         };
         Verdict::Do(reason, effect, Box::new(action(setting)))
     }
@@ -180,7 +186,6 @@ impl Target<'_> {
         wanted: Sizes,
     ) -> Option<Verdict> {
         let saved = self.remembered();
-        let remembers = self.size().is_some();
         if !is_sized(has, wanted) || !self.is_noted(saved.as_ref()) {
             let was_parked = saved.is_some_and(|saved| saved.state.is_parked());
             let direction = if was_parked {
@@ -188,9 +193,9 @@ impl Target<'_> {
             } else {
                 Direction::Resize
             };
-            return Some(self.set(action, direction, has, wanted, remembers));
+            return Some(self.set(action, direction, has, wanted));
         }
-        (self.resource.is_marked() && !remembers).then(|| {
+        (self.resource.is_marked() && self.size().is_none()).then(|| {
             let action = Action::Unmark(self.subject());
             Verdict::Do(Reason::StillMarked, Effect::Restore, Box::new(action))
         })
@@ -204,7 +209,7 @@ impl Target<'_> {
         }
     }
 
-    pub(super) fn park(&self) -> Verdict {
+    fn park(&self) -> Verdict {
         match &self.resource.kind {
             Kind::Service(service) => services::park(self, service),
             Kind::Group(group) => capacity::park(self, group),
@@ -212,7 +217,7 @@ impl Target<'_> {
         }
     }
 
-    pub(super) fn wake(&self) -> Verdict {
+    fn wake(&self) -> Verdict {
         match &self.resource.kind {
             Kind::Service(service) => services::wake(self, service),
             Kind::Group(group) => capacity::wake(self, group),
