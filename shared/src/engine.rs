@@ -355,6 +355,12 @@ pub trait Function {
     /// How the action appears in a report.
     fn view(action: &Self::Action) -> ActionView;
 
+    /// What people read of an action that was done, in a sentence, with how to undo it;
+    /// `None` where its kind and a number say enough.
+    fn tell(_action: &Self::Action) -> Option<String> {
+        None
+    }
+
     /// The limits that the policy sets for one unit.
     fn unit_limits(policy: &Self::Policy, unit: &str) -> UnitLimits;
 

@@ -27,6 +27,9 @@ pub struct UnitTally {
     pub planned_kinds: BTreeMap<&'static str, usize>,
     /// What was done now, by kind of action, but for [`Function::NOTES`].
     pub done_kinds: BTreeMap<&'static str, usize>,
+    /// What was done now, in sentences, where the function has some; see
+    /// [`Function::tell`].
+    pub done: Vec<String>,
     /// The first few failures: the resource and the error.
     pub failures: Vec<String>,
     /// What only a person can put right.
@@ -62,9 +65,13 @@ pub(crate) fn by_unit<F: Function>(
                     .entry(F::kind(&change.action))
                     .or_default() += 1;
             }
-            Standing::Ended(change, Outcome::Done) if is_news(&change.action) => {
-                *tally.done_kinds.entry(F::kind(&change.action)).or_default() += 1;
-            }
+            Standing::Ended(change, Outcome::Done) => match F::tell(&change.action) {
+                Some(sentence) => tally.done.push(sentence),
+                None if is_news(&change.action) => {
+                    *tally.done_kinds.entry(F::kind(&change.action)).or_default() += 1;
+                }
+                None => {}
+            },
             Standing::Ended(change, Outcome::Failed(error))
                 if tally.failures.len() < FAILURES_TOLD =>
             {

@@ -157,10 +157,14 @@ fn changes(report: &Report, tally: &UnitTally) -> Vec<Fact> {
         0 => String::new(),
         waiting => format!("; {waiting} left for later"),
     };
-    if sums.done > 0 && !tally.done_kinds.is_empty() {
+    if !tally.done.is_empty() || !tally.done_kinds.is_empty() {
+        let mut done = tally.done.clone();
+        if !tally.done_kinds.is_empty() {
+            done.push(kinds(&tally.done_kinds, "done"));
+        }
         facts.push(Fact {
             news: News::Done,
-            text: format!("{}{later}", kinds(&tally.done_kinds, "done")),
+            text: format!("{}{later}", done.join("\n")),
             next: None,
         });
     }

@@ -1,0 +1,633 @@
+//! One case from what it is about to what is done: noted, verified, diagnosed, bounded.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use steward::engine::{Effect, Need};
+
+use super::{Burns, Deciding, Draft, Subject, note, pass, refuses};
+use crate::action::{Action, Remedy, Remedying, TakingBack};
+use crate::case::{self, Attempts, Case, Health, Noted, Stage, counts_for};
+use crate::diagnose::{Doing, Patient, Telling, Verdict, diagnose, give_back, health};
+use crate::hours::Closed;
+use crate::policy::{LINGERS, Leave, has_lasted};
+use crate::reason::{Code, Reason};
+use crate::scope::Scope;
+use crate::world::{Quiet, Target, World};
+
+/// One case, or what becomes one.
+pub(super) struct Course<'a> {
+    pub(super) deciding: &'a Deciding<'a>,
+    pub(super) key: &'a str,
+    pub(super) subject: &'a Subject,
+    pub(super) known: Option<(u64, &'a Case)>,
+}
+
+/// What is noted in this run, and what a person is told.
+struct Notes {
+    what: Vec<Noted>,
+    told: Vec<(Code, String)>,
+    proposed: Option<Remedy>,
+}
+
+impl Course<'_> {
+    pub(super) fn go(&self, draft: &mut Draft) {
+        let mut notes = Notes {
+            what: vec![],
+            told: vec![],
+            proposed: None,
+        };
+        let end = match (&self.subject.burns, self.known) {
+            (Burns::Since(since), known) => self.burning(draft, &mut notes, *since, known),
+            (_, None) => return,
+            (Burns::Unknown(reason), Some(_)) => End::Stays(reason.clone()),
+            (burns @ (Burns::No | Burns::Gone), Some((_, case))) => {
+                self.quiet(draft, &mut notes, case, *burns == Burns::Gone)
+            }
+        };
+        self.write(draft, notes, end);
+    }
+
+    /// Writes what was noted, and the case's item when nothing was.
+    fn write(&self, draft: &mut Draft, mut notes: Notes, end: End) {
+        let Self { key, subject, .. } = self;
+        let unit = subject.unit.as_str();
+        if !notes.told.is_empty() {
+            let codes: BTreeSet<String> = notes
+                .told
+                .iter()
+                .map(|(code, _)| code.name().to_owned())
+                .collect();
+            let texts: Vec<&str> = notes.told.iter().map(|(_, text)| text.as_str()).collect();
+            let text = texts.join(" ");
+            draft.needs.push(Need {
+                unit: unit.to_owned(),
+                what: self.message(&text),
+            });
+            notes.what.push(Noted::Told {
+                codes,
+                text,
+                proposed: notes.proposed.take(),
+            });
+        }
+        let ends = notes
+            .what
+            .iter()
+            .any(|it| matches!(it, Noted::Closed { .. }));
+        if !ends {
+            draft.open.push(unit.to_owned());
+        }
+        let (reason, acts) = match end {
+            End::Stays(reason) => (reason, false),
+            End::Acts(reason) => (reason, true),
+        };
+        if notes.what.is_empty() {
+            if !acts {
+                draft.keep(unit, key, reason);
+            }
+            return;
+        }
+        let since = self.known.map(|(_, case)| case.opened);
+        let reason = if acts {
+            Reason::new(
+                Code::Noted,
+                format!("so that what is done is known: {reason}"),
+            )
+        } else {
+            reason
+        };
+        let version = self.known.map(|(version, _)| version);
+        draft.act(
+            (unit, key),
+            (pass::NOTE, Effect::Restore),
+            reason,
+            since.unwrap_or(self.deciding.now),
+            note(key, unit, version, notes.what),
+        );
+    }
+
+    /// What a person reads: the alarm, what is so, what next, and how to make it stop.
+    fn message(&self, text: &str) -> String {
+        format!(
+            "{}. {text} To keep Steward's hands off: tag what it is about steward:hold=yes.",
+            self.subject.why.trim_end_matches('.')
+        )
+    }
+
+    // What is quiet again.
+
+    fn quiet(&self, draft: &mut Draft, notes: &mut Notes, case: &Case, is_gone: bool) -> End {
+        let name = &self.subject.name;
+        let patient = self.patient(case, case.since);
+        if let Some(doing) = give_back(&patient).filter(|_| !is_gone) {
+            return self.carry_out(draft, notes, case, doing, false);
+        }
+        let Stage::Calm { since } = case.stage else {
+            if let (Stage::Settling { .. }, Some(last)) = (&case.stage, case.last()) {
+                notes.what.push(Noted::Verified {
+                    effect: case::Effect::Helped,
+                    of: last.remedy.sentence(),
+                });
+            }
+            notes.what.push(Noted::Calmed);
+            let text = if is_gone {
+                format!("{name} is gone")
+            } else {
+                format!("{name} is not in alarm any more")
+            };
+            return End::Stays(Reason::new(Code::Quiet, text));
+        };
+        for arn in &case.raised {
+            match self.take_back(draft, case, arn) {
+                Back::Gone => notes.what.push(Noted::RaiseGone { arn: arn.clone() }),
+                Back::Later(reason) => return End::Stays(reason),
+                Back::Now(reason) => return End::Acts(reason),
+            }
+        }
+        if has_lasted(since, LINGERS, self.deciding.now) {
+            let why = format!("quiet since {since}");
+            notes.what.push(Noted::Closed { why: why.clone() });
+            return End::Stays(Reason::new(Code::Noted, format!("closed: {why}")));
+        }
+        let text = format!("{name} is quiet since {since}, and might go off again");
+        End::Stays(Reason::new(Code::Quiet, text))
+    }
+
+    /// What was raised for a case goes back to what it was, when that is due.
+    fn take_back(&self, draft: &mut Draft, case: &Case, arn: &str) -> Back {
+        let Deciding { memory, now, .. } = self.deciding;
+        let Some(raise) = memory.raises.get(arn) else {
+            return Back::Gone;
+        };
+        if raise.until > *now {
+            let text = format!("{arn} is larger than usual until {}", raise.until);
+            return Back::Later(Reason::new(Code::Raised, text));
+        }
+        let others = memory.cases.iter().filter(|(key, _)| *key != self.key);
+        let needs_it = |(_, (_, other)): (&String, &(u64, Case))| {
+            other.raised.contains(arn) && !matches!(other.stage, Stage::Calm { .. })
+        };
+        if { others }.any(needs_it) {
+            let text = format!("{arn} stays larger than usual: another case needs it");
+            return Back::Later(Reason::new(Code::Raised, text));
+        }
+        let mut tried = case.tried.iter().rev();
+        let Some(remedy) =
+            tried.find_map(|it| (it.remedy.raises() == Some(arn)).then_some(&it.remedy))
+        else {
+            return Back::Gone;
+        };
+        let target = remedy.target();
+        let Some(mut back) = self.usual(remedy, raise) else {
+            let text = format!("{} could not be looked at", target.name());
+            return Back::Later(Reason::new(Code::Unseen, text));
+        };
+        if draft.taken.contains(&target) {
+            let text = format!("another case works on {}", target.name());
+            return Back::Later(Reason::new(Code::AnotherCase, text));
+        }
+        draft.taken.insert(target);
+        back.case = self.key.to_owned();
+        let reason = Reason::new(
+            Code::RaiseOver,
+            format!("{arn} was to be larger than usual until {}", raise.until),
+        );
+        draft.act(
+            (&self.subject.unit, self.key),
+            (pass::DO, Effect::Restore),
+            reason.clone(),
+            case.opened,
+            Action::TakeBack(back),
+        );
+        Back::Now(reason)
+    }
+
+    /// What is to be set for a raise to be gone; only what still is as it was raised to.
+    /// `None` when that could not be seen.
+    fn usual(&self, remedy: &Remedy, raise: &steward::ledger::Raise) -> Option<TakingBack> {
+        let world = &self.deciding.seen.world;
+        let target = remedy.target();
+        let mut back = TakingBack {
+            case: String::new(),
+            unit: self.subject.unit.clone(),
+            target: target.clone(),
+            arn: raise.resource.clone(),
+            min: None,
+            desired: None,
+            max: None,
+        };
+        if world.absent.contains(&target) {
+            return Some(back);
+        }
+        match remedy {
+            Remedy::RaiseService(it) => {
+                let service = world.services.get(&target.name())?;
+                // Whoever parks it saves the sizes that it had before it was raised.
+                if !service.tags.is_parked() {
+                    match service.scalable {
+                        Some(scalable) if scalable.min == it.to => back.min = raise.min_before,
+                        None if service.desired == it.to => back.desired = raise.desired_before,
+                        _ => {}
+                    }
+                }
+            }
+            Remedy::RaiseGroup(it) => {
+                let group = world.groups.get(&it.group)?;
+                if !group.tags.is_parked() {
+                    if group.max == it.max.1 && it.max.0 != it.max.1 {
+                        back.max = raise.max_before;
+                    }
+                    if it.desired.is_some_and(|(_, to)| group.desired == to) {
+                        back.desired = raise.desired_before;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Some(back)
+    }
+
+    // What burns.
+
+    fn burning(
+        &self,
+        draft: &mut Draft,
+        notes: &mut Notes,
+        since: Option<Timestamp>,
+        known: Option<(u64, &Case)>,
+    ) -> End {
+        let now = self.deciding.now;
+        let case = match known {
+            None => {
+                notes.what.push(Noted::Opened {
+                    source: self.subject.source.clone(),
+                    name: self.subject.name.clone(),
+                    unit: self.subject.unit.clone(),
+                    since,
+                    why: self.subject.why.clone(),
+                });
+                Noted::all_after(&notes.what, None, now)
+            }
+            Some((_, case)) => {
+                // It may have been quiet between two ticks.
+                let is_new = since.is_some_and(|since| case.since < since);
+                let was_calm = matches!(case.stage, Stage::Calm { .. });
+                if was_calm || is_new && case.stage == Stage::Open {
+                    notes.what.push(Noted::Reopened { since });
+                }
+                Noted::all_after(&notes.what, Some(case), now)
+            }
+        };
+        let Some(case) = case else {
+            let text = format!("{} has no case", self.subject.name);
+            return End::Stays(Reason::new(Code::Malformed, text));
+        };
+        if let Stage::Settling { until, before } = &case.stage {
+            return self.verify(draft, notes, &case, *until, *before);
+        }
+        if let Some(reason) = self.is_kept_still() {
+            return End::Stays(reason);
+        }
+        let verdict = self.verdict(&case, case.since);
+        let end = match verdict {
+            // Parked is no incident, for however long.
+            Verdict::Nothing(reason) => return End::Stays(reason),
+            Verdict::Wait(reason) => End::Stays(reason),
+            Verdict::Tell(telling) => self.tell(notes, &case, telling),
+            Verdict::Do(doing) => self.may(draft, notes, &case, *doing),
+        };
+        self.escalate(notes, &case, &end);
+        end
+    }
+
+    fn is_kept_still(&self) -> Option<Reason> {
+        let name = &self.subject.name;
+        Some(match &self.subject.quiet {
+            Quiet::No => return None,
+            Quiet::Muted { by } => Reason::new(
+                Code::Muted,
+                format!("alarm {name} is muted by {by}; it is looked at when that ends"),
+            ),
+            Quiet::Suppressed { why } => Reason::new(
+                Code::Suppressed,
+                format!("alarm {name} is suppressed: {why}"),
+            ),
+            Quiet::WarmingUp => Reason::new(Code::Young, format!("alarm {name} warms up")),
+            Quiet::Unread => Reason::new(
+                Code::AlarmUnread,
+                format!("whether alarm {name} is muted could not be read"),
+            ),
+        })
+    }
+
+    fn patient<'p>(&'p self, case: &'p Case, since: Timestamp) -> Patient<'p> {
+        Patient {
+            policy: self.deciding.policy,
+            seen: self.deciding.seen,
+            now: self.deciding.now,
+            case,
+            since,
+        }
+    }
+
+    /// What is to be done about the first of its concerns about which something is.
+    fn verdict(&self, case: &Case, since: Timestamp) -> Verdict {
+        let patient = self.patient(case, since);
+        let concerns = self.subject.concerns.iter();
+        let verdicts = concerns.map(|concern| diagnose(&patient, concern));
+        let first = verdicts.min_by_key(Verdict::rank);
+        if let Some(verdict) = first {
+            return verdict;
+        }
+        let unread = match &self.subject.source {
+            case::Source::Alarm(arn) => self.deciding.seen.world.alarms.get(arn),
+            case::Source::Agent { .. } => None,
+        };
+        if let Some(why) = unread.and_then(|alarm| alarm.unread.first()) {
+            let text = format!("what the alarm is about could not be found out: {why}");
+            return Verdict::Wait(Reason::new(Code::Unseen, text));
+        }
+        Verdict::Tell(Telling {
+            reason: Reason::new(
+                Code::NoTarget,
+                "nothing tells what the alarm is about: no dimension, tag or policy does",
+            ),
+            next: "Look at it. For the next time, name its target in the policy (targets) or by \
+                   its tag steward:remediation=service:CLUSTER/SERVICE."
+                .to_owned(),
+        })
+    }
+
+    /// Tells a person, once until the state changes.
+    fn tell(&self, notes: &mut Notes, case: &Case, telling: Telling) -> End {
+        let Telling { reason, next } = telling;
+        if !case.told.contains(reason.code.name()) {
+            let text = format!("{}. Next: {next}", upper(&reason.text));
+            notes.told.push((reason.code, text));
+        }
+        End::Stays(reason)
+    }
+
+    /// Tells a person of what is open for long and was waited for.
+    fn escalate(&self, notes: &mut Notes, case: &Case, end: &End) {
+        let Deciding { policy, now, .. } = self.deciding;
+        let End::Stays(reason) = end else {
+            return;
+        };
+        let is_told = !notes.told.is_empty() || case.told.contains(reason.code.name());
+        let is_long = has_lasted(case.since.max(case.opened), policy.escalate_after, *now);
+        // A hold is a person's own word.
+        if is_told || !is_long || reason.code == Code::Held {
+            return;
+        }
+        let reason = Reason::new(
+            Code::OpenForLong,
+            format!(
+                "it is in alarm since {}, and nothing was found that helps: {reason}",
+                case.since
+            ),
+        );
+        let next = "Look at it yourself.".to_owned();
+        self.tell(notes, case, Telling { reason, next });
+    }
+
+    // What is done.
+
+    /// Whether a remedy may be done, and if so does it.
+    fn may(&self, draft: &mut Draft, notes: &mut Notes, case: &Case, doing: Doing) -> End {
+        let Deciding { policy, now, .. } = self.deciding;
+        let remedy = &doing.remedy;
+        let could = format!("{}: {}", remedy.sentence(), doing.why);
+        let is_approved = matches!(self.deciding.scope, Scope::Approved(_))
+            && case.proposed.as_ref() == Some(remedy);
+        match policy.leave(remedy) {
+            Leave::Granted => {}
+            Leave::Approval if is_approved => {}
+            Leave::Approval => {
+                let name = &self.subject.name;
+                if case.proposed.as_ref() != Some(remedy) {
+                    notes.proposed = Some(remedy.clone());
+                    let next = format!(
+                        "approve it: steward alarm-remediation approve '{name}'. What it can \
+                         break: {}",
+                        doing.risk
+                    );
+                    let text = format!("Proposed: {could}. Next: {next}");
+                    notes.told.push((Code::WaitsForApproval, text));
+                }
+                let text = format!("waits for approval: {could}");
+                return End::Stays(Reason::new(Code::WaitsForApproval, text));
+            }
+            Leave::None => {
+                let reason = Reason::new(
+                    Code::NotifyOnly,
+                    format!("this could be done, and the policy does not name it: {could}"),
+                );
+                let next = format!(
+                    "Do it, or name {} in the policy's remedies. What it can break: {}",
+                    policy_key(remedy),
+                    doing.risk
+                );
+                return self.tell(notes, case, Telling { reason, next });
+            }
+        }
+        if let Some(closed) = policy.hours.closed(*now).filter(|_| !is_approved) {
+            let why = match closed {
+                Closed::OutsideHours => "it is outside the hours of the policy".to_owned(),
+                Closed::Frozen { until, why } => format!("there is a freeze until {until} ({why})"),
+            };
+            let reason = Reason::new(Code::OutsideHours, format!("{why}: {could}"));
+            let next = "Do it yourself, or wait.".to_owned();
+            return self.tell(notes, case, Telling { reason, next });
+        }
+        if self.deciding.is_hidden(&remedy.target().name()) {
+            let text = format!("{} could not be looked at", remedy.target().name());
+            return End::Stays(Reason::new(Code::Unseen, text));
+        }
+        self.carry_out(draft, notes, case, doing, is_approved)
+    }
+
+    /// Does a remedy, if bounds and other cases let it.
+    fn carry_out(
+        &self,
+        draft: &mut Draft,
+        notes: &mut Notes,
+        case: &Case,
+        doing: Doing,
+        is_approved: bool,
+    ) -> End {
+        let Deciding {
+            policy,
+            memory,
+            now,
+            seen,
+            ..
+        } = self.deciding;
+        let remedy = doing.remedy;
+        let on = counts_for(&remedy);
+        if self.is_worked_on(&on, &remedy.target()) || draft.taken.contains(&on) {
+            let text = format!("another case works on {}", on.name());
+            return End::Stays(Reason::new(Code::AnotherCase, text));
+        }
+        if !doing.goes_on {
+            let none = Attempts::default();
+            let on_target = memory.attempts.get(&on).unwrap_or(&none);
+            let refused = refuses(
+                &policy.bounds,
+                remedy.kind(),
+                (on_target, &memory.of_all),
+                draft.remedies,
+                is_approved,
+                *now,
+            );
+            if let Some(reason) = refused {
+                if reason.code != Code::AttemptsUsed {
+                    return End::Stays(reason);
+                }
+                let text = format!("{}: {}", reason.text, doing.why);
+                let reason = Reason::new(reason.code, text);
+                let next = "Look at it yourself: Steward does no more about it.".to_owned();
+                return self.tell(notes, case, Telling { reason, next });
+            }
+            draft.remedies += 1;
+        }
+        draft.taken.insert(on);
+        let before = health(&remedy.target(), &seen.world).unwrap_or_default();
+        let effect = match remedy {
+            Remedy::UseInstance(_) => Effect::Restore,
+            Remedy::ReplaceTasks(_) | Remedy::ReplaceInstance(_) => Effect::Destroy,
+            _ => Effect::Change,
+        };
+        let reason = Reason::new(doing.code, format!("{}: {}", remedy.sentence(), doing.why));
+        draft.act(
+            (&self.subject.unit, self.key),
+            (pass::DO, effect),
+            reason.clone(),
+            case.opened,
+            Action::Remedy(Remedying {
+                case: self.key.to_owned(),
+                unit: self.subject.unit.clone(),
+                why: doing.why,
+                before,
+                remedy,
+                goes_on: doing.goes_on,
+                is_approved,
+            }),
+        );
+        End::Acts(reason)
+    }
+
+    /// Whether another case has done something to a target, and waits for what comes of
+    /// it.
+    fn is_worked_on(&self, on: &Target, target: &Target) -> bool {
+        let cases = self.deciding.memory.cases.iter();
+        let mut others = cases.filter(|(key, _)| *key != self.key);
+        others.any(|(_, (_, other))| {
+            matches!(other.stage, Stage::Settling { .. })
+                && other.last().is_some_and(|last| {
+                    counts_for(&last.remedy) == *on || last.remedy.target() == *target
+                })
+        })
+    }
+
+    /// What a remedy did, when it has had its time.
+    fn verify(
+        &self,
+        draft: &mut Draft,
+        notes: &mut Notes,
+        case: &Case,
+        until: Timestamp,
+        before: Health,
+    ) -> End {
+        let Deciding { now, seen, .. } = self.deciding;
+        let remedy = case.last().map(|last| &last.remedy);
+        let of = remedy.map_or_else(|| "nothing was done".to_owned(), Remedy::sentence);
+        if until > *now {
+            let text = format!("{of}; it has until {until}");
+            return End::Stays(Reason::new(Code::Settling, text));
+        }
+        if remedy.is_some_and(|remedy| is_under_way(remedy, &seen.world)) {
+            let text = format!("{of}; AWS still works on it");
+            let end = End::Stays(Reason::new(Code::Settling, text));
+            self.escalate(notes, case, &end);
+            return end;
+        }
+        let after = remedy.and_then(|remedy| health(&remedy.target(), &seen.world));
+        let is_worse = after.is_some_and(|it| it.bad > before.bad && it.good <= before.good);
+        let effect = if is_worse {
+            case::Effect::MadeWorse
+        } else {
+            case::Effect::DidNotHelp
+        };
+        let mut text = format!("{of}: it {}", effect.words());
+        notes.what.push(Noted::Verified { effect, of });
+        if !is_worse {
+            return End::Stays(Reason::new(Code::Noted, text));
+        }
+        let raise = remedy.and_then(|remedy| {
+            let raise = self.deciding.memory.raises.get(remedy.raises()?)?;
+            self.usual(remedy, raise)
+        });
+        if let Some(mut back) = raise {
+            text.push_str(", and is taken back");
+            back.case = self.key.to_owned();
+            draft.taken.insert(back.target.clone());
+            draft.act(
+                (&self.subject.unit, self.key),
+                (pass::DO, Effect::Restore),
+                Reason::new(Code::MadeWorse, text.clone()),
+                case.opened,
+                Action::TakeBack(back),
+            );
+        }
+        let reason = Reason::new(Code::MadeWorse, text);
+        let next = "Look at it yourself.".to_owned();
+        self.tell(notes, case, Telling { reason, next })
+    }
+}
+
+/// Whether AWS still works on what a remedy began.
+fn is_under_way(remedy: &Remedy, world: &World) -> bool {
+    let target = remedy.target();
+    match remedy {
+        Remedy::StopDeployment(_) | Remedy::RollBack(_) => {
+            let service = world.services.get(&target.name());
+            service.is_some_and(|service| service.under_way.is_some())
+        }
+        Remedy::GrowStorage(it) => {
+            let database = world.databases.get(&it.database);
+            database.is_some_and(|it| {
+                matches!(it.status.as_str(), "modifying" | "storage-optimization")
+            })
+        }
+        _ => false,
+    }
+}
+
+/// Whether something is done in this run beside what is noted.
+enum End {
+    Stays(Reason),
+    Acts(Reason),
+}
+
+/// What becomes of a raise.
+enum Back {
+    Gone,
+    Later(Reason),
+    Now(Reason),
+}
+
+/// The key of the policy's `remedies` that names a remedy.
+fn policy_key(remedy: &Remedy) -> &'static str {
+    match remedy {
+        Remedy::DrainInstance(_) | Remedy::UseInstance(_) => "replace_instance",
+        other => other.kind(),
+    }
+}
+
+/// With a capital letter.
+fn upper(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
