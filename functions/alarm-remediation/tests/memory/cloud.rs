@@ -117,13 +117,16 @@ impl Cloud {
         self.alarms.insert(alarm.arn.clone(), alarm);
     }
 
-    pub(crate) fn set(&mut self, alarm: &str, state: State) {
+    /// Answers whether that is another state.
+    pub(crate) fn set(&mut self, alarm: &str, state: State) -> bool {
         let now = self.now;
         let alarm = self.alarms.get_mut(&alarm_arn(alarm)).unwrap();
-        if alarm.state != state {
+        let changes = alarm.state != state;
+        if changes {
             alarm.state = state;
             alarm.since = now;
         }
+        changes
     }
 
     pub(crate) fn pass(&mut self, by: SignedDuration) {
@@ -238,7 +241,7 @@ impl Hands {
         policy: &PolicyDocument<RemediationPolicy>,
         names: &[String],
     ) -> Run<AlarmRemediation> {
-        block_on(self.run(policy, json!({ "alarms": names }))).unwrap()
+        block_on(self.run(policy, json!({ "operation": "remediate", "alarms": names }))).unwrap()
     }
 
     async fn note(&self, note: &Note) -> Outcome {

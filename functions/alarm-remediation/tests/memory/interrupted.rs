@@ -35,7 +35,7 @@ fn account() -> Cloud {
 }
 
 fn names() -> serde_json::Value {
-    json!({"alarms": ["web-cpu", "web-memory", "worker-cpu"]})
+    json!({"operation": "remediate", "alarms": ["web-cpu", "web-memory", "worker-cpu"]})
 }
 
 /// Everything goes on for as long as it takes: first it burns, then it is quiet.

@@ -95,8 +95,9 @@ fn minute(cloud: &Shared, dice: &mut Dice, told: &mut Told, flaps: bool) {
                 {
                     task.is_unhealthy = true;
                 }
-                cloud.set(&name, State::Alarm);
-                fired.push(name);
+                if cloud.set(&name, State::Alarm) {
+                    fired.push(name);
+                }
             } else if goes_quiet {
                 let service = cloud.services.get_mut(&format!("shop/s{n}")).unwrap();
                 if kind == "unwell" {
