@@ -28,7 +28,7 @@ impl Environments {
         let pages = self.rds.describe_db_instances().max_records(PAGE);
         let pages = pages.into_paginator().send();
         let (instances, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.db_instances).await;
+            aws::read_pages_at(&self.pace, pages, |page| (page.db_instances, page.marker)).await;
         if let Some(why) = incomplete {
             reading
                 .failed
@@ -87,7 +87,7 @@ impl Environments {
             .into_paginator()
             .send();
         let (snapshots, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.db_snapshots).await;
+            aws::read_pages_at(&self.pace, pages, |page| (page.db_snapshots, page.marker)).await;
         if let Some(why) = incomplete {
             return Err(why.to_string());
         }

@@ -54,7 +54,7 @@ impl Environments {
         };
         let pages = request.into_paginator().send();
         let (groups, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.auto_scaling_groups).await;
+            aws::read_pages_at(&self.pace, pages, |page| (page.auto_scaling_groups, page.next_token)).await;
         if let Some(why) = incomplete {
             reading.failed.push((format!("{GROUPS}: {why}"), GROUPS));
         }
@@ -205,7 +205,7 @@ impl Environments {
         let pages = pages.status(ContainerInstanceStatus::Active);
         let pages = pages.into_paginator().page_size(100).send();
         let (arns, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.container_instance_arns).await;
+            aws::read_pages_at(&self.pace, pages, |page| (page.container_instance_arns, page.next_token)).await;
         if let Some(why) = incomplete {
             return Err((format!("{LIST} of {name}: {why}"), LIST));
         }

@@ -29,7 +29,7 @@ impl Environments {
         let pages = self.ecs.list_clusters().into_paginator();
         let pages = pages.page_size(100).send();
         let (clusters, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.cluster_arns).await;
+            aws::read_pages_at(&self.pace, pages, |page| (page.cluster_arns, page.next_token)).await;
         match incomplete {
             None => Ok(clusters),
             Some(why) => Err((format!("{LIST_CLUSTERS}: {why}"), LIST_CLUSTERS)),
@@ -110,7 +110,7 @@ impl Environments {
         let pages = self.ecs.list_services().cluster(cluster);
         let pages = pages.into_paginator().page_size(100).send();
         let (arns, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.service_arns).await;
+            aws::read_pages_at(&self.pace, pages, |page| (page.service_arns, page.next_token)).await;
         match incomplete {
             // Deleted since it was listed.
             Some(why) if why.code() == Some("ClusterNotFoundException") => {}
@@ -193,7 +193,7 @@ impl Environments {
             .into_paginator()
             .send();
         let (targets, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.scalable_targets).await;
+            aws::read_pages_at(&self.pace, pages, |page| (page.scalable_targets, page.next_token)).await;
         match incomplete {
             None => Ok(targets),
             Some(why) => Err(why.to_string()),
