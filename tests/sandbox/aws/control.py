@@ -12,9 +12,11 @@ from moto.core.exceptions import ServiceException
 import accounts
 import autoscaling
 import calls
+import cloudwatch
 import ecr
 import ecs
 import ecs_capacity
+import events
 import faults
 import network
 import rds
@@ -88,7 +90,7 @@ def settle(request):
     for part in (autoscaling, scalable_targets, ecs, autoscaling, ecs):
         part.settle(request.account)
     ecs_capacity.scale_in(request.account)
-    for part in (autoscaling, ecs, targets):
+    for part in (autoscaling, ecs, targets, cloudwatch):
         part.settle(request.account)
     return {}
 
@@ -147,6 +149,42 @@ def put_replicated_backup(request):
     return {}
 
 
+def put_alarm_state(request):
+    known = {"alarm", "state", "reason", "reason_data", "datapoints", "evaluation_state"}
+    changes = _described(request.members, known)
+    name, state = (changes.pop(key, None) or request[key] for key in ("alarm", "state"))
+    cloudwatch.put_state(request.account, request.region, name, state, **changes)
+    return {}
+
+
+def put_alarm_contributor(request):
+    changes = _described(request.members, {"alarm", "attributes", "state", "reason"})
+    name, attributes = (changes.pop(key, None) or request[key] for key in ("alarm", "attributes"))
+    return {"id": cloudwatch.put_contributor(request.account, request.region, name, attributes, **changes)}
+
+
+def put_metric(request):
+    changes = _described(request.members, {"namespace", "metric", "dimensions", "expression", "value", "points"})
+    if "points" in changes:
+        changes["points"] = [{**point, "at": time_of(point["at"])} for point in changes["points"]]
+    cloudwatch.put_metric(request.account, request.region, **changes)
+    return {}
+
+
+def use_event_bus(request):
+    events.use_bus(request["url"])
+    return {}
+
+
+def list_events(request):
+    return events.of_account(request.account, request.region if request.names_region else None)
+
+
+def clear_events(request):
+    events.clear(request.account)
+    return {}
+
+
 def lay_out_network(request):
     return network.lay_out(request.account, request.region)
 
@@ -176,6 +214,9 @@ def clear_calls(request):
 
 ROUTES = {
     ("GET", "health"): health,
+    ("POST", "cloudwatch/alarms"): put_alarm_state,
+    ("POST", "cloudwatch/contributors"): put_alarm_contributor,
+    ("POST", "cloudwatch/metrics"): put_metric,
     ("POST", "ecr/images"): seed_images,
     ("POST", "ecs/tasks"): edit_task,
     ("POST", "rds/snapshots"): seed_snapshots,
@@ -192,6 +233,9 @@ ROUTES = {
     ("POST", "faults/clear"): clear_faults,
     ("GET", "calls"): list_calls,
     ("POST", "calls/clear"): clear_calls,
+    ("GET", "events"): list_events,
+    ("POST", "events/clear"): clear_events,
+    ("POST", "events/bus"): use_event_bus,
 }
 
 
