@@ -96,8 +96,30 @@ def settle(request):
 
 
 def put_target_health(request):
-    _refuse_unknown(request.members, {"target_group", "state"})
-    targets.put_health(request.account, request.region, request["target_group"], request.members.get("state"))
+    changes = _described(request.members, {"target_group", "state", "reason", "task"})
+    group = changes.pop("target_group", None) or request["target_group"]
+    ecs.put_target_health(request.account, request.region, group, **changes)
+    return {}
+
+
+def put_trouble(request):
+    known = {"cluster", "service", "kind", "task_definition", "times", "stop_code", "stopped_reason", "exit_code"}
+    changes = _described(request.members, known | {"reason", "running"})
+    cluster, service = (changes.pop(key, None) or request[key] for key in ("cluster", "service"))
+    ecs.put_trouble(request.account, request.region, cluster, service, **changes)
+    return {}
+
+
+def end_troubles(request):
+    _refuse_unknown(request.members, {"cluster", "service"})
+    ecs.end_troubles(request.account, request.region, request["cluster"], request["service"])
+    return {}
+
+
+def put_agent(request):
+    _refuse_unknown(request.members, {"cluster", "container_instance", "agent_connected"})
+    where = request["cluster"], request["container_instance"]
+    ecs.put_agent(request.account, request.region, *where, request["agent_connected"])
     return {}
 
 
@@ -197,7 +219,7 @@ def edit_task(request):
         # Only of the digest does null say something: that it is not known yet.
         if name not in ("cluster", "task") and (value is not None or name == "image_digest")
     }
-    _refuse_unknown(changes, {"last_status", "stopped_reason", "stop_code", "stopped_at", "image_digest"})
+    _refuse_unknown(changes, {"last_status", "stopped_reason", "stop_code", "stopped_at", "image_digest", "health_status"})
     if "stopped_at" in changes:
         changes["stopped_at"] = time_of(changes["stopped_at"])
     return {"task": ecs.edit_task(request.account, request.region, cluster, task, changes)}
@@ -219,6 +241,9 @@ ROUTES = {
     ("POST", "cloudwatch/metrics"): put_metric,
     ("POST", "ecr/images"): seed_images,
     ("POST", "ecs/tasks"): edit_task,
+    ("POST", "ecs/trouble"): put_trouble,
+    ("POST", "ecs/trouble/end"): end_troubles,
+    ("POST", "ecs/container-instances"): put_agent,
     ("POST", "rds/snapshots"): seed_snapshots,
     ("POST", "rds/backdate"): backdate_snapshot,
     ("POST", "rds/fail"): fail_snapshot,
