@@ -10,7 +10,7 @@ import math
 import time
 from datetime import datetime, timezone
 
-from moto.cloudwatch.models import cloudwatch_backends
+from moto.cloudwatch.models import CloudWatchBackend, cloudwatch_backends
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.responses import ActionResult, EmptyResult
 
@@ -33,6 +33,21 @@ CONTRIBUTORS_PAGE = 100
 
 # API_PutMetricAlarm, Metrics: "you cannot include" these beside it.
 OF_ONE_METRIC = ("Namespace", "MetricName", "Dimensions", "Period", "Unit", "Statistic", "ExtendedStatistic")
+
+# What other services of moto say of the alarms of their policies, and API_PutMetricAlarm's names for it.
+OF_POLICIES = {
+    "name": "AlarmName",
+    "namespace": "Namespace",
+    "metric_name": "MetricName",
+    "comparison_operator": "ComparisonOperator",
+    "evaluation_periods": "EvaluationPeriods",
+    "period": "Period",
+    "threshold": "Threshold",
+    "statistic": "Statistic",
+    "description": "AlarmDescription",
+    "dimensions": "Dimensions",
+    "alarm_actions": "AlarmActions",
+}
 
 _tag_of_moto = CloudWatchResponse.tag_resource
 
@@ -277,7 +292,9 @@ def settle(account):
 
 
 def install():
-    """Put these operations in place of moto's."""
+    """Put these operations in place of moto's, also where other services of moto make alarms for their policies."""
+    CloudWatchBackend.put_metric_alarm = _put_for_policy
+    CloudWatchBackend.delete_alarms = _delete_for_policy
     operations.install(
         CloudWatchResponse,
         put_metric_alarm,
@@ -295,6 +312,18 @@ def install():
         delete_alarm_mute_rule,
         get_metric_data,
     )
+
+
+def _put_for_policy(backend, **said):
+    members = {OF_POLICIES[name]: value for name, value in said.items() if name in OF_POLICIES and value is not None}
+    return Place(backend).put(members)
+
+
+def _delete_for_policy(backend, names):
+    place = Place(backend)
+    for name in names:
+        if name in place.alarms:
+            place.delete(place.alarms[name])
 
 
 def _known(account, region, name):
