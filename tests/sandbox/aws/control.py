@@ -23,6 +23,7 @@ import rds
 import rds_backups
 import rds_snapshots
 import rds_states
+import rds_storage
 import scalable_targets
 import settings
 import targets
@@ -85,6 +86,8 @@ def change_settings(request):
 
 def settle(request):
     """Let everything that takes time come to its end, also what AWS does of itself after a while."""
+    rds_states.settle(request.account)
+    rds_storage.settle(request.account)
     rds_states.settle(request.account)
     # Policies want tasks, which want instances, which make room for the tasks; then groups may be larger than they need.
     for part in (autoscaling, scalable_targets, ecs, autoscaling, ecs):
@@ -156,6 +159,12 @@ def put_instance(request):
     changes = _described(request.members, {"instance", "status", "latest_restorable_time"})
     name = changes.pop("instance", None) or request["instance"]
     rds.put_instance(request.account, request.region, name, **changes)
+    return {}
+
+
+def put_free_storage(request):
+    _refuse_unknown(request.members, {"instance", "free_bytes"})
+    rds_storage.put_free(request.account, request.region, request["instance"], request["free_bytes"])
     return {}
 
 
@@ -248,6 +257,7 @@ ROUTES = {
     ("POST", "rds/backdate"): backdate_snapshot,
     ("POST", "rds/fail"): fail_snapshot,
     ("POST", "rds/instances"): put_instance,
+    ("POST", "rds/storage"): put_free_storage,
     ("POST", "rds/automatic-start"): start_instance_automatically,
     ("POST", "rds/replicated-backups"): put_replicated_backup,
     ("POST", "elbv2/target-health"): put_target_health,
