@@ -507,7 +507,7 @@ class Service:
         self.troubles.insert(0, trouble)
         if not running:
             return
-        tasks = [task for task in self.live_tasks() if task.is_wanted and trouble.is_of(task.task_definition)]
+        tasks = [task for task in self.live_tasks() if task.is_wanted and trouble.names(task.task_definition)]
         for task in tasks:
             self._afflict(task, trouble)
         if trouble.kind in FAILURES:

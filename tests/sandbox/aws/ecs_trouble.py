@@ -45,10 +45,13 @@ class Trouble:
         self._task_definition, self._times = task_definition, times
         self._stop_code, self._stopped_reason, self._exit_code = stop_code, stopped_reason, exit_code
 
+    def names(self, task_definition):
+        """Whether it is the trouble of a task definition."""
+        return self._task_definition in (None, task_definition.arn, f"{task_definition.family}:{task_definition.revision}")
+
     def is_of(self, task_definition):
-        """Whether tasks of a task definition have this trouble now."""
-        names = (None, task_definition.arn, f"{task_definition.family}:{task_definition.revision}")
-        return self._times != 0 and self._task_definition in names
+        """Whether a task that starts now has it."""
+        return self._times != 0 and self.names(task_definition)
 
     def count(self):
         """One more task has had it."""

@@ -260,6 +260,14 @@ class Health(TroubleTest):
         self.ecs.stop_task(cluster=CLUSTER, task=tasks[1]["taskArn"])
         self.assertEqual(["UNHEALTHY", "UNKNOWN"], self.health())
 
+    def test_only_what_runs_now_may_be_unhealthy(self):
+        self.make_service(count=1)
+        self.trouble("unhealthy", running=True, times=0)
+        [task] = self.tasks()
+        self.assertEqual(["UNHEALTHY"], self.health())
+        self.ecs.stop_task(cluster=CLUSTER, task=task["taskArn"])
+        self.assertEqual(["UNKNOWN"], self.health())
+
     def test_a_single_task_may_be_unhealthy(self):
         self.make_service(count=2)
         self.control("ecs/tasks", cluster=CLUSTER, task=self.tasks()[0]["taskArn"], health_status="UNHEALTHY")
