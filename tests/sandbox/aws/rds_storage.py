@@ -15,8 +15,11 @@ import rds_events
 import rds_states
 import settings
 from operations import refuse
+from rds_answers import refuse_instance_state
 
 GIB = 1024**3
+# "Viewing Amazon RDS DB instance status": a full instance is to be enlarged. While it is optimized it is asked, and refused.
+STATES_THAT_ALLOW_CHANGES = ("available", "storage-full", "storage-optimization")
 # API_ModifyDBInstance, AllocatedStorage: at least ten percent more; less is rounded up to that.
 LEAST_GROWTH = 10
 # "You can modify storage up to four times in 24 hours", and not while it is optimized.
@@ -46,6 +49,8 @@ def take_growth(response, instance):
             "InvalidParameterCombination",
             f"Requested storage size ({size}) cannot be less than the current storage size ({current})",
         )
+    if instance.status not in STATES_THAT_ALLOW_CHANGES:
+        refuse_instance_state(instance, "available")
     if instance.storage_type in WITH_PROVISIONED_IOPS and not response.params.get("Iops"):
         refuse("InvalidParameterCombination", "You must specify both the storage size and iops when modifying them.")
     if instance.status == "storage-optimization":

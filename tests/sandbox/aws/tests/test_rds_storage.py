@@ -77,6 +77,11 @@ class Growth(StorageTest):
             self.modify(size)
         self.assertIn("24 hours", self.assert_refused("InvalidParameterCombination", self.modify, size=70))
 
+    def test_a_stopped_database_does_not_grow(self):
+        self.create()
+        self.rds.stop_db_instance(DBInstanceIdentifier="db")
+        self.assert_refused("InvalidDBInstanceState", self.modify, size=40)
+
     def test_the_account_has_a_quota(self):
         self.control("settings", rds_storage_gib=50)
         self.create()
