@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Remedy;
-use crate::world::Target;
+use crate::world::{Concern, Target};
 
 /// The partition of cases, attempts and leases in the ledger.
 pub const PARTITION: &str = "alarm-remediation";
@@ -143,6 +143,8 @@ pub struct Case {
     pub name: String,
     /// What its messages are about.
     pub unit: String,
+    /// What the alarm was about when the case was opened.
+    pub concerns: Vec<Concern>,
     /// When it was opened.
     pub opened: Timestamp,
     /// Since when what it is about is as it is: a new time is a new state.
@@ -233,6 +235,8 @@ pub enum Noted {
         name: String,
         /// What its messages are about.
         unit: String,
+        /// What the alarm is about.
+        concerns: Vec<Concern>,
         /// Since when the alarm is in alarm; `None` is from now on.
         since: Option<Timestamp>,
         /// Why, in CloudWatch's words.
@@ -302,6 +306,7 @@ impl Noted {
             source,
             name,
             unit,
+            concerns,
             since,
             why,
         } = self
@@ -310,6 +315,7 @@ impl Noted {
                 source: source.clone(),
                 name: name.clone(),
                 unit: unit.clone(),
+                concerns: concerns.clone(),
                 opened: now,
                 since: since.unwrap_or(now),
                 stage: Stage::Open,

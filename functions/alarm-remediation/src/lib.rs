@@ -5,11 +5,14 @@
 //! It never acts without the ledger, on what is on hold or parked, on what a gap hides,
 //! on alarms that nobody selected, or more often than its bounds allow.
 
+mod act;
 mod action;
 mod case;
 mod decide;
 mod diagnose;
 pub mod hours;
+mod observe;
+mod permissions;
 pub mod policy;
 mod reason;
 mod scope;
@@ -28,6 +31,8 @@ pub use crate::case::{
     counts_for, keys,
 };
 pub use crate::decide::METRICS;
+pub use crate::observe::Alarms;
+pub use crate::permissions::{BEHIND_CALLS, PERMISSIONS, asked_for};
 pub use crate::policy::{KEPT_FOR, LINGERS, RemediationPolicy};
 pub use crate::reason::{Code, REASON_CODES, Reason};
 pub use crate::scope::{APPROVE, SWEEP, Scope, Sighting};

@@ -7,7 +7,7 @@ use steward::policy::{Notify, Period, Policy, Problems, Selection};
 
 use crate::action::Remedy;
 use crate::hours::Hours;
-use crate::world::Target;
+use crate::world::{Symptom, Target};
 
 /// The policy of alarm-remediation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +60,10 @@ pub struct Mapping {
     pub alarms: Selection,
     /// `service:CLUSTER/SERVICE`, `group:NAME` or `database:IDENTIFIER`.
     pub target: String,
+    /// What is wrong when they go off. Null: what their metrics tell, which those of logs
+    /// do not.
+    #[serde(default)]
+    pub symptom: Option<Symptom>,
 }
 
 /// What may be done about alarms.
@@ -330,10 +334,10 @@ impl RemediationPolicy {
     }
 
     /// What an alarm of this name is about, by the policy.
-    pub fn mapped(&self, alarm: &str) -> Option<Target> {
+    pub fn mapped(&self, alarm: &str) -> Option<(Target, Option<Symptom>)> {
         let mut targets = self.targets.iter();
         let mapping = targets.find(|mapping| mapping.alarms.selects(alarm))?;
-        mapping.target.parse().ok()
+        Some((mapping.target.parse().ok()?, mapping.symptom))
     }
 
     /// Whether an alarm is taken on: its tag decides, and else the policy.

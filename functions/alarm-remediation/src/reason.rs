@@ -75,7 +75,7 @@ codes! {
     Muted = "muted",
     /// Another alarm suppresses it.
     Suppressed = "suppressed",
-    /// It warms up, or has seen no data since it was made.
+    /// It has seen no data since it was made.
     Young = "young",
     /// Whether it is muted, or its state, could not be read.
     AlarmUnread = "alarm_unread",

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward::hold::{self, Hold};
 use steward::ledger::Raise;
@@ -148,7 +149,9 @@ impl<'de> Deserialize<'de> for Target {
 }
 
 /// What is wrong with a target, as an alarm's metrics tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Symptom {
     /// The tasks of a service use much CPU or memory.
@@ -208,8 +211,6 @@ pub enum Quiet {
         /// Why, in CloudWatch's words.
         why: String,
     },
-    /// It is young, and warms up.
-    WarmingUp,
     /// Nobody knows: it could not be read.
     Unread,
 }

@@ -263,6 +263,7 @@ impl Course<'_> {
                     source: self.subject.source.clone(),
                     name: self.subject.name.clone(),
                     unit: self.subject.unit.clone(),
+                    concerns: self.subject.concerns.clone(),
                     since,
                     why: self.subject.why.clone(),
                 });
@@ -312,7 +313,6 @@ impl Course<'_> {
                 Code::Suppressed,
                 format!("alarm {name} is suppressed: {why}"),
             ),
-            Quiet::WarmingUp => Reason::new(Code::Young, format!("alarm {name} warms up")),
             Quiet::Unread => Reason::new(
                 Code::AlarmUnread,
                 format!("whether alarm {name} is muted could not be read"),

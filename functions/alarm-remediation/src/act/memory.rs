@@ -1,0 +1,290 @@
+//! The ledger's part: cases, tries, leases and raises, written before anything is done.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use steward::engine::Outcome;
+use steward::ledger::{Entry, Key, Lease, LedgerError, RAISES, Raise};
+
+use super::{Early, of_ledger};
+use crate::action::{Note, Remedy, Remedying, TakingBack};
+use crate::case::{Attempt, Attempts, Case, HISTORY, Noted, PARTITION, Stage, counts_for, keys};
+use crate::decide::refuses;
+use crate::observe::Alarms;
+use crate::policy::{KEPT_FOR, RemediationPolicy};
+use crate::world::Target;
+
+/// How long a run may work on one target.
+const LEASE: SignedDuration = SignedDuration::from_mins(5);
+
+/// How often what all lanes write is tried again when another lane was faster.
+const TRIES: usize = 8;
+
+impl Alarms {
+    pub(super) async fn note(&self, note: &Note) -> Early<Outcome> {
+        let now = self.clock.now();
+        let key = Key::new(PARTITION, format!("{}{}", keys::CASE, note.case));
+        let known: Option<(Case, u64)> = self.read(&key).await?;
+        let version = known.as_ref().map(|(_, version)| *version);
+        let case = known.as_ref().map(|(case, _)| case);
+        if note.what.iter().all(|noted| noted.is_said_by(case)) {
+            return Ok(Outcome::AlreadyDone);
+        }
+        if version != note.version {
+            let why = format!("the case of {} was changed by another run", note.unit);
+            return Err(Outcome::Skipped(why));
+        }
+        if let Some(case) = case
+            && let Some(last) = Noted::last_words(&note.what, case, now)
+        {
+            self.file(&note.case, &last, now).await?;
+            let removed = self.ledger.remove(&key, version.unwrap_or_default()).await;
+            return removed
+                .map(|()| Outcome::Done)
+                .map_err(|error| of_ledger(&error));
+        }
+        let Some(after) = Noted::all_after(&note.what, case, now) else {
+            let why = format!("the case of {} is closed", note.unit);
+            return Err(Outcome::Skipped(why));
+        };
+        self.write(&key, &after, None, version).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Keeps a case that has ended for people. One that was kept already, by a run that
+    /// was killed, stays.
+    async fn file(&self, case: &str, last: &Case, now: Timestamp) -> Early<()> {
+        let key = Key::new(HISTORY, format!("{}#{case}", last.opened));
+        let until = KEPT_FOR.after(now);
+        let kept = self.ledger.put(&key, last, Some(until), None, now).await;
+        match kept {
+            Ok(_) | Err(LedgerError::Changed { .. }) => Ok(()),
+            Err(error) => Err(of_ledger(&error)),
+        }
+    }
+
+    pub(super) async fn remedy(
+        &self,
+        policy: &RemediationPolicy,
+        remedying: &Remedying,
+    ) -> Early<Outcome> {
+        let lease = self.lease(&counts_for(&remedying.remedy)).await?;
+        let ended = self.with_lease(policy, remedying).await;
+        // It expires by itself: what was done is done.
+        let _ = self.ledger.release(&lease).await;
+        ended
+    }
+
+    async fn with_lease(
+        &self,
+        policy: &RemediationPolicy,
+        remedying: &Remedying,
+    ) -> Early<Outcome> {
+        let Remedying { remedy, .. } = remedying;
+        let now = self.clock.now();
+        let key = Key::new(PARTITION, format!("{}{}", keys::CASE, remedying.case));
+        let known: Option<(Case, u64)> = self.read(&key).await?;
+        let Some((case, version)) = known else {
+            let why = format!("no case is open for {}", remedying.unit);
+            return Err(Outcome::Skipped(why));
+        };
+        if case.stage != Stage::Open && !remedying.goes_on {
+            let why = format!("another run works on the case of {}", remedying.unit);
+            return Err(Outcome::Skipped(why));
+        }
+        let on = counts_for(remedy);
+        let on_target = self.attempts(&attempts_key(&on)).await?;
+        let of_all = self.attempts(&of_all_key()).await?;
+        if !remedying.goes_on {
+            let both = (&on_target, &of_all);
+            let kind = remedy.kind();
+            let approved = remedying.is_approved;
+            if let Some(reason) = refuses(&policy.bounds, kind, both, 0, approved, now) {
+                return Err(Outcome::Skipped(reason.text));
+            }
+        }
+        self.check(remedy).await?;
+        if !remedying.goes_on {
+            self.record(policy, remedying, &on, &on_target).await?;
+        }
+        let settles = policy.settle.after(now);
+        let with = case.with(remedy, &remedying.why, remedying.before, now, settles);
+        self.write(&key, &with, None, Some(version)).await?;
+        if let (Some(arn), Some(lasts)) = (remedy.raises(), policy.lasts(remedy)) {
+            self.record_raise(remedy, arn, lasts.after(now)).await?;
+        }
+        self.make(remedy).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Writes a try down, for its target and for all.
+    async fn record(
+        &self,
+        policy: &RemediationPolicy,
+        remedying: &Remedying,
+        on: &Target,
+        on_target: &Attempts,
+    ) -> Early<()> {
+        let now = self.clock.now();
+        let attempt = Attempt {
+            at: now,
+            kind: remedying.remedy.kind().to_owned(),
+            case: remedying.case.clone(),
+        };
+        let window = policy.bounds.window;
+        let since = window.before(now);
+        let expires = window.after(now);
+        let made = on_target.with(attempt.clone(), since);
+        let key = attempts_key(on);
+        self.write(&key, &made, Some(expires), on_target.version)
+            .await?;
+        let hour = SignedDuration::from_hours(1);
+        let since = now.saturating_sub(hour).unwrap_or(Timestamp::MIN);
+        let expires = now.saturating_add(hour).unwrap_or(Timestamp::MAX);
+        let key = of_all_key();
+        let mut lost = None;
+        for _ in 0..TRIES {
+            let of_all = self.attempts(&key).await?;
+            if of_all.since(since, None) >= policy.bounds.per_hour as usize {
+                let why = "other remedies have used up what is allowed in an hour";
+                return Err(Outcome::Skipped(why.to_owned()));
+            }
+            let made = of_all.with(attempt.clone(), since);
+            let written = self
+                .ledger
+                .put(&key, &made, Some(expires), of_all.version, now)
+                .await;
+            match written {
+                Ok(_) => return Ok(()),
+                Err(error @ LedgerError::Changed { .. }) => lost = Some(error),
+                Err(error) => return Err(of_ledger(&error)),
+            }
+        }
+        Err(lost.map_or_else(
+            || Outcome::Skipped("the ledger was not written".to_owned()),
+            |error| of_ledger(&error),
+        ))
+    }
+
+    /// Writes down what is larger than usual for a while. What was raised before is larger
+    /// still, and goes back to what it was before that.
+    async fn record_raise(&self, remedy: &Remedy, arn: &str, until: Timestamp) -> Early<()> {
+        let key = Key::new(RAISES, arn);
+        let known: Option<(Raise, u64)> = self.read(&key).await?;
+        let (known, version) = known.unzip();
+        let new = match remedy {
+            Remedy::RaiseService(it) => Raise {
+                resource: arn.to_owned(),
+                min_before: it.min,
+                desired_before: Some(it.desired),
+                max_before: None,
+                until,
+            },
+            Remedy::RaiseGroup(it) => Raise {
+                resource: arn.to_owned(),
+                min_before: None,
+                desired_before: it.desired.map(|(before, _)| before),
+                max_before: Some(it.max.0),
+                until,
+            },
+            _ => return Ok(()),
+        };
+        let raise = match known {
+            Some(known) => Raise {
+                until: known.until.max(until),
+                ..known
+            },
+            None => new,
+        };
+        self.write(&key, &raise, None, version).await
+    }
+
+    pub(super) async fn take_back(&self, back: &TakingBack) -> Early<Outcome> {
+        let lease = self.lease(&back.target).await?;
+        let ended = self.take_back_with_lease(back).await;
+        let _ = self.ledger.release(&lease).await;
+        ended
+    }
+
+    async fn take_back_with_lease(&self, back: &TakingBack) -> Early<Outcome> {
+        let now = self.clock.now();
+        let key = Key::new(RAISES, &back.arn);
+        let raise: Option<(Raise, u64)> = self.read(&key).await?;
+        if let Some((_, version)) = raise {
+            self.restore(back).await?;
+            let removed = self.ledger.remove(&key, version).await;
+            removed.map_err(|error| of_ledger(&error))?;
+        }
+        let key = Key::new(PARTITION, format!("{}{}", keys::CASE, back.case));
+        let known: Option<(Case, u64)> = self.read(&key).await?;
+        if let Some((case, version)) = known {
+            let without = case.without_raise(&back.arn, now);
+            self.write(&key, &without, None, Some(version)).await?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn restore(&self, back: &TakingBack) -> Early<()> {
+        match &back.target {
+            Target::Service { cluster, service } => {
+                self.restore_service(cluster, service, back).await
+            }
+            Target::Group(name) => self.restore_group(name, back).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn lease(&self, on: &Target) -> Early<Lease> {
+        let now = self.clock.now();
+        let until = now.saturating_add(LEASE).unwrap_or(Timestamp::MAX);
+        let key = Key::new(PARTITION, format!("{}{on}", keys::LEASE));
+        let holder = format!(
+            "run {:016x}",
+            std::hash::BuildHasher::hash_one(
+                &std::collections::hash_map::RandomState::new(),
+                std::process::id(),
+            )
+        );
+        let lease = self.ledger.take_lease(&key, &holder, now, until).await;
+        lease.map_err(|error| of_ledger(&error))
+    }
+
+    async fn attempts(&self, key: &Key) -> Early<Attempts> {
+        let known: Option<(Vec<Attempt>, u64)> = self.read(key).await?;
+        let (made, version) = known.unzip();
+        Ok(Attempts {
+            version,
+            made: made.unwrap_or_default(),
+        })
+    }
+
+    /// What stands under a key, and the version of that.
+    async fn read<T: DeserializeOwned>(&self, key: &Key) -> Early<Option<(T, u64)>> {
+        let entry = self.ledger.entry(key, self.clock.now()).await;
+        let parsed = entry.and_then(|entry| {
+            let parse = |entry: Entry| Ok((entry.parse()?, entry.version));
+            entry.map(parse).transpose()
+        });
+        parsed.map_err(|error| of_ledger(&error))
+    }
+
+    async fn write(
+        &self,
+        key: &Key,
+        body: &impl Serialize,
+        expires_at: Option<Timestamp>,
+        seen: Option<u64>,
+    ) -> Early<()> {
+        let now = self.clock.now();
+        let written = self.ledger.put(key, body, expires_at, seen, now).await;
+        written.map(drop).map_err(|error| of_ledger(&error))
+    }
+}
+
+fn attempts_key(on: &Target) -> Key {
+    Key::new(PARTITION, format!("{}{on}", keys::ATTEMPTS))
+}
+
+fn of_all_key() -> Key {
+    Key::new(PARTITION, keys::OF_ALL)
+}

@@ -1,0 +1,111 @@
+//! What the ledger remembers: with one query all cases and all that was tried.
+
+use jiff::Timestamp;
+use steward::engine::{Gap, Hides, Seen};
+use steward::ledger::{Entry, LedgerError};
+
+use super::Alarms;
+use crate::case::{Attempt, Attempts, Case, HISTORY, PARTITION, keys};
+use crate::world::{Memory, World};
+
+impl Alarms {
+    /// The open cases and those that have ended, the newest last: `None` where there is
+    /// no ledger and need not be one.
+    ///
+    /// # Errors
+    /// Those of [`Ledger::entries`](steward::ledger::Ledger::entries), and an entry
+    /// that cannot be understood.
+    pub async fn history(&self) -> Result<Option<(Vec<Case>, Vec<Case>)>, LedgerError> {
+        let now = self.clock.now();
+        let open = self.ledger.entries(PARTITION, keys::CASE, now).await;
+        let open = match open {
+            Err(LedgerError::NoTable { .. }) if self.ledger.may_be_missing() => return Ok(None),
+            open => open?,
+        };
+        let ended = self.ledger.entries(HISTORY, "", now).await?;
+        let parse = |entries: Vec<Entry>| -> Result<Vec<Case>, LedgerError> {
+            let mut cases: Vec<Case> =
+                entries.iter().map(Entry::parse).collect::<Result<_, _>>()?;
+            cases.sort_by_key(|case| case.opened);
+            Ok(cases)
+        };
+        Ok(Some((parse(open)?, parse(ended)?)))
+    }
+
+    pub(super) async fn memory(&self, now: Timestamp, seen: &mut Seen<World>) -> Option<Memory> {
+        let entries = match self.ledger.entries(PARTITION, "", now).await {
+            Ok(entries) => entries,
+            Err(LedgerError::NoTable { .. }) if self.ledger.may_be_missing() => {
+                seen.warnings.push(format!(
+                    "there is no ledger {}, so that nothing is known of open cases and of what \
+                     was tried",
+                    self.ledger.table()
+                ));
+                return None;
+            }
+            Err(error) => {
+                seen.gaps.push(of_ledger(&error));
+                return None;
+            }
+        };
+        let mut memory = Memory::default();
+        for entry in &entries {
+            if remember(&mut memory, entry).is_err() {
+                memory.malformed.insert(entry.key.sort.clone());
+            }
+        }
+        // Only who raised something has to know what still is.
+        let raised = memory
+            .cases
+            .values()
+            .any(|(_, case)| !case.raised.is_empty());
+        if raised {
+            match self.ledger.raises(now).await {
+                Ok(raises) => {
+                    let by_arn = raises.into_iter().map(|it| (it.resource.clone(), it));
+                    memory.raises = by_arn.collect();
+                }
+                Err(error) => {
+                    seen.gaps.push(of_ledger(&error));
+                    return None;
+                }
+            }
+        }
+        Some(memory)
+    }
+}
+
+fn of_ledger(error: &LedgerError) -> Gap {
+    Gap {
+        read: error.to_string(),
+        hides: Hides::Everything,
+        grant: "dynamodb:Query".to_owned(),
+    }
+}
+
+fn remember(memory: &mut Memory, entry: &Entry) -> Result<(), LedgerError> {
+    let sort = entry.key.sort.as_str();
+    if let Some(key) = sort.strip_prefix(keys::CASE) {
+        let case = entry.parse()?;
+        memory.cases.insert(key.to_owned(), (entry.version, case));
+    } else if let Some(target) = sort.strip_prefix(keys::ATTEMPTS) {
+        let target = target.parse().map_err(|error| LedgerError::Malformed {
+            key: entry.key.clone(),
+            why: format!("{error}"),
+        })?;
+        memory.attempts.insert(target, attempts(entry)?);
+    } else if sort == keys::OF_ALL {
+        memory.of_all = attempts(entry)?;
+    }
+    // Leases concern whoever takes one.
+    Ok(())
+}
+
+/// What was tried, by its entry.
+pub(crate) fn attempts(entry: &Entry) -> Result<Attempts, LedgerError> {
+    let made: Vec<Attempt> = entry.parse()?;
+    Ok(Attempts {
+        version: Some(entry.version),
+        made,
+    })
+}
