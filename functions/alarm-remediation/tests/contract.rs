@@ -13,8 +13,8 @@ use alarm_remediation::policy::{
     ReplaceTasks, RollBack,
 };
 use alarm_remediation::{
-    ACTION_KINDS, AlarmRemediation, HISTORY, KEPT_FOR, LINGERS, METRICS, NOTES, PARTITION,
-    REASON_CODES, REMEDIATION, RemediationPolicy, Scope, Sighting, keys,
+    ACTION_KINDS, AlarmRemediation, BEHIND_CALLS, HISTORY, KEPT_FOR, LINGERS, METRICS, NOTES,
+    PARTITION, PERMISSIONS, REASON_CODES, REMEDIATION, RemediationPolicy, Scope, Sighting, keys,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,9 +54,32 @@ fn what_only_the_ledger_hears_of_says_so() {
 }
 
 #[test]
+fn names_every_permission_and_what_it_is_for() {
+    let told = README.pairs("Permissions").unwrap();
+    let needed: Vec<(String, String)> = PERMISSIONS
+        .iter()
+        .map(|permission| (permission.action.to_owned(), permission.why.to_owned()))
+        .collect();
+    assert_eq!(told, needed);
+    let told = README.pairs("Permissions behind a call").unwrap();
+    let behind: Vec<(String, String)> = BEHIND_CALLS
+        .iter()
+        // Cells are told without the backquotes around them.
+        .map(|(action, why)| ((*action).to_owned(), why.trim_matches('`').to_owned()))
+        .collect();
+    assert_eq!(told, behind);
+}
+
+#[test]
 fn names_every_guard_tag_and_environment_variable() {
     assert_eq!(README.names("Guards").unwrap(), set(guard::NAMES));
-    let tags = [REMEDIATION, names::PARKED, hold::HOLD, hold::HOLD_UNTIL];
+    let tags = [
+        REMEDIATION,
+        names::PARKED,
+        names::MANAGED_BY,
+        hold::HOLD,
+        hold::HOLD_UNTIL,
+    ];
     assert_eq!(README.names("Tags").unwrap(), set(&tags));
     let variables = [lambda::ENVIRONMENT, &[lambda::LEDGER]].concat();
     assert_eq!(README.names("Environment").unwrap(), set(&variables));
