@@ -55,8 +55,8 @@ pub(crate) trait ByHand: Function + Sized + 'static {
         units: &[String],
     ) -> Vec<Asked>;
 
-    /// Its `preview`, if it has one.
-    const PREVIEW: Option<Preview> = None;
+    /// What it has beside its operations, if anything.
+    const ASIDE: Option<Aside> = None;
 
     /// Its own arguments.
     fn scope_arguments() -> Vec<Arg>;
@@ -79,17 +79,16 @@ fn own_arguments<F: ByHand>(operation: Option<&str>) -> Vec<Arg> {
     others.unwrap_or_else(F::scope_arguments)
 }
 
-/// A subcommand that tells what is to come, and changes nothing: it is no
-/// operation, and no run of the engine.
-pub(crate) struct Preview {
-    /// Its command line, of the name [`PREVIEW`].
+/// A subcommand that tells what is to come or has been, and changes nothing: it is
+/// no operation, and no run of the engine.
+pub(crate) struct Aside {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its command line, of this name.
     pub(crate) command: fn() -> Command,
     /// Runs it.
     pub(crate) run: for<'a> fn(&'a ArgMatches, &'a Surroundings) -> Ending<'a>,
 }
-
-/// The name of every [`Preview`].
-pub(crate) const PREVIEW: &str = "preview";
 
 /// `plan` and `apply` are the modes of the main operation; every operation can
 /// be called by its name, too.
@@ -118,7 +117,7 @@ pub(crate) fn command<F: ByHand>() -> Command {
             "Do what plan tells, under a policy that selects its targets".to_owned(),
         ))
         .subcommands(operations)
-        .subcommands(F::PREVIEW.map(|preview| (preview.command)()))
+        .subcommands(F::ASIDE.map(|aside| (aside.command)()))
 }
 
 /// What the subcommand allows.
@@ -152,8 +151,8 @@ pub(crate) async fn run<F: ByHand>(
     let (subcommand, matches) = matches
         .subcommand()
         .ok_or_else(|| Failure::usage(anyhow!("{} needs a subcommand", F::NAME)))?;
-    if let Some(preview) = F::PREVIEW.filter(|_| subcommand == PREVIEW) {
-        return (preview.run)(matches, around).await;
+    if let Some(aside) = F::ASIDE.filter(|aside| subcommand == aside.name) {
+        return (aside.run)(matches, around).await;
     }
     let terminal = &around.terminal;
     let ledger = around.ledger()?;

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use alarm_remediation::{APPROVE, AlarmRemediation, Alarms, RemediationPolicy, SWEEP};
 use aws_config::SdkConfig;
 use clap::{Arg, ArgMatches, Command};
 use image_pruning::{ImagePruning, PruningPolicy, Registry};
@@ -14,9 +15,10 @@ use steward::ledger::LedgerTable;
 use steward::permission::{Asked, Permission};
 
 use crate::arguments::scope_argument;
-use crate::by_hand::{self, ByHand, Preview};
+use crate::by_hand::{self, Aside, ByHand};
 use crate::doctor::{self, Findings, Place};
 use crate::exit::{Exit, Failure};
+use crate::history;
 use crate::preview;
 use crate::surroundings::Surroundings;
 use crate::terminal::print;
@@ -26,6 +28,7 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
     Entry::of::<ImagePruning>(),
     Entry::of::<SnapshotRotation>(),
     Entry::of::<ScheduledScaling>(),
+    Entry::of::<AlarmRemediation>().by_hand_only(),
 ];
 
 /// A command under way.
@@ -43,6 +46,8 @@ pub(crate) struct Entry {
     pub(crate) findings: for<'a> fn(&'a Place<'a>) -> Findings<'a>,
     /// The JSON Schema of its policy.
     pub(crate) policy_schema: fn() -> Value,
+    /// Whether `infra/automation.yaml` deploys it.
+    is_deployed: bool,
 }
 
 impl Entry {
@@ -53,8 +58,21 @@ impl Entry {
             run: |matches, around| Box::pin(by_hand::run::<F>(matches, around)),
             findings: |place| Box::pin(doctor::findings::<F>(place)),
             policy_schema: || steward::policy::schema::<F::Policy>().to_value(),
+            is_deployed: true,
         }
     }
+
+    const fn by_hand_only(self) -> Self {
+        Self {
+            is_deployed: false,
+            ..self
+        }
+    }
+}
+
+/// Those that a deployment has.
+pub(crate) fn deployed() -> impl Iterator<Item = &'static Entry> {
+    FUNCTIONS.iter().filter(|function| function.is_deployed)
 }
 
 /// The names of all of them.
@@ -117,7 +135,7 @@ impl ByHand for SnapshotRotation {
     const ABOUT: &'static str =
         "Make, copy and thin snapshots of databases, and write down what a recovery needs";
     const READING: &'static str = "reading databases and their snapshots";
-    const PREVIEW: Option<Preview> = Some(preview::OF_ROTATION);
+    const ASIDE: Option<Aside> = Some(preview::OF_ROTATION);
 
     fn hands(config: &SdkConfig, _: LedgerTable) -> Snapshots {
         Snapshots::new(config)
@@ -167,7 +185,7 @@ impl ByHand for ScheduledScaling {
     type Hands = Environments;
     const ABOUT: &'static str = "Put environments to sleep on schedules, and wake them, in order";
     const READING: &'static str = "reading environments and what is remembered of them";
-    const PREVIEW: Option<Preview> = Some(preview::OF_SCALING);
+    const ASIDE: Option<Aside> = Some(preview::OF_SCALING);
 
     fn hands(config: &SdkConfig, ledger: LedgerTable) -> Environments {
         Environments::new(config, ledger)
@@ -221,6 +239,73 @@ impl ByHand for ScheduledScaling {
         if let Scope::Override(asked) = scope {
             asked.by.get_or_insert_with(|| caller.to_owned());
         }
+    }
+}
+
+impl ByHand for AlarmRemediation {
+    type Hands = Alarms;
+    const ABOUT: &'static str =
+        "Answer alarms: look, do one bounded thing, see whether it helped, else tell a person";
+    const READING: &'static str = "reading alarms, what they are about and what was tried";
+    const ASIDE: Option<Aside> = Some(history::OF_REMEDIATION);
+
+    fn hands(config: &SdkConfig, ledger: LedgerTable) -> Alarms {
+        Alarms::new(config, ledger)
+    }
+
+    fn permissions() -> &'static [Permission] {
+        alarm_remediation::PERMISSIONS
+    }
+
+    fn asked_for(
+        policy: &RemediationPolicy,
+        partition: &str,
+        region: &str,
+        account: &str,
+        environments: &[String],
+    ) -> Vec<Asked> {
+        alarm_remediation::asked_for(policy, partition, region, account, environments)
+    }
+
+    fn scope_arguments() -> Vec<Arg> {
+        vec![scope_argument(
+            "alarm",
+            "Only this alarm, as far as a tag or the policy selects it; may be repeated. Without \
+             it, the open cases",
+        )]
+    }
+
+    fn arguments_of(operation: &str) -> Option<Vec<Arg>> {
+        match operation {
+            SWEEP => Some(vec![]),
+            APPROVE => {
+                let case = Arg::new("case").value_name("CASE");
+                let help = "The name of the alarm, or the key of its case";
+                let case = case.required_unless_present_any(["event", "plan"]);
+                Some(vec![case.conflicts_with_all(["event", "plan"]).help(help)])
+            }
+            _ => None,
+        }
+    }
+
+    fn parameters(operation: Option<&str>, matches: &ArgMatches) -> Map<String, Value> {
+        let mut parameters = Map::new();
+        match operation {
+            Some(SWEEP) => {}
+            Some(APPROVE) => {
+                if let Some(case) = matches.get_one::<String>("case") {
+                    parameters.insert("case".to_owned(), json!(case));
+                }
+            }
+            _ => {
+                let names = matches.get_many::<String>("alarm");
+                let names: Vec<&String> = names.into_iter().flatten().collect();
+                if !names.is_empty() {
+                    parameters.insert("alarms".to_owned(), json!(names));
+                }
+            }
+        }
+        parameters
     }
 }
 
@@ -375,6 +460,44 @@ mod tests {
             Scope::Environments(names)
         );
         assert_eq!(scope_of("plan"), Scope::Everything);
+    }
+
+    #[test]
+    fn what_is_asked_of_alarms_by_hand_is_what_its_event_says() {
+        use alarm_remediation::{Scope, Sighting};
+        use steward::engine::Function as _;
+        let scope_of = |words: &str| {
+            let matches = by_hand::command::<AlarmRemediation>();
+            let words = ["alarm-remediation"].into_iter().chain(words.split(' '));
+            let matches = matches.get_matches_from(words);
+            let (name, matches) = matches.subcommand().unwrap();
+            let mut operations = AlarmRemediation::OPERATIONS.iter().copied();
+            let operation = operations.find(|operation| *operation == name);
+            let mut payload = AlarmRemediation::parameters(operation, matches);
+            if let Some(operation) = operation {
+                payload.insert("operation".to_owned(), json!(operation));
+            }
+            payload.insert("mode".to_owned(), json!("plan"));
+            let request = steward::lambda::request::<AlarmRemediation>(&payload.into());
+            request.unwrap().scope
+        };
+        let alarms = |names: &[&str]| {
+            let sighting = |name: &&str| Sighting {
+                name: (*name).to_owned(),
+                arn: None,
+            };
+            Scope::Alarms(names.iter().map(sighting).collect())
+        };
+        assert_eq!(scope_of("plan"), Scope::OpenCases);
+        assert_eq!(scope_of("remediate"), Scope::OpenCases);
+        for words in ["plan --alarm a --alarm b", "remediate --alarm a --alarm b"] {
+            assert_eq!(scope_of(words), alarms(&["a", "b"]), "{words}");
+        }
+        assert_eq!(scope_of("sweep --mode apply --policy p"), Scope::Sweep);
+        assert_eq!(
+            scope_of("approve shop-5xx"),
+            Scope::Approved("shop-5xx".to_owned())
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod files;
 mod functions;
+mod history;
 mod page;
 mod preview;
 mod progress;

@@ -9,21 +9,26 @@ use serde::Serialize;
 use steward::policy::Policy;
 
 use crate::arguments::AwsArguments;
-use crate::by_hand::{Preview, Told};
+use crate::by_hand::{Aside, Told};
 use crate::exit::Failure;
 use crate::page::{Page, Tone};
 use crate::show::{self, Look};
 use crate::terminal::{Terminal, print};
 use crate::words::short;
 
+/// What it is called, of every function that has one.
+const PREVIEW: &str = "preview";
+
 /// Of snapshot-rotation: snapshots in a week, a month and a year.
-pub(crate) const OF_ROTATION: Preview = Preview {
+pub(crate) const OF_ROTATION: Aside = Aside {
+    name: PREVIEW,
     command: rotation::command,
     run: |matches, around| Box::pin(rotation::run(matches, &around.terminal)),
 };
 
 /// Of scheduled-scaling: when environments sleep and wake.
-pub(crate) const OF_SCALING: Preview = Preview {
+pub(crate) const OF_SCALING: Aside = Aside {
+    name: PREVIEW,
     command: scaling::command,
     run: |matches, around| Box::pin(scaling::run(matches, around)),
 };
@@ -33,8 +38,8 @@ const SOME: usize = 12;
 
 /// How it is told.
 #[derive(Clone, Copy, Debug, Args)]
-struct Shape {
-    /// Print the preview as JSON, and nothing else.
+pub(crate) struct Shape {
+    /// Print all of it as JSON, and nothing else.
     #[arg(long)]
     json: bool,
 
@@ -45,7 +50,7 @@ struct Shape {
 
 impl Shape {
     /// Prints an answer as data, or as it is drawn.
-    fn tell(
+    pub(crate) fn tell(
         self,
         answer: &impl Serialize,
         terminal: &Terminal,
@@ -90,7 +95,8 @@ impl Basis {
     }
 }
 
-fn draw_warnings(page: &mut Page, warnings: &[String], most: usize) {
+/// A heading with what a person should know, when there is anything.
+pub(crate) fn draw_warnings(page: &mut Page, warnings: &[String], most: usize) {
     if warnings.is_empty() {
         return;
     }

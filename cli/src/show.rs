@@ -747,7 +747,7 @@ pub(crate) fn option(words: &mut Vec<String>, name: &str, value: &str) {
 }
 
 /// A value as a shell takes it for one word.
-fn safe(value: &str) -> String {
+pub(crate) fn safe(value: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     let value = plain(value);
     if !value.is_empty() && value.chars().all(is_safe) {

@@ -136,6 +136,37 @@ pub(crate) fn took(start: Timestamp, end: Timestamp) -> String {
     }
 }
 
+/// The kinds of actions that are not a verb and what it is done to: `would` what to
+/// `1` what, and of that it was what.
+const ODD: &[(&str, &str, &str, &str)] = &[
+    (
+        "pass_over_transition",
+        "pass over",
+        "passed over",
+        "transition",
+    ),
+    (
+        "record_raise_gone",
+        "record the end of",
+        "recorded as over",
+        "raise",
+    ),
+    ("roll_back", "roll back", "rolled back", "service"),
+    (
+        "replace_tasks",
+        "give other tasks to",
+        "given other tasks",
+        "service",
+    ),
+    (
+        "grow_storage",
+        "give more storage to",
+        "given more storage",
+        "database",
+    ),
+    ("take_back", "take back", "taken back", "raise"),
+];
+
 /// How the actions of a report are spoken of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verbs {
@@ -162,12 +193,13 @@ impl Verbs {
             [kind] => kind.split_once('_'),
             _ => None,
         };
+        let odd = match kinds.as_slice() {
+            [kind] => ODD.iter().find(|(odd, ..)| odd == kind),
+            _ => None,
+        };
+        let owned = str::to_owned;
         let (verb, did, noun) = match one {
-            // The one verb of two words.
-            Some((verb, noun)) if let Some(noun) = noun.strip_prefix("over_") => {
-                let both = |verb: &str| format!("{verb} over");
-                (both(verb), both(&past(verb)), plain(noun).replace('_', " "))
-            }
+            _ if let Some((_, verb, did, noun)) = odd => (owned(verb), owned(did), owned(noun)),
             Some((verb, noun)) => (verb.to_owned(), past(verb), plain(noun).replace('_', " ")),
             None => ("make".to_owned(), "made".to_owned(), "change".to_owned()),
         };
@@ -201,6 +233,7 @@ fn past(verb: &str) -> String {
         "wake" => "woken".to_owned(),
         "snapshot" => "snapshotted".to_owned(),
         "run" => "run".to_owned(),
+        "tell" => "told".to_owned(),
         _ => match (verb.strip_suffix('e'), verb.strip_suffix('y')) {
             (Some(stem), _) => format!("{stem}ed"),
             (_, Some(stem)) => format!("{stem}ied"),
@@ -309,28 +342,39 @@ mod tests {
             image_pruning::ACTION_KINDS,
             snapshot_rotation::ACTION_KINDS,
             scheduled_scaling::ACTION_KINDS,
+            alarm_remediation::ACTION_KINDS,
         ];
-        let verbs = kinds.concat().into_iter();
-        let told: BTreeSet<String> = verbs
+        let regular = kinds.concat().into_iter();
+        let regular = regular.filter(|kind| ODD.iter().all(|(odd, ..)| odd != kind));
+        let told: BTreeSet<String> = regular
             .filter_map(|kind| Some(past(kind.split_once('_')?.0)))
             .collect();
         let expected = [
             "archived",
             "begun",
+            "calmed",
+            "closed",
             "copied",
             "created",
             "deleted",
+            "drained",
             "ended",
             "finished",
+            "opened",
             "parked",
-            "passed",
+            "raised",
             "recorded",
             "remembered",
+            "reopened",
+            "replaced",
             "resized",
             "set",
             "shared",
             "snapshotted",
+            "stopped",
             "tagged",
+            "told",
+            "used",
             "woken",
             "written",
         ];

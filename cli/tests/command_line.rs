@@ -175,6 +175,16 @@ fn wrong_arguments_are_usage_errors() {
             "3h",
         ],
         &["scheduled-scaling", "plan", "dev"],
+        &["alarm-remediation", "preview"],
+        &["alarm-remediation", "approve"],
+        &["alarm-remediation", "approve", "a", "b"],
+        &["alarm-remediation", "approve", "a", "--alarm", "b"],
+        &["alarm-remediation", "approve", "a", "--event", "b"],
+        &["alarm-remediation", "sweep", "--alarm", "a"],
+        &["alarm-remediation", "plan", "--alarm", "a", "--plan", "b"],
+        &["alarm-remediation", "history", "--all", "--json"],
+        &["alarm-remediation", "history", "--policy", "a"],
+        &["alarm-remediation", "history", "shop-5xx"],
     ] {
         let ended = steward(arguments, "");
         assert_eq!(ended.status, 2, "{arguments:?}: {}", ended.err);
@@ -190,6 +200,7 @@ fn help_tells_of_every_command_and_exit_status() {
     assert_eq!(help.status, 0);
     for word in [
         "image-pruning",
+        "alarm-remediation",
         "doctor",
         "report",
         "schema",
@@ -629,6 +640,46 @@ fn an_override_that_makes_no_sense_is_told_with_what_is_allowed() {
             "allowed: dev, shop",
         ],
     );
+}
+
+#[test]
+fn what_answers_alarms_by_hand_needs_a_policy_to_act_and_says_what_it_is_for() {
+    let directory = Directory::new("remediation");
+    let policy = "version: 1\nalarms: {include: [\"shop-*\"]}\n";
+    let path = directory.file("policy.yaml", policy);
+    for arguments in [
+        &["apply"][..],
+        &["sweep", "--mode", "apply"],
+        &["approve", "shop-5xx", "--mode", "apply"],
+    ] {
+        let base = ["alarm-remediation"];
+        steward(&[&base[..], arguments].concat(), "").says(2, &["needs --policy"]);
+        // With one it gets as far as asking who calls.
+        let rest = ["--policy", path.as_str()];
+        steward(&[&base[..], arguments, &rest].concat(), "")
+            .says(1, &["sts:GetCallerIdentity failed"]);
+    }
+    steward(&["alarm-remediation", "approve", " "], "").says(2, &["case: \" \" is not allowed"]);
+    let wrong = policy.replace("alarms", "alarm");
+    let wrong = directory.file("wrong.yaml", &wrong);
+    steward(&["alarm-remediation", "plan", "--policy", &wrong], "")
+        .says(2, &["wrong.yaml", "alarm: unknown key", "\"alarms\""]);
+    let help = steward(&["alarm-remediation", "--help"], "");
+    for word in ["remediate", "sweep", "approve", "history"] {
+        assert!(help.out.contains(&format!("\n  {word} ")), "{}", help.out);
+    }
+    let help = steward(&["alarm-remediation", "history", "--help"], "");
+    assert!(help.out.contains("changes nothing"), "{}", help.out);
+}
+
+#[test]
+fn a_history_that_cannot_be_read_is_a_failure() {
+    let history = ["alarm-remediation", "history"];
+    steward(&history, "").says(1, &["dynamodb:Query of table steward-ledger failed"]);
+    let named = [("STEWARD_LEDGER", "elsewhere")];
+    steward_in(&named, &history, "").says(1, &["dynamodb:Query of table elsewhere failed"]);
+    let wrong = [("STEWARD_LEDGER", "a b")];
+    steward_in(&wrong, &history, "").says(2, &["STEWARD_LEDGER", "a b"]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use steward::engine::{Clock, Leash, Mode};
 use steward::lambda::{Environment, NOTIFY_TOPIC};
 
 use super::{Finding, Place, Principal, State, alarms, last_run, recovery};
-use crate::functions::{Entry, FUNCTIONS};
+use crate::functions::{self, Entry};
 use crate::words::count;
 
 /// The queue of what could not be delivered, or ended without a report.
@@ -44,12 +44,12 @@ enum Deployed {
 /// Looks at all of it.
 pub(super) async fn look(config: &SdkConfig, identity: &Identity, region: &str) -> Vec<Finding> {
     let lambda = aws_sdk_lambda::Client::new(config);
-    let mut functions = Vec::new();
-    for entry in FUNCTIONS {
-        functions.push((entry, configuration(&lambda, entry.name).await));
+    let mut all = Vec::new();
+    for entry in functions::deployed() {
+        all.push((entry, configuration(&lambda, entry.name).await));
     }
     let absent = |(_, deployed): &(_, Deployed)| matches!(deployed, Deployed::No);
-    if functions.iter().all(absent) {
+    if all.iter().all(absent) {
         return vec![
             Finding::new(
                 "deployment",
@@ -63,7 +63,7 @@ pub(super) async fn look(config: &SdkConfig, identity: &Identity, region: &str) 
     let mut findings = vec![concurrency(&lambda).await, dead_letters(config).await];
     let mut topics = BTreeSet::new();
     let mut of_functions = Vec::new();
-    for (entry, deployed) in &functions {
+    for (entry, deployed) in &all {
         let of_function = match deployed {
             Deployed::No => vec![
                 Finding::new(
@@ -86,7 +86,7 @@ pub(super) async fn look(config: &SdkConfig, identity: &Identity, region: &str) 
         };
         of_functions.extend(of_function.into_iter().map(|f| f.of(entry.name)));
     }
-    let names: Vec<&str> = FUNCTIONS.iter().map(|entry| entry.name).collect();
+    let names: Vec<&str> = functions::deployed().map(|entry| entry.name).collect();
     findings.extend(alarms::look(config, &names, topics).await);
     findings.extend(recovery::look(config, &identity.account, region).await);
     findings.extend(of_functions);

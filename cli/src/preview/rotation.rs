@@ -15,9 +15,9 @@ use steward::run::{Context, Request, run as run_engine};
 use steward::switches::{Position, Switches};
 
 use self::drawing::Drawing;
-use super::{Basis, Shape, plan_command};
+use super::{Basis, PREVIEW, Shape, plan_command};
 use crate::arguments::AwsArguments;
-use crate::by_hand::{self, ByHand as _, PREVIEW, Told};
+use crate::by_hand::{self, ByHand as _, Told};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::terminal::Terminal;

@@ -12,9 +12,9 @@ use serde::Serialize;
 use steward::engine::Clock;
 
 use self::drawing::Drawing;
-use super::{Basis, Shape, plan_command};
+use super::{Basis, PREVIEW, Shape, plan_command};
 use crate::arguments::AwsArguments;
-use crate::by_hand::{self, PREVIEW};
+use crate::by_hand;
 use crate::exit::{Exit, Failure};
 use crate::surroundings::Surroundings;
 

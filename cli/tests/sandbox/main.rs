@@ -8,6 +8,7 @@
 
 mod deployment;
 mod doctor;
+mod history;
 mod preview;
 mod scaling;
 

@@ -10,6 +10,7 @@ mod action;
 mod case;
 mod decide;
 mod diagnose;
+mod history;
 pub mod hours;
 mod observe;
 mod permissions;
@@ -31,6 +32,7 @@ pub use crate::case::{
     counts_for, keys,
 };
 pub use crate::decide::{METRICS, refuses};
+pub use crate::history::{History, Remembered};
 pub use crate::observe::Alarms;
 pub use crate::permissions::{BEHIND_CALLS, PERMISSIONS, asked_for};
 pub use crate::policy::{KEPT_FOR, LINGERS, RemediationPolicy};

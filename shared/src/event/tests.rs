@@ -65,6 +65,10 @@ const ACCEPTED: &[(&str, &str)] = &[
         "alarm State EventBridge web-is-down OK>ALARM Composite",
     ),
     (
+        "alarm-composite-suppressed-by-alarm",
+        "alarm State EventBridge web-is-down OK>ALARM Composite",
+    ),
+    (
         "alarm-configuration-create",
         "alarm Configuration(Create) EventBridge web-is-down ?>INSUFFICIENT_DATA Composite",
     ),
@@ -79,6 +83,10 @@ const ACCEPTED: &[(&str, &str)] = &[
     (
         "alarm-contributor",
         "alarm ContributorState EventBridge any-service-cpu ?>ALARM MetricsInsights",
+    ),
+    (
+        "alarm-created-in-alarm",
+        "alarm State EventBridge web-healthy-hosts INSUFFICIENT_DATA>ALARM Metric",
     ),
     (
         "alarm-insufficient-data",
@@ -152,6 +160,10 @@ const ACCEPTED: &[(&str, &str)] = &[
     (
         "ecs-container-instance",
         "event ECS Container Instance State Change Some(false) Some(Active)",
+    ),
+    (
+        "ecs-container-instance-short-arn",
+        "event ECS Container Instance State Change Some(true) Some(Active)",
     ),
     (
         "ecs-container-instance-sparse",
@@ -517,6 +529,8 @@ fn tells_mutes_and_suppressions() {
         composite.configuration.suppressor_extension_seconds,
         Some(180)
     );
+    let by_alarm = alarm("alarm-composite-suppressed-by-alarm").suppressed;
+    assert_eq!(by_alarm.unwrap().by, SuppressedBy::Alarm);
     assert_eq!(alarm("alarm-composite-not-suppressed").suppressed, None);
 }
 
