@@ -14,7 +14,9 @@ use steward::ledger::LedgerTable;
 use steward::report::{ActionOutcome, Report};
 use steward::run::Run;
 use steward::switches::{Position, Switches};
-use steward_sandbox::{Account, Alarm, Environment, EnvironmentService, Group, Sandbox, Sizes};
+use steward_sandbox::{
+    Account, Alarm, Environment, EnvironmentService, Group, Manifest, Sandbox, Sizes,
+};
 
 /// Everything that may be done, to everything.
 pub(crate) const EVERYTHING: &str = r#"
