@@ -9,6 +9,8 @@ mod databases;
 mod memory;
 mod services;
 
+use std::sync::PoisonError;
+
 use steward::engine::{Act, Outcome};
 use steward::ledger::LedgerError;
 
@@ -49,6 +51,10 @@ impl Act<AlarmRemediation> for Alarms {
             outcomes.push(ended.unwrap_or_else(|early| early));
         }
         outcomes
+    }
+
+    async fn finish(&self) -> Vec<String> {
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

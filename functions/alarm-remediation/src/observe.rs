@@ -9,6 +9,7 @@ mod memory;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use aws_config::SdkConfig;
 use aws_sdk_applicationautoscaling as applicationautoscaling;
@@ -44,6 +45,8 @@ pub struct Alarms {
     pub(crate) ledger: Ledger,
     pub(crate) pace: Pace,
     pub(crate) clock: Clock,
+    /// The leases that could not be given back, in sentences.
+    pub(crate) kept: Mutex<Vec<String>>,
 }
 
 /// What could not be read: which read, why, and the permission that it needs.
@@ -98,6 +101,7 @@ impl Alarms {
             ledger: Ledger::new(config, ledger),
             pace: Pace::new(aws::meter(), "ecs", CALLS_AT_ONCE),
             clock,
+            kept: Mutex::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The ledger's part: cases, tries, leases and raises, written before anything is done.
 
+use std::sync::PoisonError;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,8 +72,7 @@ impl Alarms {
     ) -> Early<Outcome> {
         let lease = self.lease(&counts_for(&remedying.remedy)).await?;
         let ended = self.with_lease(policy, remedying).await;
-        // It expires by itself: what was done is done.
-        let _ = self.ledger.release(&lease).await;
+        self.give_back(&lease).await;
         ended
     }
 
@@ -202,7 +203,7 @@ impl Alarms {
     pub(super) async fn take_back(&self, back: &TakingBack) -> Early<Outcome> {
         let lease = self.lease(&back.target).await?;
         let ended = self.take_back_with_lease(back).await;
-        let _ = self.ledger.release(&lease).await;
+        self.give_back(&lease).await;
         ended
     }
 
@@ -247,6 +248,18 @@ impl Alarms {
         );
         let lease = self.ledger.take_lease(&key, &holder, now, until).await;
         lease.map_err(|error| of_ledger(&error))
+    }
+
+    /// Gives a lease back. What was done is done: that it could not be is told.
+    async fn give_back(&self, lease: &Lease) {
+        if let Err(error) = self.ledger.release(lease).await {
+            let text = format!(
+                "the lease {} is not given back, and expires at {}: {error}",
+                lease.key, lease.until
+            );
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push(text);
+        }
     }
 
     async fn attempts(&self, key: &Key) -> Early<Attempts> {

@@ -592,7 +592,9 @@ fn is_under_way(remedy: &Remedy, world: &World) -> bool {
     match remedy {
         Remedy::StopDeployment(_) | Remedy::RollBack(_) => {
             let service = world.services.get(&target.name());
-            service.is_some_and(|service| service.under_way.is_some())
+            let under_way = service.and_then(|service| service.under_way.as_ref());
+            let is_stopped = !matches!(remedy, Remedy::StopDeployment(_));
+            under_way.is_some_and(|it| is_stopped || it.is_rolling_back())
         }
         Remedy::GrowStorage(it) => {
             let database = world.databases.get(&it.database);

@@ -1324,3 +1324,29 @@ fn actions_are_achieved_once_the_world_is_as_they_leave_it() {
         assert!(AlarmRemediation::achieved(action, &after), "{action:?}");
     }
 }
+
+#[test]
+fn a_stop_that_was_written_down_and_never_made_is_made_later() {
+    let stop = Remedy::StopDeployment(crate::action::StoppingDeployment {
+        cluster: "shop".to_owned(),
+        service: "web".to_owned(),
+        deployment: "arn:deployment/3".to_owned(),
+    });
+    let deploys = Service {
+        under_way: Some(deployment(3, "IN_PROGRESS", ago(40), None)),
+        ..service()
+    };
+    let case = case().with(&stop, "errors", Health::default(), ago(20), ago(15));
+    let tick = |case: Case| {
+        let world = with_case(of_service(Symptom::Errors, deploys.clone()), case);
+        let world = tried(world, &stop, &[ago(20)]);
+        told(&plan(&policy(), &Scope::OpenCases, world, now()))
+    };
+    assert_eq!(tick(case.clone()), ["record_effect(noted)"]);
+    let verified = Noted::Verified {
+        effect: crate::case::Effect::DidNotHelp,
+        of: stop.sentence(),
+    };
+    let open = Noted::all_after(&[verified], Some(&case), ago(1)).unwrap();
+    assert_eq!(tick(open), ["stop_deployment(bad_deployment)"]);
+}

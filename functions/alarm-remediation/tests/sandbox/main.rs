@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, helpers included"
 )]
 
+mod crash;
 mod left_alone;
 mod remedies;
 mod stage;
