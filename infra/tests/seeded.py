@@ -83,7 +83,7 @@ DIFFERENT = {
     "Service.TaskDefinition": "the story's own, in the middle of a deployment",
     "Service.AvailabilityZoneRebalancing": "tasks of the sandbox have no instances",
     "Service.PlacementStrategies": "the same",
-    "Service.DeploymentConfiguration": "the sandbox has no circuit breaker",
+    "Service.DeploymentConfiguration": "the seeded services have no circuit breaker",
     "Service.EnableECSManagedTags": "the seed is found by its names",
     "Service.PropagateTags": "the same",
     # Database.

@@ -151,7 +151,7 @@ pub enum Incomplete<E> {
     /// A page came without its list. AWS sends an empty list when there is
     /// nothing, so that this is no answer at all.
     NoList,
-    /// A page leads to itself.
+    /// A page leads to one that has been read.
     NoEnd,
 }
 
@@ -183,29 +183,32 @@ impl<E: Error + ProvideErrorMetadata + 'static> std::fmt::Display for Incomplete
     }
 }
 
-/// Every item of every page, and why they may not be all.
-pub async fn read_pages<P, T, E>(
+/// Every item of every page, and why they may not be all. `list` is a page's list and
+/// the token of the next page: the SDK takes a token that comes twice in a row for the
+/// end, and goes round for ever where two lead to each other.
+pub async fn read_pages<P, T, K: PartialEq, E>(
     pages: PaginationStream<Result<P, E>>,
-    list: impl Fn(P) -> Option<Vec<T>>,
+    list: impl Fn(P) -> (Option<Vec<T>>, Option<K>),
 ) -> (Vec<T>, Option<Incomplete<E>>) {
     read_all(None, pages, list).await
 }
 
 /// The same where many listings go on side by side: each page waits its turn.
-pub async fn read_pages_at<P, T, E>(
+pub async fn read_pages_at<P, T, K: PartialEq, E>(
     pace: &Pace,
     pages: PaginationStream<Result<P, E>>,
-    list: impl Fn(P) -> Option<Vec<T>>,
+    list: impl Fn(P) -> (Option<Vec<T>>, Option<K>),
 ) -> (Vec<T>, Option<Incomplete<E>>) {
     read_all(Some(pace), pages, list).await
 }
 
-async fn read_all<P, T, E>(
+async fn read_all<P, T, K: PartialEq, E>(
     pace: Option<&Pace>,
     mut pages: PaginationStream<Result<P, E>>,
-    list: impl Fn(P) -> Option<Vec<T>>,
+    list: impl Fn(P) -> (Option<Vec<T>>, Option<K>),
 ) -> (Vec<T>, Option<Incomplete<E>>) {
     let mut items = Vec::new();
+    let mut tokens = Vec::new();
     loop {
         let page = match pace {
             Some(pace) => pace.call(pages.next()).await,
@@ -213,24 +216,34 @@ async fn read_all<P, T, E>(
         };
         match page.map(|page| page.map(&list)) {
             None => return (items, None),
-            Some(Ok(Some(of_page))) => items.extend(of_page),
-            Some(Ok(None)) => return (items, Some(Incomplete::NoList)),
+            Some(Ok((Some(of_page), next))) => {
+                items.extend(of_page);
+                match next {
+                    Some(next) if tokens.contains(&next) => {
+                        return (items, Some(Incomplete::NoEnd));
+                    }
+                    next => tokens.extend(next),
+                }
+            }
+            Some(Ok((None, _))) => return (items, Some(Incomplete::NoList)),
             Some(Err(error)) => return (items, Some(Incomplete::Failed(error))),
         }
     }
 }
 
-/// The objects of a page of a bucket, for [`read_pages`]; `None` when it does not say whether there are any.
-/// The list is left out when it is empty, and the count is not (Amazon S3 API
-/// Reference, `ListObjectsV2`).
-pub fn objects_of(page: ListObjectsV2Output) -> Option<Vec<Object>> {
-    if page.is_truncated() == Some(true) && page.next_continuation_token().is_none() {
-        return None;
+/// The objects of a page of a bucket and the token of the next, for [`read_pages`];
+/// `None` when it does not say whether there are any. The list is left out when it is
+/// empty, and the count is not (Amazon S3 API Reference, `ListObjectsV2`).
+pub fn objects_of(page: ListObjectsV2Output) -> (Option<Vec<Object>>, Option<String>) {
+    let next = page.next_continuation_token;
+    if page.is_truncated == Some(true) && next.is_none() {
+        return (None, next);
     }
-    match page.contents {
+    let objects = match page.contents {
         None if page.key_count != Some(0) => None,
         contents => Some(contents.unwrap_or_default()),
-    }
+    };
+    (objects, next)
 }
 
 /// [`read_pages`] for an operation without a paginator: `page` asks for the
@@ -242,9 +255,9 @@ where
     P: Future<Output = Result<(Option<Vec<T>>, Option<String>), E>>,
 {
     let mut items = Vec::new();
-    let mut token = None;
+    let mut tokens: Vec<String> = Vec::new();
     loop {
-        let (of_page, next) = match page(token.clone()).await {
+        let (of_page, next) = match page(tokens.last().cloned()).await {
             Ok((Some(of_page), next)) => (of_page, next),
             Ok((None, _)) => return (items, Some(Incomplete::NoList)),
             Err(error) => return (items, Some(Incomplete::Failed(error))),
@@ -252,8 +265,8 @@ where
         items.extend(of_page);
         match next.filter(|next| !next.is_empty()) {
             None => return (items, None),
-            next if next == token => return (items, Some(Incomplete::NoEnd)),
-            next => token = next,
+            Some(next) if tokens.contains(&next) => return (items, Some(Incomplete::NoEnd)),
+            Some(next) => tokens.push(next),
         }
     }
 }
@@ -307,14 +320,77 @@ pub fn region(config: &SdkConfig) -> Result<String, IdentityError> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Error;
+    use aws_smithy_async::future::pagination_stream::fn_stream::FnStream;
+
     use super::*;
+
+    /// Pages of one item each, with the tokens of the next ones, as an SDK gives them.
+    fn pages(
+        tokens: &'static [Option<&'static str>],
+    ) -> PaginationStream<Result<Option<&'static str>, ListObjectsV2Error>> {
+        PaginationStream::new(FnStream::new(move |page| {
+            Box::pin(async move {
+                for token in tokens {
+                    if page.send(Ok(*token)).await.is_err() {
+                        return;
+                    }
+                }
+            })
+        }))
+    }
+
+    /// The SDK ends at a token that comes twice in a row, and not at one that comes
+    /// again later.
+    #[tokio::test]
+    async fn a_listing_that_comes_back_to_a_page_is_incomplete() {
+        for (tokens, read, ends) in [
+            (&[Some("a"), Some("b"), None][..], 3, true),
+            (&[None], 1, true),
+            (&[Some("a"), Some("")], 2, true),
+            (&[Some("a"), Some("a")], 2, false),
+            (
+                &[Some("a"), Some("b"), Some("a"), Some("b"), None],
+                3,
+                false,
+            ),
+        ] {
+            let list = |token| (Some(vec![()]), token);
+            let (items, incomplete) = read_pages(pages(tokens), list).await;
+            assert_eq!(items.len(), read, "{tokens:?}");
+            let is_endless = matches!(incomplete, Some(Incomplete::NoEnd));
+            assert_eq!(
+                (incomplete.is_none(), is_endless),
+                (ends, !ends),
+                "{tokens:?}"
+            );
+
+            let next = |token: Option<String>| async move {
+                let n = match token {
+                    None => 0,
+                    Some(token) => 1 + tokens.iter().position(|it| *it == Some(&token)).unwrap(),
+                };
+                let next = tokens.get(n).copied().flatten().map(str::to_owned);
+                Ok::<_, ListObjectsV2Error>((Some(vec![()]), next))
+            };
+            let (items, incomplete) = read_pages_by_token(next).await;
+            assert_eq!(items.len(), read, "{tokens:?}");
+            let is_endless = matches!(incomplete, Some(Incomplete::NoEnd));
+            assert_eq!(
+                (incomplete.is_none(), is_endless),
+                (ends, !ends),
+                "{tokens:?}"
+            );
+        }
+    }
 
     #[test]
     fn an_empty_page_is_told_from_one_that_says_nothing() {
         let page = ListObjectsV2Output::builder;
-        assert_eq!(objects_of(page().key_count(0).build()), Some(vec![]));
-        assert_eq!(objects_of(page().build()), None);
+        let objects = |page: ListObjectsV2Output| objects_of(page).0;
+        assert_eq!(objects(page().key_count(0).build()), Some(vec![]));
+        assert_eq!(objects(page().build()), None);
         let cut = page().key_count(0).is_truncated(true);
-        assert_eq!(objects_of(cut.build()), None);
+        assert_eq!(objects(cut.build()), None);
     }
 }

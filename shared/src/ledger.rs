@@ -253,7 +253,8 @@ impl Ledger {
                 .expression_attribute_values(":start", AttributeValue::S(start.to_owned())),
         };
         let pages = query.into_paginator().send();
-        let (items, incomplete) = aws::read_pages(pages, |page| page.items).await;
+        let (items, incomplete) =
+            aws::read_pages(pages, |page| (page.items, page.last_evaluated_key)).await;
         match incomplete {
             None => {}
             Some(aws::Incomplete::Failed(error)) => return Err(self.failed(QUERY, &error)),

@@ -91,7 +91,8 @@ pub(super) async fn look(
             .alarm_types(AlarmType::MetricAlarm)
             .into_paginator()
             .send();
-        let (of_names, incomplete) = aws::read_pages(pages, |page| page.metric_alarms).await;
+        let (of_names, incomplete) =
+            aws::read_pages(pages, |page| (page.metric_alarms, page.next_token)).await;
         alarms.extend(of_names);
         if let Some(why) = incomplete {
             let what = "whether alarms are there and quiet";

@@ -60,7 +60,8 @@ pub(super) async fn look(config: &SdkConfig, function: &str, now: Timestamp) -> 
         .end_time(DateTime::from_secs(next_hour))
         .into_paginator()
         .send();
-    let (results, incomplete) = aws::read_pages(pages, |page| page.metric_data_results).await;
+    let (results, incomplete) =
+        aws::read_pages(pages, |page| (page.metric_data_results, page.next_token)).await;
     if let Some(why) = incomplete {
         return Finding::unread("cloudwatch:GetMetricData", CHECK, "its last run", &why);
     }

@@ -182,7 +182,8 @@ impl Needs<'_> {
             .max_items(PAGE)
             .into_paginator()
             .send();
-        let (answers, incomplete) = aws::read_pages(pages, |page| page.evaluation_results).await;
+        let (answers, incomplete) =
+            aws::read_pages(pages, |page| (page.evaluation_results, page.marker)).await;
         match incomplete {
             None => Ok(answers),
             Some(why) => Err(Refused {

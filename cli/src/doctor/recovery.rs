@@ -23,7 +23,8 @@ pub(super) async fn look(config: &SdkConfig, account: &str, region: &str) -> Vec
         .max_buckets(1000)
         .into_paginator()
         .send();
-    let (buckets, incomplete) = aws::read_pages(pages, |page| page.buckets).await;
+    let (buckets, incomplete) =
+        aws::read_pages(pages, |page| (page.buckets, page.continuation_token)).await;
     if let Some(why) = incomplete {
         let what = "which buckets of restore points there are";
         return vec![Finding::unread("s3:ListAllMyBuckets", CHECK, what, &why)];

@@ -22,7 +22,7 @@ use crate::reason::{Code, Reason};
 use crate::scope::{Scope, Sighting};
 use crate::world::{Alarm, Concern, Memory, Quiet, State, Symptom, Target, World};
 
-pub(crate) use self::bounds::refuses;
+pub use self::bounds::refuses;
 
 /// The passes of a lane.
 mod pass {

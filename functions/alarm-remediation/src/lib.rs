@@ -31,7 +31,7 @@ pub use crate::case::{
     Attempt, Attempts, Case, Effect, HISTORY, Health, Line, Noted, PARTITION, Source, Stage, Tried,
     counts_for, keys,
 };
-pub use crate::decide::METRICS;
+pub use crate::decide::{METRICS, refuses};
 pub use crate::history::{History, Remembered};
 pub use crate::observe::Alarms;
 pub use crate::permissions::{BEHIND_CALLS, PERMISSIONS, asked_for};

@@ -147,7 +147,7 @@ impl Registry {
             .page_size(1000)
             .send();
         let ((repositories, incomplete), mut sharing, caches) = futures::join!(
-            aws::read_pages(pages, |page| page.repositories),
+            aws::read_pages(pages, |page| (page.repositories, page.next_token)),
             self.sharing(),
             self.caches(policy),
         );
@@ -336,7 +336,8 @@ impl Registry {
         let pages = listing.into_paginator().page_size(1000).send();
         // Page by page, because an image is a tenth of what ECR tells about it.
         let (read, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
-            Some(page.image_details?.into_iter().map(image_of).collect())
+            let images = |all: Vec<_>| all.into_iter().map(image_of).collect();
+            (page.image_details.map(images), page.next_token)
         })
         .await;
         let mut incomplete = match incomplete {

@@ -12,6 +12,7 @@ use std::sync::PoisonError;
 
 use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace, SuspendedState};
 use aws_sdk_rds::types::Tag;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use futures::{StreamExt, stream};
 use steward::aws;
 use steward::engine::{Act, Outcome};
@@ -28,6 +29,23 @@ use crate::world::{Kind, Resource, Sizes, State};
 /// How many changes of an environment are under way at once.
 const AT_ONCE: usize = 4;
 
+/// How AWS says that what is to be changed is gone, or busy (the errors of
+/// `UpdateService`, `RegisterScalableTarget`, `UpdateAutoScalingGroup`,
+/// `StopDBInstance`, `StartDBInstance` and `CreateDBSnapshot` in their API references).
+const GONE_OR_BUSY: &[&str] = &[
+    "ClusterNotFoundException",
+    "ServiceNotFoundException",
+    "ServiceNotActiveException",
+    "ConcurrentUpdateException",
+    "ScalingActivityInProgress",
+    "ResourceContention",
+    "DBInstanceNotFound",
+    INVALID_STATE,
+];
+
+/// How RDS says that an instance is in a state in which the call is of no use.
+const INVALID_STATE: &str = "InvalidDBInstanceState";
+
 fn needs_lease(action: &Action) -> bool {
     !matches!(action, Action::SetOverride(_) | Action::EndOverride { .. })
 }
@@ -37,6 +55,21 @@ type Early<T> = Result<T, Outcome>;
 
 fn failed(call: &str, why: &str) -> Outcome {
     Outcome::Failed(format!("{call}: {why}"))
+}
+
+/// What a call that failed says of its target: that it is gone, or busy with something
+/// else, which the next run will know; or that the call failed.
+fn refused<E>(call: &str, error: &E) -> Outcome
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    let why = format!("{call}: {}", aws::explain(error));
+    let is_told = aws::code(error).is_some_and(|code| GONE_OR_BUSY.contains(&code));
+    if is_told {
+        Outcome::Skipped(why)
+    } else {
+        Outcome::Failed(why)
+    }
 }
 
 fn of_ledger(error: &LedgerError) -> Outcome {
@@ -143,19 +176,19 @@ impl Environments {
                 let tag = aws_sdk_ecs::types::Tag::builder().key(PARKED).value(value);
                 let request = self.ecs.tag_resource().resource_arn(&of.arn);
                 let request = request.tags(tag.build());
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.ecs_pace.call(request.send()).await;
                 answer.map(drop).map_err(|error| aws::explain(&error))
             }
             "autoscaling" => {
                 let request = self.groups.create_or_update_tags();
                 let request = request.tags(group_tag(&of.name).value(value).build());
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.groups_pace.call(request.send()).await;
                 answer.map(drop).map_err(|error| aws::explain(&error))
             }
             _ => {
                 let tag = Tag::builder().key(PARKED).value(value).build();
                 let request = self.rds.add_tags_to_resource().resource_name(&of.arn);
-                let answer = self.pace.call(request.tags(tag).send()).await;
+                let answer = self.rds_pace.call(request.tags(tag).send()).await;
                 answer.map(drop).map_err(|error| aws::explain(&error))
             }
         };
@@ -169,19 +202,19 @@ impl Environments {
         let answer = match kind_of(&of.arn) {
             "ecs" => {
                 let request = self.ecs.untag_resource().resource_arn(&of.arn);
-                let answer = self.pace.call(request.tag_keys(PARKED).send()).await;
+                let answer = self.ecs_pace.call(request.tag_keys(PARKED).send()).await;
                 answer.map(drop).map_err(|error| aws::explain(&error))
             }
             "autoscaling" => {
                 let request = self.groups.delete_tags();
                 let request = request.tags(group_tag(&of.name).build());
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.groups_pace.call(request.send()).await;
                 answer.map(drop).map_err(|error| aws::explain(&error))
             }
             _ => {
                 let request = self.rds.remove_tags_from_resource();
                 let request = request.resource_name(&of.arn).tag_keys(PARKED);
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.rds_pace.call(request.send()).await;
                 answer.map(drop).map_err(|error| aws::explain(&error))
             }
         };
@@ -225,9 +258,9 @@ impl Environments {
             .cluster(cluster)
             .service(service)
             .desired_count(i32::try_from(desired).unwrap_or(i32::MAX));
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map(drop);
-        answer.map_err(|error| failed("ecs:UpdateService", &aws::explain(&error)))
+        answer.map_err(|error| refused("ecs:UpdateService", &error))
     }
 
     /// Gives a service's scalable target what it lacks of the bounds.
@@ -256,12 +289,9 @@ impl Environments {
             .set_min_capacity(bounds.min.map(number))
             .set_max_capacity(bounds.max.map(number))
             .set_suspended_state(suspended);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.scaling_pace.call(request.send()).await;
         let answer = answer.map(drop);
-        answer.map_err(|error| {
-            let call = "application-autoscaling:RegisterScalableTarget";
-            failed(call, &aws::explain(&error))
-        })
+        answer.map_err(|error| refused("application-autoscaling:RegisterScalableTarget", &error))
     }
 
     async fn service_now(&self, cluster: &str, service: &str) -> Early<Option<Resource>> {
@@ -381,16 +411,15 @@ impl Environments {
             .set_min_size(setting.to.min.map(number))
             .set_desired_capacity(setting.to.desired.map(number))
             .set_max_size(setting.to.max.map(number));
-        let answer = self.pace.call(request.send()).await;
-        answer
-            .map_err(|error| failed("autoscaling:UpdateAutoScalingGroup", &aws::explain(&error)))?;
+        let answer = self.groups_pace.call(request.send()).await;
+        answer.map_err(|error| refused("autoscaling:UpdateAutoScalingGroup", &error))?;
         self.after(setting, &found).await
     }
 
     async fn group_now(&self, name: &str) -> Early<Option<Resource>> {
         let request = self.groups.describe_auto_scaling_groups();
         let request = request.auto_scaling_group_names(name);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.groups_pace.call(request.send()).await;
         let answer = answer.map_err(|error| {
             let call = "the check before acting, nothing was done: \
                         autoscaling:DescribeAutoScalingGroups";

@@ -105,6 +105,12 @@ impl Goal {
         }
     }
 
+    /// Whether something may wait for what the environment is made of to be ready. To
+    /// guard what a transition has left asks nobody to wait.
+    pub(crate) fn awaits(&self) -> bool {
+        matches!(self, Self::Remember { .. } | Self::Begin(_) | Self::GoOn(_))
+    }
+
     /// The transition under way.
     pub(crate) fn to(&self) -> Option<&Applied> {
         match self {

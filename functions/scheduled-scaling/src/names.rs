@@ -117,6 +117,9 @@ mod tests {
         ] {
             let mark: Mark = text.parse().unwrap();
             assert_eq!(mark.to_string(), text);
+            // RDS takes no others.
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
+            assert!(text.chars().all(is_allowed), "{text}");
         }
         for bad in [
             "",

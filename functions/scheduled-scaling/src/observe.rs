@@ -31,7 +31,7 @@ use crate::policy::{Environment, Member, ScalingPolicy};
 use crate::scope::Scope;
 use crate::world::{Gate, Kind, Look, Resource, Saved, Stray, World};
 
-/// Calls that are under way at once, at the most.
+/// Calls to one service that are under way at once, at the most.
 const CALLS_AT_ONCE: usize = 16;
 
 /// Environments as seen and changed through AWS, with what the ledger remembers of
@@ -45,7 +45,12 @@ pub struct Environments {
     pub(crate) elb: elb::Client,
     pub(crate) ssm: ssm::Client,
     pub(crate) ledger: Ledger,
-    pub(crate) pace: Pace,
+    pub(crate) ecs_pace: Pace,
+    pub(crate) scaling_pace: Pace,
+    pub(crate) groups_pace: Pace,
+    pub(crate) rds_pace: Pace,
+    pub(crate) elb_pace: Pace,
+    pub(crate) ssm_pace: Pace,
     pub(crate) clock: Clock,
     /// The leases that this run has taken, by environment.
     pub(crate) held: Mutex<BTreeMap<String, Held>>,
@@ -127,14 +132,27 @@ impl Wish<'_> {
         places
     }
 
-    /// Whether it is of an environment that wakes.
-    fn wakes(&self, resource: &Resource) -> bool {
-        self.goal_is(resource, |to| matches!(to, Wanted::On { .. }))
+    /// Whether it is of an environment that wakes, and as large as it is asked to be:
+    /// only then does it matter whether it serves.
+    fn may_be_ready(&self, resource: &Resource) -> bool {
+        let is_up = match &resource.kind {
+            Kind::Service(service) => service.desired > 0 && service.runs(),
+            Kind::Group(group) => group.least() > 0 && group.runs(),
+            Kind::Database(_) => false,
+        };
+        let wakes = |goal: &Goal| {
+            let to = goal.to().filter(|_| goal.awaits());
+            to.is_some_and(|to| matches!(to.to, Wanted::On { .. }))
+        };
+        is_up && self.goals_of(resource).any(wakes)
     }
 
-    /// Whether it is a database that gets a snapshot before it sleeps.
+    /// Whether it is a database that gets a snapshot before it sleeps, and could be
+    /// stopped now.
     fn wants_snapshots(&self, resource: &Resource) -> bool {
-        let sleeps = self.goal_is(resource, |to| *to == Wanted::Off);
+        let is_off = |goal: &Goal| goal.to().is_some_and(|to| to.to == Wanted::Off);
+        let may_stop = matches!(&resource.kind, Kind::Database(it) if it.status == "available");
+        let sleeps = may_stop && self.goals_of(resource).any(is_off);
         let mut places = self.places(resource).into_iter();
         sleeps
             && places.any(|place| {
@@ -143,10 +161,10 @@ impl Wish<'_> {
             })
     }
 
-    fn goal_is(&self, resource: &Resource, is: fn(&Wanted) -> bool) -> bool {
+    /// What the environments of a resource are to come to.
+    fn goals_of(&self, resource: &Resource) -> impl Iterator<Item = &Goal> {
         let places = self.places(resource).into_iter();
-        let mut goals = places.filter_map(|place| self.goals.get(&place.environment));
-        goals.any(|goal| goal.to().is_some_and(|to| is(&to.to)))
+        places.filter_map(|place| self.goals.get(&place.environment))
     }
 }
 
@@ -161,6 +179,7 @@ impl Environments {
         let whole_groups = autoscaling::config::Builder::from(config).interceptor(WholeXml);
         let whole_rds = rds::config::Builder::from(config).interceptor(WholeXml);
         let whole_elb = elb::config::Builder::from(config).interceptor(WholeXml);
+        let pace = |service| Pace::new(aws::meter(), service, CALLS_AT_ONCE);
         Self {
             ecs: ecs::Client::new(config),
             scaling: applicationautoscaling::Client::new(config),
@@ -169,7 +188,12 @@ impl Environments {
             elb: elb::Client::from_conf(whole_elb.build()),
             ssm: ssm::Client::new(config),
             ledger: Ledger::new(config, ledger),
-            pace: Pace::new(aws::meter(), "ecs", CALLS_AT_ONCE),
+            ecs_pace: pace("ecs"),
+            scaling_pace: pace("application-autoscaling"),
+            groups_pace: pace("autoscaling"),
+            rds_pace: pace("rds"),
+            elb_pace: pace("elasticloadbalancing"),
+            ssm_pace: pace("ssm"),
             clock,
             held: Mutex::default(),
             has_ledger: Mutex::new(true),
@@ -203,7 +227,7 @@ impl Environments {
 
     async fn change_calendar(&self, name: &str) -> Result<Gate, String> {
         let request = self.ssm.get_calendar_state().calendar_names(name);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ssm_pace.call(request.send()).await;
         let answer = answer.map_err(|error| aws::explain(&error))?;
         match answer.state().map(ssm::types::CalendarState::as_str) {
             Some("OPEN") => Ok(Gate::Open),

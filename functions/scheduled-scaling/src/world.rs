@@ -268,7 +268,7 @@ pub struct Service {
     /// What Application Auto Scaling may do with it.
     pub scalable: Option<Scalable>,
     /// How many targets each of its target groups has that are healthy; of services
-    /// that wake.
+    /// that wake and run.
     pub healthy: Vec<u32>,
 }
 
@@ -302,8 +302,32 @@ pub struct Group {
     /// capacity.
     pub is_managed: bool,
     /// How many of them take tasks of a cluster; `None` when its cluster is not
-    /// known.
+    /// known, and unless it wakes and runs.
     pub registered: Option<u32>,
+}
+
+impl Service {
+    /// Whether as many tasks run as are asked for.
+    pub fn runs(&self) -> bool {
+        self.running >= self.desired
+    }
+}
+
+impl Group {
+    /// How many instances are asked for: of a managed one the minimum, because the rest
+    /// comes when tasks ask for it.
+    pub fn least(&self) -> u32 {
+        if self.is_managed {
+            self.min
+        } else {
+            self.desired
+        }
+    }
+
+    /// Whether so many are in service.
+    pub fn runs(&self) -> bool {
+        self.in_service >= self.least()
+    }
 }
 
 /// An RDS instance.

@@ -137,7 +137,7 @@ impl Snapshots {
         let pages = self.here().describe_db_instances().max_records(PAGE);
         let pages = pages.into_paginator().send();
         let (instances, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.db_instances).await;
+            aws::read_pages_at(&self.pace, pages, |page| (page.db_instances, page.marker)).await;
         let gap = |why: String, grant: &str| Gap {
             read: format!("rds:DescribeDBInstances: {why}"),
             hides: Hides::Everything,
@@ -326,8 +326,8 @@ impl Snapshots {
         let listing = client.describe_db_snapshots().snapshot_type("manual");
         let pages = listing.max_records(PAGE).into_paginator().send();
         let (read, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
-            let snapshots = page.db_snapshots?.into_iter();
-            Some(snapshots.map(whole_snapshot_of).collect())
+            let whole = |all: Vec<_>| all.into_iter().map(whole_snapshot_of).collect();
+            (page.db_snapshots.map(whole), page.marker)
         })
         .await;
         let mut incomplete = incomplete.map(|why| why.to_string());
@@ -364,8 +364,10 @@ impl Snapshots {
     ) -> Result<BTreeMap<String, Timestamp>, String> {
         let listing = client.describe_db_instance_automated_backups();
         let pages = listing.max_records(PAGE).into_paginator().send();
-        let (backups, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.db_instance_automated_backups).await;
+        let (backups, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+            (page.db_instance_automated_backups, page.marker)
+        })
+        .await;
         if let Some(why) = incomplete {
             return Err(why.to_string());
         }

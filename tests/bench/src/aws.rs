@@ -25,6 +25,7 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::ecr::Registry;
 use crate::ecs::Clusters;
+use crate::environments::Environments;
 use crate::pruning::Pruning;
 use crate::rds::{Asked, Databases};
 use crate::s3::{self, Buckets};
@@ -32,8 +33,10 @@ use crate::scenario::{REGION, Scenario, Work};
 
 /// The services that the functions talk to, as the SDK's endpoint variables
 /// name them (AWS SDKs and Tools Reference Guide, "Service-specific endpoints").
-const SERVICES: [&str; 14] = [
+const SERVICES: [&str; 16] = [
     "APPLICATION_AUTO_SCALING",
+    "AUTO_SCALING",
+    "DYNAMODB",
     "ECR",
     "ECS",
     "ELASTIC_LOAD_BALANCING_V2",
@@ -134,7 +137,6 @@ pub(crate) struct Aws {
 struct State {
     latency: Duration,
     rates: Vec<(&'static str, f64, f64)>,
-    clusters: Clusters,
     holdings: Holdings,
     buckets: Mutex<BTreeMap<String, Bucket>>,
     seen: Mutex<Seen>,
@@ -142,8 +144,9 @@ struct State {
 
 /// What the function under measurement works on.
 enum Holdings {
-    Registry(Registry),
-    Databases(Databases, Buckets),
+    Registry(Registry, Clusters),
+    Databases(Databases, Buckets, Clusters),
+    Environments(Environments),
 }
 
 /// A request, read whole.
@@ -183,22 +186,24 @@ impl State {
     fn answer(&self, service: &str, operation: &str, call: &Call) -> Answer {
         let asked: Value = serde_json::from_slice(&call.body).unwrap_or_default();
         match (service, operation, &self.holdings) {
-            ("ECR", _, Holdings::Registry(registry)) => registry.answer(operation, &asked),
-            ("RDS", _, Holdings::Databases(databases, _)) => {
+            ("ECR", _, Holdings::Registry(registry, _)) => registry.answer(operation, &asked),
+            ("RDS", _, Holdings::Databases(databases, ..)) => {
                 databases.answer(operation, &call.form())
             }
-            ("S3", _, Holdings::Databases(_, buckets)) => {
+            ("S3", _, Holdings::Databases(_, buckets, _)) => {
                 let query = call.head.uri.query().unwrap_or_default();
                 buckets.answer(operation, call.head.uri.path(), query)
             }
-            ("ECS", ..) => self.clusters.answer(operation, &asked),
+            ("ECS", _, Holdings::Registry(_, clusters) | Holdings::Databases(_, _, clusters)) => {
+                clusters.answer(operation, &asked)
+            }
             ("LAMBDA", "ListFunctions", _) => Answer::json(&json!({"Functions": []})),
             ("EVENTBRIDGE", "ListEventBuses", _) => Answer::json(&json!({"EventBuses": [
                 {"Name": "default", "Arn": "arn:aws:events:eu-central-1:123456789012:event-bus/default"}
             ]})),
             ("EVENTBRIDGE", "ListRules", _) => Answer::json(&json!({"Rules": []})),
             ("SCHEDULER", "ListSchedules", _) => Answer::json(&json!({"Schedules": []})),
-            ("APPLICATION_AUTO_SCALING", "DescribeScalableTargets", _) => {
+            ("APPLICATION_AUTO_SCALING", "DescribeScalableTargets", Holdings::Databases(..)) => {
                 Answer::json(&json!({"ScalableTargets": []}))
             }
             ("APPLICATION_AUTO_SCALING", "DescribeScalingPolicies", _) => {
@@ -212,6 +217,9 @@ impl State {
                 let names = asked["Names"].as_array().cloned().unwrap_or_default();
                 let parameters: Vec<Value> = names.iter().map(off).collect();
                 Answer::json(&json!({"Parameters": parameters, "InvalidParameters": []}))
+            }
+            (_, _, Holdings::Environments(environments)) => {
+                environments.answer(service, operation, &asked, &call.form())
             }
             _ => Answer::error("UnknownOperationException", operation),
         }
@@ -238,15 +246,14 @@ impl Call {
         }
     }
 
-    /// The form that a request of the query protocol has in its body. No value of
-    /// ours has a character that is encoded, but for those of tags.
+    /// The form that a request of the query protocol has in its body.
     fn form(&self) -> Asked<'_> {
         let text = std::str::from_utf8(&self.body).unwrap_or_default();
         let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
         Asked {
             region: self.region(),
             parameters: pairs
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .map(|(name, value)| (name.to_owned(), decoded(value)))
                 .collect(),
         }
     }
@@ -261,13 +268,29 @@ impl Call {
     }
 }
 
+/// A value of a form, with what is percent-encoded in it.
+fn decoded(value: &str) -> String {
+    let mut parts = value.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let hex = part.get(..2);
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
+            }
+            None => bytes.extend_from_slice(part.as_bytes()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 impl Aws {
     /// Starts the servers of a scenario, with nothing counted.
     pub(crate) async fn start(scenario: &Scenario) -> Result<Self> {
-        let (clusters, holdings) = match &scenario.work {
+        let holdings = match &scenario.work {
             Work::Pruning(pruning) => {
-                let registry = Registry::of(pruning);
-                (Clusters::of(pruning), Holdings::Registry(registry))
+                Holdings::Registry(Registry::of(pruning), Clusters::of(pruning))
             }
             Work::Rotation(rotation) => {
                 let clusters = Clusters::of(&Pruning {
@@ -276,13 +299,13 @@ impl Aws {
                 });
                 let databases = Databases::of(rotation);
                 let buckets = Buckets::of(rotation);
-                (clusters, Holdings::Databases(databases, buckets))
+                Holdings::Databases(databases, buckets, clusters)
             }
+            Work::Scaling(scaling) => Holdings::Environments(Environments::of(scaling)),
         };
         let state = Arc::new(State {
             latency: scenario.latency,
             rates: scenario.rates.clone(),
-            clusters,
             holdings,
             buckets: Mutex::default(),
             seen: Mutex::default(),
@@ -317,11 +340,12 @@ impl Aws {
         self.state.seen().clone()
     }
 
-    /// How many images or snapshots there are.
+    /// How many images or snapshots there are, or things that are awake.
     pub(crate) fn left(&self) -> usize {
         match &self.state.holdings {
-            Holdings::Registry(registry) => registry.images_left(),
-            Holdings::Databases(databases, _) => databases.snapshots_left(),
+            Holdings::Registry(registry, _) => registry.images_left(),
+            Holdings::Databases(databases, ..) => databases.snapshots_left(),
+            Holdings::Environments(environments) => environments.awake(),
         }
     }
 }

@@ -231,11 +231,11 @@ impl Clusters {
 }
 
 /// The number at the end of a name.
-fn number(name: &str) -> Option<usize> {
+pub(crate) fn number(name: &str) -> Option<usize> {
     name.rsplit('-').next()?.parse().ok()
 }
 
-fn listing(key: &str, arns: Vec<String>, asked: &Value) -> Answer {
+pub(crate) fn listing(key: &str, arns: Vec<String>, asked: &Value) -> Answer {
     let size = match ecr::page_size(asked, PAGE) {
         Ok(size) => size,
         Err(answer) => return answer,
@@ -251,7 +251,7 @@ fn listing(key: &str, arns: Vec<String>, asked: &Value) -> Answer {
 
 /// A describe of at most `cap` things by ARN; what is not there is a failure
 /// inside the answer.
-fn described(
+pub(crate) fn described(
     key: &str,
     asked: &Value,
     cap: usize,

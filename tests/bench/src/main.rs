@@ -9,6 +9,8 @@
 mod aws;
 mod ecr;
 mod ecs;
+mod environments;
+mod ledger;
 mod measure;
 mod process;
 mod pruning;
@@ -16,6 +18,7 @@ mod rds;
 mod rotation;
 mod runtime;
 mod s3;
+mod scaling;
 mod scenario;
 mod table;
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::aws::{Aws, Seen};
 use crate::process::{self, CpuShare};
 use crate::runtime::Runtime;
-use crate::scenario::{REGION, Scenario};
+use crate::scenario::{REGION, Scenario, Truth};
 
 /// How to measure.
 pub(crate) struct Options {
@@ -101,7 +101,7 @@ impl Measured {
     }
 }
 
-/// One run in a new process: a cold start and one event.
+/// One run in a new process: a cold start and the scenario's events.
 async fn run(
     binary: &Path,
     scenario: &Scenario,
@@ -118,14 +118,25 @@ async fn run(
     if let Some(share) = share {
         share.hold(pid)?;
     }
-    let (report, took) = runtime.invoke(&scenario.event()).await?;
-    // Asking for the next event ends the work on this one.
-    runtime.next().await?;
+    let mut took = Duration::ZERO;
+    for nth in 0..scenario.events() {
+        let (report, of_this) = runtime.invoke(&scenario.event()).await?;
+        took += of_this;
+        // Asking for the next event ends the work on this one.
+        runtime.next().await?;
+        let number = nth + 1;
+        check_report(&scenario.truth(nth), scenario, &report)
+            .with_context(|| format!("event {number}"))?;
+    }
     let cpu = process::cpu_time(pid)?;
     let peak_mib = process::peak_mib(pid)?;
     child.kill().await?;
     let seen = aws.seen();
-    check_report(scenario, &report, &aws)?;
+    let (left, expected) = (aws.left(), scenario.truth(scenario.events() - 1).left);
+    ensure!(
+        left == expected,
+        "{left} are left of what is looked after, and {expected} should be"
+    );
     let first_call = seen.first_call.context("the function made no call")?;
     Ok(Run {
         init: next - spawned,
@@ -171,8 +182,7 @@ fn spawn(
 }
 
 /// The report has to add up to what was there.
-fn check_report(scenario: &Scenario, report: &Value, aws: &Aws) -> Result<()> {
-    let truth = scenario.truth();
+fn check_report(truth: &Truth, scenario: &Scenario, report: &Value) -> Result<()> {
     let count = |key: &str| report["summary"][key].as_u64().unwrap_or(u64::MAX);
     let expected = [
         ("observed", truth.observed),
@@ -194,12 +204,6 @@ fn check_report(scenario: &Scenario, report: &Value, aws: &Aws) -> Result<()> {
     }
     let gaps = report["gaps"].as_array().map_or(0, Vec::len);
     ensure!(gaps == 0, "the report has gaps: {}", report["gaps"]);
-    let left = aws.left();
-    ensure!(
-        left == truth.left,
-        "{left} are left of what is looked after, and {} should be",
-        truth.left
-    );
     Ok(())
 }
 

@@ -38,14 +38,14 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
     }
 }
 
 impl Databases {
     pub(crate) fn of(rotation: &Rotation) -> Self {
-        let instances = (0..rotation.databases).map(instance).collect();
+        let instances = (0..rotation.databases).map(of_rotation).collect();
         let places = [REGION, THERE].map(|region| {
             let all: Vec<(String, String)> = rotation
                 .snapshots()
@@ -190,7 +190,7 @@ impl Snapshots {
 }
 
 /// A page of a listing, by the number in its marker.
-fn paged(asked: &Asked<'_>, pages: &[Bytes]) -> Answer {
+pub(crate) fn paged(asked: &Asked<'_>, pages: &[Bytes]) -> Answer {
     if asked.get("MaxRecords") != Some("100") {
         return error(
             "InvalidParameterValue",
@@ -206,7 +206,7 @@ fn paged(asked: &Asked<'_>, pages: &[Bytes]) -> Answer {
 }
 
 /// Every page of a listing.
-fn listing(operation: &str, list: &str, items: &[&str]) -> Vec<Bytes> {
+pub(crate) fn listing(operation: &str, list: &str, items: &[&str]) -> Vec<Bytes> {
     let last = items.len().div_ceil(PAGE).max(1) - 1;
     (0..=last)
         .map(|n| {
@@ -230,11 +230,13 @@ fn enveloped(operation: &str, result: &str) -> String {
     )
 }
 
-fn result(operation: &str, result: &str) -> Answer {
+/// A success, as every service with forms and XML writes it.
+pub(crate) fn result(operation: &str, result: &str) -> Answer {
     Answer::xml(enveloped(operation, result))
 }
 
-fn error(code: &str, message: &str) -> Answer {
+/// A refusal, as every service with forms and XML writes it.
+pub(crate) fn error(code: &str, message: &str) -> Answer {
     let body = format!(
         "<ErrorResponse xmlns=\"http://rds.amazonaws.com/doc/2014-10-31/\"><Error>\
          <Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
@@ -246,16 +248,45 @@ fn error(code: &str, message: &str) -> Answer {
     }
 }
 
-/// A DB instance with about what RDS tells of one.
-fn instance(n: usize) -> String {
-    let (name, id) = (Rotation::identifier(n), Rotation::resource_id(n));
+/// What is told of a DB instance.
+pub(crate) struct Instance<'a> {
+    pub(crate) name: String,
+    pub(crate) resource_id: String,
+    /// Its parameter group.
+    pub(crate) group: &'a str,
+    pub(crate) status: &'a str,
+    pub(crate) is_multi_az: bool,
+    pub(crate) tags: &'a [(&'a str, &'a str)],
+}
+
+fn of_rotation(n: usize) -> String {
     let environment = Rotation::environment(n);
-    let group = n % ENVIRONMENTS;
+    instance(&Instance {
+        name: Rotation::identifier(n),
+        resource_id: Rotation::resource_id(n),
+        group: &format!("env-{:02}", n % ENVIRONMENTS),
+        status: "available",
+        is_multi_az: true,
+        tags: &[("steward:environment", &environment), ("team", "shop")],
+    })
+}
+
+/// A DB instance with about what RDS tells of one.
+pub(crate) fn instance(told: &Instance<'_>) -> String {
+    let Instance {
+        name,
+        resource_id: id,
+        group,
+        status,
+        is_multi_az,
+        tags,
+    } = told;
+    let tags: String = tags.iter().map(|(key, value)| tag(key, value)).collect();
     let key = Rotation::key(REGION);
     format!(
         "<DBInstance><DBInstanceIdentifier>{name}</DBInstanceIdentifier>\
          <DBInstanceClass>db.t4g.medium</DBInstanceClass><Engine>postgres</Engine>\
-         <DBInstanceStatus>available</DBInstanceStatus><MasterUsername>shop</MasterUsername>\
+         <DBInstanceStatus>{status}</DBInstanceStatus><MasterUsername>shop</MasterUsername>\
          <DBName>shop</DBName><Endpoint><Address>{name}.cexample.{REGION}.rds.amazonaws.com</Address>\
          <Port>5432</Port><HostedZoneId>Z1RLNUO7B9Q6NB</HostedZoneId></Endpoint>\
          <AllocatedStorage>100</AllocatedStorage>\
@@ -264,7 +295,7 @@ fn instance(n: usize) -> String {
          <BackupRetentionPeriod>7</BackupRetentionPeriod><DBSecurityGroups/>\
          <VpcSecurityGroups><VpcSecurityGroupMembership><VpcSecurityGroupId>sg-0123456789abcdef0\
          </VpcSecurityGroupId><Status>active</Status></VpcSecurityGroupMembership></VpcSecurityGroups>\
-         <DBParameterGroups><DBParameterGroup><DBParameterGroupName>env-{group:02}\
+         <DBParameterGroups><DBParameterGroup><DBParameterGroupName>{group}\
          </DBParameterGroupName><ParameterApplyStatus>in-sync</ParameterApplyStatus>\
          </DBParameterGroup></DBParameterGroups><AvailabilityZone>{REGION}a</AvailabilityZone>\
          <DBSubnetGroup><DBSubnetGroupName>shop</DBSubnetGroupName><DBSubnetGroupDescription>private\
@@ -276,7 +307,7 @@ fn instance(n: usize) -> String {
          </SubnetAvailabilityZone><SubnetStatus>Active</SubnetStatus></Subnet></Subnets></DBSubnetGroup>\
          <PreferredMaintenanceWindow>sun:04:00-sun:04:30</PreferredMaintenanceWindow>\
          <PendingModifiedValues/><LatestRestorableTime>2026-01-01T00:00:00Z</LatestRestorableTime>\
-         <MultiAZ>true</MultiAZ><EngineVersion>16.4</EngineVersion>\
+         <MultiAZ>{is_multi_az}</MultiAZ><EngineVersion>16.4</EngineVersion>\
          <AutoMinorVersionUpgrade>true</AutoMinorVersionUpgrade>\
          <ReadReplicaDBInstanceIdentifiers/><LicenseModel>postgresql-license</LicenseModel>\
          <OptionGroupMemberships><OptionGroupMembership><OptionGroupName>default:postgres-16\
@@ -291,9 +322,7 @@ fn instance(n: usize) -> String {
          <PerformanceInsightsEnabled>true</PerformanceInsightsEnabled>\
          <EnabledCloudwatchLogsExports><member>postgresql</member></EnabledCloudwatchLogsExports>\
          <DeletionProtection>true</DeletionProtection><AssociatedRoles/>\
-         <MaxAllocatedStorage>500</MaxAllocatedStorage><TagList>{}{}</TagList></DBInstance>",
-        tag("steward:environment", &environment),
-        tag("team", "shop"),
+         <MaxAllocatedStorage>500</MaxAllocatedStorage><TagList>{tags}</TagList></DBInstance>"
     )
 }
 

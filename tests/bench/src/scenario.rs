@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::pruning::Pruning;
 use crate::rotation::Rotation;
+use crate::scaling::{Scaling, Time};
 
 pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const REGION: &str = "eu-central-1";
@@ -47,16 +48,17 @@ pub(crate) struct Scenario {
 pub(crate) enum Work {
     Pruning(Pruning),
     Rotation(Rotation),
+    Scaling(Scaling),
 }
 
-/// What a report has to say, and what has to be there afterwards.
+/// What a report has to say, and what has to be there after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Truth {
     pub(crate) observed: usize,
     pub(crate) kept: usize,
     pub(crate) planned: usize,
     pub(crate) deferred: usize,
-    /// Images or snapshots.
+    /// Images or snapshots, or things that are awake.
     pub(crate) left: usize,
 }
 
@@ -80,11 +82,32 @@ impl Scenario {
         Self::of(name, Work::Rotation(rotation))
     }
 
+    fn scaling(name: &'static str, time: Time) -> Self {
+        let scaling = Scaling {
+            time,
+            ..Scaling::default()
+        };
+        Self {
+            // The function's memory in `infra/automation.yaml`.
+            targets: vec![Target::PeakMib(256.0)],
+            ..Self::of(name, Work::Scaling(scaling))
+        }
+    }
+
     /// The function under measurement.
     pub(crate) fn function(&self) -> &'static str {
         match &self.work {
             Work::Pruning(_) => "image-pruning",
             Work::Rotation(_) => "snapshot-rotation",
+            Work::Scaling(_) => "scheduled-scaling",
+        }
+    }
+
+    /// How many events the process is given, one after the other.
+    pub(crate) fn events(&self) -> usize {
+        match &self.work {
+            Work::Pruning(_) | Work::Rotation(_) => 1,
+            Work::Scaling(scaling) => scaling.ticks(),
         }
     }
 
@@ -92,6 +115,7 @@ impl Scenario {
         match &self.work {
             Work::Pruning(pruning) => pruning.apply,
             Work::Rotation(rotation) => rotation.apply,
+            Work::Scaling(_) => true,
         }
     }
 
@@ -103,6 +127,7 @@ impl Scenario {
         let operation = match &self.work {
             Work::Pruning(_) => "prune",
             Work::Rotation(_) => "rotate",
+            Work::Scaling(_) => "scale",
         };
         json!({"operation": operation, "mode": self.mode()})
     }
@@ -111,13 +136,16 @@ impl Scenario {
         match &self.work {
             Work::Pruning(pruning) => pruning.policy(),
             Work::Rotation(rotation) => rotation.policy(),
+            Work::Scaling(scaling) => scaling.policy(),
         }
     }
 
-    pub(crate) fn truth(&self) -> Truth {
+    /// What the report of the `nth` event has to say, from 0.
+    pub(crate) fn truth(&self, nth: usize) -> Truth {
         match &self.work {
             Work::Pruning(pruning) => pruning.truth(),
             Work::Rotation(rotation) => rotation.truth(),
+            Work::Scaling(scaling) => scaling.truth(nth),
         }
     }
 
@@ -127,6 +155,7 @@ impl Scenario {
         let all = match &self.work {
             Work::Pruning(pruning) => pruning.calls(),
             Work::Rotation(rotation) => rotation.calls(),
+            Work::Scaling(scaling) => scaling.calls(),
         };
         all.into_iter().filter(|(_, n)| *n > 0).collect()
     }
@@ -137,6 +166,7 @@ impl Scenario {
         match &self.work {
             Work::Pruning(pruning) => pruning.critical_path(),
             Work::Rotation(rotation) => rotation.critical_path(),
+            Work::Scaling(scaling) => scaling.critical_path(),
         }
     }
 }
@@ -161,6 +191,7 @@ pub(crate) fn now() -> i64 {
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = of_pruning();
     all.extend(of_rotation());
+    all.extend(of_scaling());
     all
 }
 
@@ -283,6 +314,31 @@ fn of_rotation() -> Vec<Scenario> {
                 "200 databases, 10,000 snapshots, CPU share of 256 MB",
                 base(),
             )
+        },
+    ]
+}
+
+fn of_scaling() -> Vec<Scenario> {
+    let by_night = |name| Scenario::scaling(name, Time::Night);
+    vec![
+        Scenario::scaling("2,000 targets in 200 environments, by day", Time::Day),
+        by_night("2,000 targets in 200 environments, at night"),
+        Scenario::scaling(
+            "2,000 targets in 200 environments, an evening",
+            Time::Evening,
+        ),
+        Scenario::scaling(
+            "2,000 targets in 200 environments, a morning",
+            Time::Morning,
+        ),
+        Scenario {
+            latency: Duration::from_millis(20),
+            targets: vec![Target::OverCriticalPath(1.5)],
+            ..by_night("2,000 targets in 200 environments, at night, 20 ms a call")
+        },
+        Scenario {
+            cpu_share: Some(0.1447),
+            ..by_night("2,000 targets in 200 environments, at night, CPU share of 256 MB")
         },
     ]
 }

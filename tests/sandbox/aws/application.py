@@ -16,11 +16,13 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 import accounts
 import autoscaling
 import calls
+import cloudwatch
 import control
 import ecr
 import ecr_registry
 import ecs
 import ecs_daemons
+import events
 import faults
 import lambda_images
 import rds
@@ -28,7 +30,7 @@ import scalable_targets
 import targets
 import wire
 
-SERVICES = (autoscaling, ecr, ecr_registry, ecs, ecs_daemons, lambda_images, rds, scalable_targets, targets)
+SERVICES = (autoscaling, cloudwatch, ecr, ecr_registry, ecs, ecs_daemons, lambda_images, rds, scalable_targets, targets)
 
 
 class QuietRequestHandler(MotoRequestHandler):
@@ -71,6 +73,7 @@ class Application:
     def _control(self, environ, body, start_response):
         with self._lock_of(_account_of_control(environ, body)):
             status, members = control.answer(environ, body)
+        events.deliver()
         return _send(start_response, status, [("Content-Type", "application/json")], json.dumps(members).encode())
 
     def _answered_by_moto(self, environ, call, entry, start_response):
@@ -80,7 +83,9 @@ class Application:
 
         try:
             with self._lock_of(call.account):
-                return [b"".join(self._moto(environ, start))]
+                body = b"".join(self._moto(environ, start))
+            events.deliver()
+            return [body]
         except NotImplementedError as error:
             # Not a server's fault, which an SDK would try again.
             message = f"The sandbox cannot do this: {error}"

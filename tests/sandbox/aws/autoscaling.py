@@ -4,6 +4,8 @@ moto keeps groups, launch configurations, policies, tags and the instances of Am
 Auto Scaling API Reference (named API_*) and User Guide. What the instances are to Amazon ECS is in `ecs_capacity.py`.
 """
 
+import time
+
 from moto.autoscaling.models import FakeAutoScalingGroup, autoscaling_backends
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.responses import ActionResult, EmptyResult
@@ -41,7 +43,11 @@ def create_auto_scaling_group(response):
     name = response._get_param("AutoScalingGroupName")
     if name in response.autoscaling_backend.autoscaling_groups:
         refuse("AlreadyExists", f"AutoScalingGroup by this name already exists - {name}")
-    return _create_of_moto(response)
+    result = _create_of_moto(response)
+    if response._get_int_param("HealthCheckGracePeriod") is None:
+        # API_CreateAutoScalingGroup: "Default: 0 seconds".
+        response.autoscaling_backend.autoscaling_groups[name].health_check_grace_period = 0
+    return result
 
 
 def update_auto_scaling_group(response):
@@ -82,6 +88,28 @@ def set_desired_capacity(response):
     if desired < group.min_size:
         refuse("ValidationError", f"New SetDesiredCapacity value {desired} is below min value {group.min_size}.")
     group.set_desired_capacity(desired)
+    return EmptyResult()
+
+
+def set_instance_health(response):
+    """API_SetInstanceHealth: an unhealthy instance is terminated and replaced, when the group next looks at it.
+
+    A group's grace period is respected unless it is said otherwise: until it is over, the call changes nothing.
+    """
+    name, health = response._get_param("InstanceId"), response._get_param("HealthStatus")
+    if health not in ("Healthy", "Unhealthy"):
+        refuse("ValidationError", "Valid instance health states are: [Healthy, Unhealthy]")
+    groups = response.autoscaling_backend.autoscaling_groups.values()
+    found = [(group, state) for group in groups for state in group.instance_states if state.instance_id == name]
+    if not found:
+        refuse("ValidationError", f"Instance Id not found - No managed instance found for instance ID: {name}")
+    [(group, state)] = found
+    respects = response._get_bool_param("ShouldRespectGracePeriod", True)
+    if health == "Unhealthy" and respects and time.time() < _end_of_grace(group, state):
+        return EmptyResult()
+    state.health_status = health
+    if settings.of_account(group.account_id).autoscaling_polls == 0:
+        look(group)
     return EmptyResult()
 
 
@@ -140,6 +168,7 @@ def look(group):
             state.polls_left = left - 1
         else:
             _arrive(group, state)
+    _replace_unhealthy(group)
     # What could not be launched or terminated before is tried again.
     resize(group, group.desired_capacity)
 
@@ -147,6 +176,8 @@ def look(group):
 def settle(account):
     """Let every instance of an account that is on its way arrive."""
     for group in groups_of(account):
+        _replace_unhealthy(group)
+        _launch(group)
         for state in list(group.instance_states):
             _arrive(group, state)
         _pass_on(group)
@@ -171,6 +202,7 @@ def install():
         create_auto_scaling_group,
         update_auto_scaling_group,
         set_desired_capacity,
+        set_instance_health,
         describe_auto_scaling_groups,
         create_or_update_tags,
         delete_tags,
@@ -214,6 +246,19 @@ def _terminate(group, leaving_first):
         _begin(group, state, "Terminating")
 
 
+def _replace_unhealthy(group):
+    """"Suspend and resume Amazon EC2 Auto Scaling processes": not while ReplaceUnhealthy or Terminate is suspended."""
+    if {"ReplaceUnhealthy", "Terminate"} & set(group._suspended_processes):
+        return
+    for state in list(group.instance_states):
+        if state.health_status == "Unhealthy" and state.lifecycle_state == "InService":
+            _begin(group, state, "Terminating")
+
+
+def _end_of_grace(group, state):
+    return vars(state).get("in_service_since", 0) + (group.health_check_grace_period or 0)
+
+
 def _begin(group, state, during):
     state.lifecycle_state = during
     state.polls_left = settings.of_account(group.account_id).autoscaling_polls
@@ -223,7 +268,7 @@ def _begin(group, state, during):
 
 def _arrive(group, state):
     if state.lifecycle_state == "Pending":
-        state.lifecycle_state = "InService"
+        state.lifecycle_state, state.in_service_since = "InService", time.time()
     elif state.lifecycle_state == "Terminating":
         group.instance_states.remove(state)
         group.ec2_backend.terminate_instances([state.instance_id])

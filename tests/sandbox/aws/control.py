@@ -12,15 +12,18 @@ from moto.core.exceptions import ServiceException
 import accounts
 import autoscaling
 import calls
+import cloudwatch
 import ecr
 import ecs
 import ecs_capacity
+import events
 import faults
 import network
 import rds
 import rds_backups
 import rds_snapshots
 import rds_states
+import rds_storage
 import scalable_targets
 import settings
 import targets
@@ -84,18 +87,42 @@ def change_settings(request):
 def settle(request):
     """Let everything that takes time come to its end, also what AWS does of itself after a while."""
     rds_states.settle(request.account)
+    rds_storage.settle(request.account)
+    rds_states.settle(request.account)
     # Policies want tasks, which want instances, which make room for the tasks; then groups may be larger than they need.
     for part in (autoscaling, scalable_targets, ecs, autoscaling, ecs):
         part.settle(request.account)
     ecs_capacity.scale_in(request.account)
-    for part in (autoscaling, ecs, targets):
+    for part in (autoscaling, ecs, targets, cloudwatch):
         part.settle(request.account)
     return {}
 
 
 def put_target_health(request):
-    _refuse_unknown(request.members, {"target_group", "state"})
-    targets.put_health(request.account, request.region, request["target_group"], request.members.get("state"))
+    changes = _described(request.members, {"target_group", "state", "reason", "task"})
+    group = changes.pop("target_group", None) or request["target_group"]
+    ecs.put_target_health(request.account, request.region, group, **changes)
+    return {}
+
+
+def put_trouble(request):
+    known = {"cluster", "service", "kind", "task_definition", "times", "stop_code", "stopped_reason", "exit_code"}
+    changes = _described(request.members, known | {"reason", "running"})
+    cluster, service = (changes.pop(key, None) or request[key] for key in ("cluster", "service"))
+    ecs.put_trouble(request.account, request.region, cluster, service, **changes)
+    return {}
+
+
+def end_troubles(request):
+    _refuse_unknown(request.members, {"cluster", "service"})
+    ecs.end_troubles(request.account, request.region, request["cluster"], request["service"])
+    return {}
+
+
+def put_agent(request):
+    _refuse_unknown(request.members, {"cluster", "container_instance", "agent_connected"})
+    where = request["cluster"], request["container_instance"]
+    ecs.put_agent(request.account, request.region, *where, request["agent_connected"])
     return {}
 
 
@@ -135,6 +162,12 @@ def put_instance(request):
     return {}
 
 
+def put_free_storage(request):
+    _refuse_unknown(request.members, {"instance", "free_bytes"})
+    rds_storage.put_free(request.account, request.region, request["instance"], request["free_bytes"])
+    return {}
+
+
 def start_instance_automatically(request):
     rds.start_automatically(request.account, request.region, request["instance"])
     return {}
@@ -144,6 +177,42 @@ def put_replicated_backup(request):
     changes = _described(request.members, {"resource_id", "status", "earliest", "latest"})
     resource_id = changes.pop("resource_id", None) or request["resource_id"]
     rds_backups.put_replicated(request.account, request.region, resource_id, **changes)
+    return {}
+
+
+def put_alarm_state(request):
+    known = {"alarm", "state", "reason", "reason_data", "datapoints", "evaluation_state"}
+    changes = _described(request.members, known)
+    name, state = (changes.pop(key, None) or request[key] for key in ("alarm", "state"))
+    cloudwatch.put_state(request.account, request.region, name, state, **changes)
+    return {}
+
+
+def put_alarm_contributor(request):
+    changes = _described(request.members, {"alarm", "attributes", "state", "reason"})
+    name, attributes = (changes.pop(key, None) or request[key] for key in ("alarm", "attributes"))
+    return {"id": cloudwatch.put_contributor(request.account, request.region, name, attributes, **changes)}
+
+
+def put_metric(request):
+    changes = _described(request.members, {"namespace", "metric", "dimensions", "expression", "value", "points"})
+    if "points" in changes:
+        changes["points"] = [{**point, "at": time_of(point["at"])} for point in changes["points"]]
+    cloudwatch.put_metric(request.account, request.region, **changes)
+    return {}
+
+
+def use_event_bus(request):
+    events.use_bus(request["url"])
+    return {}
+
+
+def list_events(request):
+    return events.of_account(request.account, request.region if request.names_region else None)
+
+
+def clear_events(request):
+    events.clear(request.account)
     return {}
 
 
@@ -159,7 +228,7 @@ def edit_task(request):
         # Only of the digest does null say something: that it is not known yet.
         if name not in ("cluster", "task") and (value is not None or name == "image_digest")
     }
-    _refuse_unknown(changes, {"last_status", "stopped_reason", "stop_code", "stopped_at", "image_digest"})
+    _refuse_unknown(changes, {"last_status", "stopped_reason", "stop_code", "stopped_at", "image_digest", "health_status"})
     if "stopped_at" in changes:
         changes["stopped_at"] = time_of(changes["stopped_at"])
     return {"task": ecs.edit_task(request.account, request.region, cluster, task, changes)}
@@ -176,12 +245,19 @@ def clear_calls(request):
 
 ROUTES = {
     ("GET", "health"): health,
+    ("POST", "cloudwatch/alarms"): put_alarm_state,
+    ("POST", "cloudwatch/contributors"): put_alarm_contributor,
+    ("POST", "cloudwatch/metrics"): put_metric,
     ("POST", "ecr/images"): seed_images,
     ("POST", "ecs/tasks"): edit_task,
+    ("POST", "ecs/trouble"): put_trouble,
+    ("POST", "ecs/trouble/end"): end_troubles,
+    ("POST", "ecs/container-instances"): put_agent,
     ("POST", "rds/snapshots"): seed_snapshots,
     ("POST", "rds/backdate"): backdate_snapshot,
     ("POST", "rds/fail"): fail_snapshot,
     ("POST", "rds/instances"): put_instance,
+    ("POST", "rds/storage"): put_free_storage,
     ("POST", "rds/automatic-start"): start_instance_automatically,
     ("POST", "rds/replicated-backups"): put_replicated_backup,
     ("POST", "elbv2/target-health"): put_target_health,
@@ -192,6 +268,9 @@ ROUTES = {
     ("POST", "faults/clear"): clear_faults,
     ("GET", "calls"): list_calls,
     ("POST", "calls/clear"): clear_calls,
+    ("GET", "events"): list_events,
+    ("POST", "events/clear"): clear_events,
+    ("POST", "events/bus"): use_event_bus,
 }
 
 

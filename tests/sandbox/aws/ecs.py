@@ -9,7 +9,9 @@ from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 import ecs_capacity
+import ecs_trouble
 import operations
+import targets
 from ecs_model import PENDING, REVISION_MEMBERS, Service, Task, TaskSet
 from ecs_place import Place
 from operations import answer, parameters_of, refuse
@@ -189,6 +191,25 @@ def describe_service_deployments(response):
             "failures": [_missing(arn) for arn in arns if arn not in known],
         }
     )
+
+
+def stop_service_deployment(response):
+    """API_StopServiceDeployment: of a service deployment that is under way."""
+    wanted = parameters_of(response)
+    arn, stop_type = wanted.get("serviceDeploymentArn"), wanted.get("stopType") or "ROLLBACK"
+    services = _backend_of(response).services.values()
+    found = next((each for service in services for each in service.history if each.arn == arn), None)
+    if found is None:
+        refuse("ServiceDeploymentNotFoundException", "The service deploy ARN that you specified was not found.")
+    if stop_type not in ("ROLLBACK", "ABORT"):
+        refuse("InvalidParameterException", f"{stop_type!r} is not a valid stopType.")
+    if not found.is_in_progress:
+        refuse("ConflictException", f"The service deployment is {found.service_deployment_status} and cannot be stopped.")
+    if stop_type == "ABORT":
+        found.service.abort(found)
+    else:
+        found.service.roll_back(found, "Service deployment rolled back because of a StopServiceDeployment request.")
+    return answer({"serviceDeploymentArn": arn})
 
 
 # Task sets
@@ -402,10 +423,54 @@ def edit_task(account, region, cluster, task, changes):
         raise ValueError(f"there is no task {task!r}")
     found.is_held = True
     _EDITS[changes.get("last_status")](found, changes)
+    if "health_status" in changes:
+        found.told_health = changes["health_status"]
     if "image_digest" in changes:
         for container in found.containers:
             Task.set_digest(container, changes["image_digest"])
     return found.describe(with_tags=True)
+
+
+def put_trouble(account, region, cluster, service, running=False, **what):
+    """Let the tasks of a service have trouble from now on (`ecs_trouble.py`)."""
+    found = _arranged_service(account, region, cluster, service)
+    found.tell_trouble(ecs_trouble.Trouble(**what), running)
+
+
+def end_troubles(account, region, cluster, service):
+    """Let the tasks of a service be as they would be."""
+    _arranged_service(account, region, cluster, service).end_troubles()
+
+
+def put_agent(account, region, cluster, instance, connected):
+    """Let the agent of a container instance be connected or not."""
+    backend = ecs_backends[account][region]
+    ecs_capacity.put_agent(Place(backend, backend._get_cluster(cluster)), instance, connected)
+
+
+def put_target_health(account, region, group, state=None, reason=None, task=None):
+    """Let the targets of a group that are tasks be in a state, or one of them. Services say of which it is unhealthy."""
+    backend = ecs_backends[account][region]
+    tasks = [each for of_cluster in backend.tasks.values() for each in of_cluster.values()]
+    found = next((each for each in tasks if each.task_arn == task), None) if task else None
+    if task and found is None:
+        raise ValueError(f"there is no task {task!r}")
+    targets.put_health(account, region, group, state, reason, found)
+    if state != "unhealthy":
+        return
+    for service in backend.services.values():
+        for each in service.live_tasks():
+            balancers = [balancer.get("targetGroupArn") for balancer in each.load_balancers]
+            if group in balancers and found in (None, each):
+                ecs_trouble.unhealthy_target(service, each, targets.description_of(state, reason))
+
+
+def _arranged_service(account, region, cluster, name):
+    backend = ecs_backends[account][region]
+    service = _find_service(Place(backend, backend._get_cluster(cluster)), name)
+    if service is None:
+        raise ValueError(f"there is no service {name!r}")
+    return service
 
 
 def _edit_running(task, _changes):
@@ -445,6 +510,7 @@ def install():
         describe_service_revisions,
         list_service_deployments,
         describe_service_deployments,
+        stop_service_deployment,
         create_task_set,
         describe_task_sets,
         update_task_set,

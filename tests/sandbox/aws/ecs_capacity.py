@@ -16,6 +16,7 @@ from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 import autoscaling
+import ecs_events
 import operations
 import settings
 from ecs_place import Place
@@ -26,6 +27,8 @@ PROVIDERS_PAGE = 10
 INSTANCES_PAGE = 100
 # API_DescribeContainerInstances: "A list of up to 100 container instance IDs".
 MOST_INSTANCES = 100
+# API_UpdateContainerInstancesState: "A list of up to 10 container instance IDs".
+MOST_TO_UPDATE = 10
 
 CLUSTER_OF_USER_DATA = re.compile(r"ECS_CLUSTER=[\"']?([A-Za-z0-9_-]+)")
 
@@ -69,7 +72,9 @@ class Demand:
         return [
             instance.container_instance_arn
             for instance in instances_of(self._place)
-            if instance.status == "ACTIVE" and name in (None, vars(instance).get("capacity_provider_name"))
+            # No task is placed where the agent is not connected ("Service event messages", AGENT).
+            if instance.status == "ACTIVE" and instance.agent_connected
+            and name in (None, vars(instance).get("capacity_provider_name"))
         ]
 
     def raise_capacity(self):
@@ -105,9 +110,12 @@ def look(place):
             instance = backend.register_container_instance(cluster, instance_id)
             instance.is_of_group = True
             instance.capacity_provider_name = provider
+            ecs_events.instance_change(place, instance)
         elif state == "Terminating" and instance_id in registered:
             # "Amazon ECS managed instance draining": no task is placed on an instance that is being terminated.
-            registered[instance_id].status = "DRAINING"
+            if registered[instance_id].status != "DRAINING":
+                registered[instance_id].status = "DRAINING"
+                ecs_events.instance_change(place, registered[instance_id])
     for instance_id, instance in registered.items():
         if instance_id not in states and vars(instance).get("is_of_group"):
             _deregister(place, instance)
@@ -116,6 +124,20 @@ def look(place):
 def instances_of(place):
     """The container instances of a cluster, in the order in which they registered."""
     return list(place.backend.container_instances.get(place.cluster_name, {}).values())
+
+
+def instance_of(place, arn):
+    """The container instance that an ARN, or the id in it, names; None if there is none."""
+    return place.backend.container_instances.get(place.cluster_name, {}).get((arn or "").split("/")[-1])
+
+
+def put_agent(place, name, connected):
+    """Let the agent of an instance be connected or not. What runs there runs on."""
+    instance = instance_of(place, name)
+    if instance is None:
+        raise ValueError(f"there is no container instance {name!r}")
+    instance.agent_connected = connected
+    ecs_events.instance_change(place, instance)
 
 
 def scale_in(account):
@@ -138,10 +160,12 @@ def install():
         describe_capacity_providers,
         describe_container_instances,
         list_container_instances,
+        update_container_instances_state,
     )
 
 
 _describe_instances_of_moto = EC2ContainerServiceResponse.describe_container_instances
+_update_state_of_moto = EC2ContainerServiceResponse.update_container_instances_state
 
 
 # Operations
@@ -196,6 +220,29 @@ def list_container_instances(response):
     arns = sorted(one.container_instance_arn for one in instances_of(place) if one.status in statuses)
     page, token = _page(wanted, arns, lambda arn: arn, INSTANCES_PAGE)
     return operations.answer({"containerInstanceArns": page, "nextToken": token})
+
+
+def update_container_instances_state(response):
+    """API_UpdateContainerInstancesState: services start the tasks of what drains elsewhere, where there is room."""
+    wanted = parameters_of(response)
+    place, status = _place_of(response, wanted), wanted.get("status")
+    look(place)
+    names = wanted.get("containerInstances") or []
+    if status not in ("ACTIVE", "DRAINING"):
+        refuse("InvalidParameterException", "Container instance status should be one of [ACTIVE, DRAINING]")
+    if not 1 <= len(names) <= MOST_TO_UPDATE:
+        refuse("InvalidParameterException", f"containerInstances can have at most {MOST_TO_UPDATE} items.")
+    place.backend.container_instances.setdefault(place.cluster_name, {})
+    for name in names:
+        instance = instance_of(place, name)
+        if instance is not None and instance.status != status:
+            instance.status, instance.is_to_drain = status, status == "DRAINING"
+            ecs_events.instance_change(place, instance)
+    result = _update_state_of_moto(response)
+    for service in place.services.values():
+        if service.status == "ACTIVE":
+            service.schedule()
+    return result
 
 
 # Groups and their clusters
@@ -257,6 +304,7 @@ def _tasks_by_instance(place):
 
 def _deregister(place, instance):
     """The tasks of an instance that is terminated stop; their services start others, where there is room."""
+    ecs_events.instance_change(place, instance, "INACTIVE")
     del place.backend.container_instances[place.cluster_name][instance.id]
     place.backend.clusters[place.cluster_name].registered_container_instances_count -= 1
     services = place.services

@@ -9,11 +9,14 @@ import random
 import time
 import uuid
 
+import ecs_events
+import ecs_trouble
 import settings
 import targets
-from ecs_capacity import Demand
+from ecs_capacity import Demand, instance_of
 from ecs_capacity import look as look_at_capacity
 from ecs_references import present_digest
+from ecs_trouble import FAILURES, NO_ROOM
 
 # DescribeTasks and ListTasks (ECS API Reference): stopped tasks appear for at least one hour.
 SECONDS_A_STOPPED_TASK_IS_SEEN = 3600
@@ -33,9 +36,6 @@ REVISION_MEMBERS = (
 # "Task lifecycle": the states of a task on its way to RUNNING that are told apart here. API_Service, pendingCount, names
 # PENDING only; that what waits for capacity is not running, but wanted, is taken to count.
 PENDING = ("PROVISIONING", "PENDING")
-
-# "Viewing Amazon ECS service event messages".
-NO_ROOM = "no container instance met all of its requirements."
 
 # And these are part of a revision as they are when it is made.
 REVISION_MEMBERS_TAKEN_ALONG = ("capacityProviderStrategy", "launchType")
@@ -126,6 +126,10 @@ class Task:
         self.revision = None
         #: True of a task that a test has put into a state, in which it is to stay.
         self.is_held = False
+        #: The trouble that ends it soon, though it runs.
+        self.trouble = None
+        #: HEALTHY or UNHEALTHY as a test says; None for as it would be.
+        self.told_health = None
         self.desired_status = "RUNNING"
         self.last_status = "PENDING"
         self.stop_code = None
@@ -154,6 +158,14 @@ class Task:
     def is_wanted(self):
         """False of a task that is to stop, though it may run for a while."""
         return self.is_live and self.desired_status == "RUNNING"
+
+    @property
+    def health(self):
+        """API_Task, healthStatus: UNKNOWN without a health check of a container, or while it does not run."""
+        if self.told_health:
+            return self.told_health
+        checked = any(container.get("healthCheck") for container in self.task_definition.container_definitions)
+        return "HEALTHY" if checked and self.last_status == "RUNNING" else "UNKNOWN"
 
     @property
     def is_seen(self):
@@ -217,7 +229,10 @@ class Task:
             "clusterArn": self.cluster_arn,
             "containerInstanceArn": self.container_instance_arn,
             "taskDefinitionArn": self.task_definition_arn,
-            "containers": [{**container, "lastStatus": self.last_status} for container in self.containers],
+            "containers": [
+                {**container, "lastStatus": self.last_status, "healthStatus": self.health} for container in self.containers
+            ],
+            "healthStatus": self.health,
             "group": self.group,
             "startedBy": self.started_by,
             "desiredStatus": self.desired_status,
@@ -250,7 +265,14 @@ class Deployment:
         self.sources = sources
         self.status = "PRIMARY"
         self.rollout_state = "IN_PROGRESS"
+        self.rollout_reason = f"ECS deployment {self.id} in progress."
         self.service_deployment_status = "IN_PROGRESS"
+        self.status_reason = None
+        self.failed_tasks = 0
+        #: True once the circuit breaker has ended it.
+        self.is_tripped = False
+        #: API_Rollback.
+        self.rollback = None
         self.created_at = self.updated_at = time.time()
         self.finished_at = None
 
@@ -265,14 +287,26 @@ class Deployment:
         """Of the newest deployment the service's count; an older one wants what it still has."""
         return self.service.desired_count if self.status == "PRIMARY" else len(self.live_tasks())
 
-    def finish(self, status):
+    @property
+    def is_in_progress(self):
+        return self.service_deployment_status == "IN_PROGRESS"
+
+    def be(self, rollout_state, reason):
+        """API_Deployment, rolloutState and rolloutStateReason."""
+        self.rollout_state, self.rollout_reason = rollout_state, reason
+        self.updated_at = time.time()
+
+    def fail(self, reason):
+        """It starts no more tasks."""
+        self.be("FAILED", reason)
+
+    def finish(self, status, reason=None):
         """The service deployment has come to an end."""
-        self.service_deployment_status = status
+        self.service_deployment_status, self.status_reason = status, reason
         self.finished_at = self.updated_at = time.time()
 
     def describe(self):
         """API_Deployment."""
-        state = {"IN_PROGRESS": "in progress", "COMPLETED": "completed"}[self.rollout_state]
         taken = ("networkConfiguration", "platformVersion", "capacityProviderStrategy", "launchType")
         configuration = self.revision.configuration
         return {
@@ -283,11 +317,11 @@ class Deployment:
             "desiredCount": self.desired_count,
             "runningCount": self.count("RUNNING"),
             "pendingCount": self.count(*PENDING),
-            "failedTasks": 0,
+            "failedTasks": self.failed_tasks,
             "createdAt": self.created_at,
             "updatedAt": self.updated_at,
             "rolloutState": self.rollout_state,
-            "rolloutStateReason": f"ECS deployment {self.id} {state}.",
+            "rolloutStateReason": self.rollout_reason,
         }
 
     def revision_summary(self, arn_member="arn"):
@@ -311,6 +345,7 @@ class Deployment:
                 "finishedAt": self.finished_at,
                 "targetServiceRevisionArn": self.revision.arn,
                 "status": self.service_deployment_status,
+                "statusReason": self.status_reason,
             }
         )
 
@@ -322,9 +357,12 @@ class Deployment:
             "sourceServiceRevisions": [source.revision_summary() for source in self.sources],
             "targetServiceRevision": self.revision_summary(),
             "deploymentConfiguration": self.service.members["deploymentConfiguration"],
+            "deploymentCircuitBreaker": ecs_trouble.describe_breaker(self.service, self),
+            "rollback": self.rollback,
+            "stoppedAt": self.finished_at if self.service_deployment_status == "STOPPED" else None,
         }
         del described["targetServiceRevisionArn"]
-        return described
+        return without_none(described)
 
 
 class TaskSet:
@@ -394,6 +432,10 @@ class Service:
         self.created_at = time.time()
         #: True while there are not as many tasks as are wanted for lack of room.
         self.is_short = False
+        #: What goes wrong with its tasks, as a test arranged it.
+        self.troubles = []
+        #: The service deployment that is being rolled back.
+        self.rolling_back = None
         self._tasks = []
         self._polls_left = 0
 
@@ -426,10 +468,57 @@ class Service:
             if former.service_deployment_status == "IN_PROGRESS":
                 former.finish("STOPPED")
             former.status = "ACTIVE"
+        if self.rolling_back:
+            self.rolling_back.finish("ROLLBACK_FAILED", "A new service deployment was started.")
+            self.rolling_back = None
         deployment = Deployment(self, revision, sources)
         self.deployments.insert(0, deployment)
         self.history.insert(0, deployment)
+        ecs_events.deployment_change(self, deployment, "SERVICE_DEPLOYMENT_IN_PROGRESS", deployment.rollout_reason)
         self.schedule()
+
+    def roll_back(self, deployment, reason):
+        """Go back to what the last successful service deployment deployed ("Stopping Amazon ECS service deployments")."""
+        target = next((each for each in self.history if each.service_deployment_status == "SUCCESSFUL"), None)
+        if target is None:
+            deployment.fail(reason)
+            deployment.finish("ROLLBACK_FAILED", "No rollback candidate was found to run the rollback.")
+            return
+        deployment.fail(reason)
+        deployment.status, deployment.service_deployment_status = "ACTIVE", "ROLLBACK_REQUESTED"
+        deployment.status_reason = reason
+        deployment.rollback = {"reason": reason, "startedAt": time.time(), "serviceRevisionArn": target.revision.arn}
+        self.rolling_back = deployment
+        target.status = "PRIMARY"
+        target.be("IN_PROGRESS", f"ECS deployment circuit breaker: rolling back to deploymentId {target.id}.")
+        self.deployments = [target] + [each for each in self.deployments if each is not target]
+        self.members.update(target.revision.configuration)
+        self.members["taskDefinition"] = target.revision.task_definition.arn
+        self.note(f"(service {self.name}) rolling back to deployment {target.id}.")
+        self.schedule()
+
+    def abort(self, deployment):
+        """Leave a service deployment as it is: it starts no more tasks, and those there are stay."""
+        deployment.fail(f"ECS deployment {deployment.id} was stopped.")
+        deployment.finish("STOPPED", "The service deployment was stopped by a user.")
+
+    def tell_trouble(self, trouble, running=False):
+        """Let tasks have trouble from now on, also those that run if it is said so."""
+        self.troubles.insert(0, trouble)
+        if not running:
+            return
+        tasks = [task for task in self.live_tasks() if task.is_wanted and trouble.names(task.task_definition)]
+        for task in tasks:
+            self._afflict(task, trouble)
+        if trouble.kind in FAILURES:
+            self.schedule()
+
+    def end_troubles(self):
+        """Let tasks be as they would be."""
+        self.troubles = []
+        for task in self.live_tasks():
+            task.trouble = task.told_health = None
+            targets.put_task_health(task, None)
 
     def scale(self, desired_count):
         """Change the number of tasks, which starts no deployment (API_UpdateService, desiredCount)."""
@@ -447,6 +536,8 @@ class Service:
     def look(self):
         """Somebody describes the service: time passes."""
         look_at_capacity(self.place)
+        if self.rolling_back:
+            self.rolling_back.service_deployment_status = "ROLLBACK_IN_PROGRESS"
         if self.is_short or self.scheduling_strategy == "DAEMON":
             self._demand().look_at_groups()
         if self._polls_left == 0:
@@ -490,7 +581,7 @@ class Service:
         if visible:
             described["currentServiceRevisions"] = [deployment.revision_summary() for deployment in visible]
         if self.primary in visible:
-            described["currentServiceDeployment"] = self.primary.arn
+            described["currentServiceDeployment"] = self.history[0].arn
         return described
 
     def _demand(self):
@@ -523,11 +614,20 @@ class Service:
 
     def _schedule(self, live, wanted, started_by, task_definition, revision):
         demand = Demand(self.place, revision.configuration if revision else self.members)
+        self._leave_draining(live, demand)
         current = [task for task in live if task.is_wanted]
+        if revision and self.primary.rollout_state == "FAILED":
+            # API_Deployment, rolloutState: "A deployment in FAILED state doesn't launch any new tasks."
+            wanted = min(wanted, len(current))
         for task in current[wanted:]:
             task.begin_to_stop(
                 "ServiceSchedulerInitiated", f"Scaling activity initiated by (deployment {started_by})"
             )
+        trouble = self._trouble_of(task_definition, ("placement",))
+        if trouble is not None and len(current) < wanted:
+            self.is_short = True
+            ecs_trouble.placement_failed(self, trouble)
+            return
         if demand.is_for_anywhere:
             for _ in range(wanted - len(current)):
                 self._start_task(started_by, task_definition, revision)
@@ -539,7 +639,7 @@ class Service:
             room = demand.room()
             if room is None and not demand.waits:
                 self.is_short = True
-                self._note(f"(service {self.name}) was unable to place a task because {NO_ROOM}")
+                self.note(f"(service {self.name}) was unable to place a task because {NO_ROOM}")
                 break
             self._start_task(started_by, task_definition, revision).wait_for(room)
         if any(task.last_status == "PROVISIONING" for task in self.live_tasks() if task.is_wanted):
@@ -561,20 +661,46 @@ class Service:
         self._tasks = [known for known in self._tasks if known.is_seen] + [task]
         return task
 
+    def _leave_draining(self, live, demand):
+        """API_UpdateContainerInstancesState: running tasks leave an instance that drains where others have room.
+
+        "If the minimum is 100%, the service scheduler can't remove existing tasks until the replacement tasks are
+        considered healthy"; below that it need not wait for room.
+        """
+        minimum = self.members["deploymentConfiguration"].get("minimumHealthyPercent", 100)
+        for task in live:
+            instance = instance_of(self.place, task.container_instance_arn)
+            if not task.is_wanted or instance is None or not vars(instance).get("is_to_drain"):
+                continue
+            if task.last_status != "RUNNING":
+                task.stop("ServiceSchedulerInitiated", "Task stopped because its container instance is draining")
+            elif demand.waits or minimum < 100 or demand.room() is not None:
+                task.begin_to_stop(
+                    "ServiceSchedulerInitiated", f"Scaling activity initiated by (deployment {task.started_by})"
+                )
+
     def _settle(self):
         """What was under way is done: new tasks run, tasks of older deployments are gone, and so are these.
 
-        But for what finds no room.
+        But for what finds no room, and for tasks that are in trouble.
         """
         for task in self.live_tasks():
             if not task.is_wanted:
                 task.stop(task.stop_code, task.stopped_reason)
-        if self.is_short or self.scheduling_strategy == "DAEMON":
+        failed = [task for task in self.live_tasks() if task.trouble is not None and not task.is_held]
+        for task in failed:
+            task.trouble.stop(task)
+        if self.is_short or self.scheduling_strategy == "DAEMON" or failed:
             self._fill()
-        for task in self.live_tasks():
-            if task.last_status == "PENDING" and not task.is_held:
-                task.run()
-        if self.is_short:
+        failed += self._start_pending()
+        for deployment in list(self.deployments):
+            count = sum(task.started_by == deployment.id for task in failed)
+            if count:
+                ecs_trouble.tasks_failed(self, deployment, count)
+        if failed or (self.primary and self.primary.rollout_state == "FAILED"):
+            self._fill()
+            return
+        if self.is_short or any(task.trouble is not None for task in self.live_tasks()):
             return
         former = self.deployments[1:]
         for deployment in former:
@@ -583,11 +709,51 @@ class Service:
             deployment.status = "INACTIVE"
         self.deployments = self.deployments[:1]
         if self.primary and self.primary.rollout_state == "IN_PROGRESS":
-            self.primary.rollout_state = "COMPLETED"
-            self.primary.finish("SUCCESSFUL")
-            self._note(f"(service {self.name}) has reached a steady state.")
+            self.primary.be("COMPLETED", f"ECS deployment {self.primary.id} completed.")
+            if self.rolling_back:
+                self.rolling_back.finish("ROLLBACK_SUCCESSFUL", self.rolling_back.status_reason)
+                self.rolling_back = None
+            else:
+                self.primary.finish("SUCCESSFUL")
+            self.note(f"(service {self.name}) has reached a steady state.")
+            reason = self.primary.rollout_reason
+            ecs_events.deployment_change(self, self.primary, "SERVICE_DEPLOYMENT_COMPLETED", reason)
+            ecs_events.service_action(self, "SERVICE_STEADY_STATE")
 
-    def _note(self, message):
+    def _start_pending(self):
+        """Run what is pending, but for tasks that fail; returns these."""
+        failed = []
+        for task in self.live_tasks():
+            if task.last_status != "PENDING" or task.is_held:
+                continue
+            trouble = self._trouble_of(task.task_definition, ("start", "health-checks", "unhealthy"))
+            if trouble is None:
+                task.run()
+                continue
+            trouble.count()
+            if trouble.kind == "start":
+                trouble.stop(task)
+                failed.append(task)
+            else:
+                task.run()
+                self._afflict(task, trouble)
+        return failed
+
+    def _afflict(self, task, trouble):
+        """A task that runs has trouble."""
+        if trouble.kind == "unhealthy":
+            task.told_health = "UNHEALTHY"
+        elif trouble.kind in FAILURES:
+            task.trouble = trouble
+        if trouble.kind == "health-checks":
+            targets.put_task_health(task, "unhealthy")
+            ecs_trouble.unhealthy_target(self, task)
+
+    def _trouble_of(self, task_definition, kinds):
+        return next((each for each in self.troubles if each.kind in kinds and each.is_of(task_definition)), None)
+
+    def note(self, message):
+        """API_ServiceEvent: one more of what the scheduler has to say."""
         self.events.insert(0, {"id": str(uuid.uuid4()), "createdAt": time.time(), "message": message})
 
 

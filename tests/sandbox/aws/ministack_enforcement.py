@@ -17,6 +17,11 @@ What ministack judges otherwise than AWS is put right here:
 - Calls of Amazon ECS are judged on the services that they name, or on the ARN that they tag ("… for Amazon Elastic
   Container Service"), those that change Auto Scaling groups on each group ("… for Amazon EC2 Auto Scaling"). ministack
   takes the cluster and `*`.
+- CloudWatch is judged in the protocol that the Rust SDK speaks as well, on the alarms, mute rules or ARN that a call
+  names ("… for Amazon CloudWatch"); what may return composite alarms on `*` (API_DescribeAlarms). ministack lets all of
+  it through.
+- StopTask, StopServiceDeployment and UpdateContainerInstancesState are judged on what they name, SetInstanceHealth on the
+  group of the instance. ministack takes the cluster and `*`.
 - PublishBatch needs sns:Publish ("… for Amazon SNS"). ministack asks for an action that there is not.
 - aws:ResourceTag of a repository, a database or a snapshot is what moto has; ministack looks at its own.
 - aws:SecureTransport is true, as for every client of AWS: the sandbox has no TLS, and its policies deny connections
@@ -24,6 +29,7 @@ What ministack judges otherwise than AWS is put right here:
 """
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -60,6 +66,19 @@ OF_RDS = {
 # Parameters of Auto Scaling that name the groups of a call.
 NAME_OF_GROUP = re.compile(r"AutoScalingGroupName|Tags\.member\.\d+\.ResourceId")
 
+# "Requests", Smithy RPC v2 CBOR protocol.
+CBOR_PATH = re.compile(r"/service/[^/]+/operation/(?P<operation>[^/]+)")
+
+# Members of calls of CloudWatch that name what they are judged on, and its resource type.
+OF_CLOUDWATCH = {"AlarmName": "alarm", "AlarmNames": "alarm", "AlarmMuteRuleName": "alarm-mute-rule"}
+
+# Parameters of writes of Amazon ECS that name what they are judged on, and its resource type.
+OF_ECS = {
+    "StopTask": ("task", "task"),
+    "StopServiceDeployment": ("serviceDeploymentArn", "service-deployment"),
+    "UpdateContainerInstancesState": ("containerInstances", "container-instance"),
+}
+
 ROLE_SESSION = re.compile(r"Credential=ASIA")
 SEVERAL = " "
 
@@ -74,7 +93,8 @@ def install():
     for service in SERVICES:
         app.SERVICE_HANDLERS[service] = _of_moto_for_roles(moto, app.SERVICE_HANDLERS[service])
     iam_actions.extract_iam_action = _as_iam_names_it(iam_actions.extract_iam_action)
-    iam_actions.extract_resource_arn = _as_iam_judges_it(iam_actions.extract_resource_arn)
+    iam_actions.extract_resource_arn = _as_iam_judges_it(moto, iam_actions.extract_resource_arn)
+    iam_actions.access_denied_response = _in_cbor(iam_actions.access_denied_response)
     iam_evaluator.enforce = _on_each(iam_evaluator.enforce)
     iam_evaluator.authenticate = _but_for_root(iam_evaluator.authenticate, iam_evaluator.is_root_access_key)
     app.pin_request_origin = _as_if_encrypted(app.pin_request_origin)
@@ -104,15 +124,36 @@ def _send(method, url, headers, body):
 
 
 def _as_iam_names_it(extract):
-    def action(*request):
-        found = extract(*request)
+    def action(service, method, path, *rest):
+        cbor = CBOR_PATH.fullmatch(path)
+        if service == "monitoring" and cbor:
+            return f"cloudwatch:{cbor['operation']}"
+        found = extract(service, method, path, *rest)
         return "sns:Publish" if found == "sns:PublishBatch" else found
 
     return action
 
 
-def _as_iam_judges_it(extract):
+def _in_cbor(denied):
+    """Who asks in CBOR is denied in CBOR; ministack would need another package for that, and answers in JSON."""
+
+    def answer(*denial, headers=None, **more):
+        status, answered, body = denied(*denial, headers=headers, **more)
+        if "cbor" not in (headers or {}).get("smithy-protocol", ""):
+            return status, answered, body
+        # Only now, because it brings moto along.
+        from cbor import CONTENT_TYPE, PROTOCOL, encode
+
+        answered = {**answered, "Content-Type": CONTENT_TYPE, "Smithy-Protocol": PROTOCOL}
+        return status, answered, encode(json.loads(body), None)
+
+    return answer
+
+
+def _as_iam_judges_it(moto, extract):
     def resource(service, method, path, headers, body, query_params, region, account):
+        if service == "monitoring":
+            return _of_cloudwatch(path, headers, body, region, account)
         if service == "ecr":
             asked = json.loads(body or b"{}")
             names = asked.get("repositoryNames") or []
@@ -124,6 +165,9 @@ def _as_iam_judges_it(extract):
                 return asked["resourceArn"]
         if service == "ecs":
             asked = json.loads(body or b"{}")
+            written = OF_ECS.get(headers.get("x-amz-target", "").split(".")[-1])
+            if written:
+                return _of_write(asked, *written, region, account)
             if asked.get("resourceArn"):
                 return asked["resourceArn"]
             services = asked.get("services") or [asked[key] for key in ("service",) if asked.get(key)]
@@ -136,6 +180,8 @@ def _as_iam_judges_it(extract):
         if service == "autoscaling":
             asked = urllib.parse.parse_qs((body or b"").decode())
             names = {values[0]: None for key, values in asked.items() if NAME_OF_GROUP.fullmatch(key)}
+            if asked["Action"] == ["SetInstanceHealth"]:
+                names = _groups_of_instance(moto, asked["InstanceId"][0], region, account)
             if names and not asked["Action"][0].startswith("Describe"):
                 return SEVERAL.join(
                     f"arn:aws:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{name}"
@@ -159,6 +205,52 @@ def _as_iam_judges_it(extract):
         return extract(service, method, path, headers, body, query_params, region, account)
 
     return resource
+
+
+def _of_cloudwatch(path, headers, body, region, account):
+    asked = _members_of_cloudwatch(headers, body)
+    if asked.get("ResourceARN"):
+        return asked["ResourceARN"]
+    if "CompositeAlarm" in (asked.get("AlarmTypes") or ()):
+        return "*"
+    for member, kind in OF_CLOUDWATCH.items():
+        names = asked.get(member)
+        if names:
+            names = names if isinstance(names, list) else [names]
+            return SEVERAL.join(f"arn:aws:cloudwatch:{region}:{account}:{kind}:{name}" for name in names)
+    operation = headers.get("x-amz-target", path).replace("/", ".").split(".")[-1]
+    # "Actions defined by Amazon CloudWatch": these have alarms as their resource type, also when they name none.
+    return f"arn:aws:cloudwatch:{region}:{account}:alarm:*" if operation.startswith("DescribeAlarm") else "*"
+
+
+def _members_of_cloudwatch(headers, body):
+    """The members of a call in JSON or CBOR; its older protocol is spoken by nobody here."""
+    if "cbor" in headers.get("smithy-protocol", ""):
+        from botocore.parsers import RpcV2CBORParser
+
+        return RpcV2CBORParser().parse_data_item(io.BufferedReader(io.BytesIO(body))) if body else {}
+    return json.loads(body or b"{}") if "json" in headers.get("content-type", "") else {}
+
+
+def _of_write(asked, member, kind, region, account):
+    cluster = asked.get("cluster", "default").split("/")[-1]
+    names = asked.get(member) or "*"
+    return SEVERAL.join(
+        name if name.startswith("arn:") else f"arn:aws:ecs:{region}:{account}:{kind}/{cluster}/{name}"
+        for name in (names if isinstance(names, list) else [names])
+    )
+
+
+def _groups_of_instance(moto, instance, region, account):
+    scope = f"{account}/20260101/{region}/autoscaling/aws4_request"
+    headers = {
+        "authorization": f"AWS4-HMAC-SHA256 Credential={scope}",
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    parameters = {"Action": "DescribeAutoScalingInstances", "Version": "2011-01-01", "InstanceIds.member.1": instance}
+    _, _, answer = _send("POST", moto, headers, urllib.parse.urlencode(parameters).encode())
+    elements = ElementTree.fromstring(answer).iter()
+    return [element.text for element in elements if element.tag.endswith("AutoScalingGroupName")]
 
 
 def _on_each(enforce):

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 
 import ministack_enforcement
+import ministack_events
 
 HOST = "127.0.0.1"
 SECONDS_TO_START = 60
@@ -48,6 +49,8 @@ def serve(port, state_dir, moto_url, enforce):
     when_input_ends(lambda: _end(ministack, 0))
     signal.signal(signal.SIGTERM, lambda *_: _end(ministack, 0))
     _wait_until_it_answers(ministack, port)
+    if moto_url:
+        ministack_events.register(moto_url, f"http://{HOST}:{port}")
     announce(port)
     ministack.wait()
     print("ministack ended by itself", file=sys.stderr)
@@ -76,7 +79,7 @@ def run(listener_descriptor):
     config.bind = [f"fd://{listener_descriptor}"]
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
-    asyncio.run(serve_with_hypercorn(app, config))
+    asyncio.run(serve_with_hypercorn(ministack_events.Door(app), config))
 
 
 def _start(listener, port, state_dir, moto_url, enforce):

@@ -19,10 +19,12 @@ import operations
 import rds_answers
 import rds_backups
 import rds_copies
+import rds_events
 import rds_groups
 import rds_sharing
 import rds_snapshots
 import rds_states
+import rds_storage
 from operations import refuse
 from rds_answers import refuse_instance_state, refuse_snapshot_state
 
@@ -94,6 +96,7 @@ def create_db_instance(response):
             "KMSKeyNotAccessibleFault",
             f"Specified KMS key [{key}] does not exist, is not enabled or you do not have permissions to access it.",
         )
+    rds_storage.check_new(response)
     result = _created(response, "create_db_instance")
     _keep_what_moto_forgets(result.result["DBInstance"], response.params)
     return result
@@ -128,15 +131,26 @@ def restore_db_instance_to_point_in_time(response):
 
 
 def modify_db_instance(response):
-    """API_ModifyDBInstance: not while another change is under way."""
-    result = _changed(response, "modify_db_instance", "modifying")
+    """API_ModifyDBInstance: not while another change is under way, but for storage that is being optimized."""
+    instance = _instance(response)
+    grown = None
+    if instance is not None and instance.db_cluster_identifier is None:
+        if rds_states.is_changing(instance) and instance.status != "storage-optimization":
+            refuse_instance_state(instance, "available")
+        at_once = response.params.get("ApplyImmediately")
+        grown = rds_storage.take_growth(response, instance)
+        if grown is not None:
+            result = _moto["modify_db_instance"](response)
+            (rds_storage.grow if at_once else rds_storage.grow_later)(instance, grown)
+    if grown is None:
+        result = _changed(response, "modify_db_instance", "modifying")
     _keep_what_moto_forgets(result.result["DBInstance"], response.params)
     return result
 
 
 def reboot_db_instance(response):
     """API_RebootDBInstance: not while another change is under way."""
-    return _changed(response, "reboot_db_instance", "rebooting")
+    return _changed(response, "reboot_db_instance", "rebooting", "RDS-EVENT-0006")
 
 
 def start_db_instance(response):
@@ -153,7 +167,8 @@ def stop_db_instance(response):
     result = _moto["stop_db_instance"](response)
     instance = result.result["DBInstance"]
     instance.automatic_restart_time = utcnow() + LONGEST_STOP
-    rds_states.begin(response.current_account, instance, "stopping", "stopped")
+    told = _telling(instance, "RDS-EVENT-0087")
+    rds_states.begin(response.current_account, instance, "stopping", "stopped", then=told)
     _begin_snapshot_named(response, "DBSnapshotIdentifier")
     return result
 
@@ -168,6 +183,7 @@ def delete_db_instance(response):
             "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and forbidden then.",
         )
     result = _moto["delete_db_instance"](response)
+    rds_events.tell(instance, "RDS-EVENT-0003")
     _begin_snapshot_named(response, "FinalDBSnapshotIdentifier")
     return result
 
@@ -199,13 +215,14 @@ def start_automatically(account, region, name):
     if instance.status != "stopped":
         raise ValueError(f"instance {name!r} is {instance.status}, not stopped")
     instance.status = "available"
+    rds_events.tell(instance, "RDS-EVENT-0154")
     _begin_start(instance)
 
 
 def install():
     """Put these operations in place of moto's."""
     kms.install()
-    for part in (rds_backups, rds_copies, rds_groups, rds_sharing, rds_snapshots):
+    for part in (rds_backups, rds_copies, rds_events, rds_groups, rds_sharing, rds_snapshots):
         part.install()
     # moto calls this once, for every new instance but replicas, when all of it is set.
     DBInstance.save_automated_backup = _be_born
@@ -294,7 +311,12 @@ def _created(response, operation):
 
 def _begin_start(instance):
     instance.automatic_restart_time = None
-    rds_states.begin(instance.account_id, instance, "starting")
+    rds_states.begin(instance.account_id, instance, "starting", then=_telling(instance, "RDS-EVENT-0088"))
+
+
+def _telling(instance, event_id):
+    """What is told when a change is complete."""
+    return lambda: rds_events.tell(instance, event_id)
 
 
 def _refuse_what_never_stops(instance):
@@ -316,14 +338,17 @@ def _refuse_what_never_stops(instance):
         refuse("InvalidDBInstanceState", "Cannot stop or start a SQL Server instance in a Multi-AZ deployment")
 
 
-def _changed(response, operation, during):
+def _changed(response, operation, during, event_id=None):
+    """A change of an instance. While its storage is optimized it may be changed, and is in that state all the while."""
     instance = _instance(response)
-    if instance is not None and rds_states.is_changing(instance):
-        refuse_instance_state(instance, "available")
     before = instance.status if instance is not None else None
+    if instance is not None and rds_states.is_changing(instance) and before != "storage-optimization":
+        refuse_instance_state(instance, "available")
     result = _moto[operation](response)
+    changed = result.result["DBInstance"]
+    told = _telling(changed, event_id) if event_id else None
     if before == "available":
-        rds_states.begin(response.current_account, result.result["DBInstance"], during)
+        rds_states.begin(response.current_account, changed, during, then=told)
     return result
 
 

@@ -4,6 +4,7 @@ A snapshot keeps what its instance was when it was taken, and stays when the ins
 RDS API Reference (named API_*) and the RDS User Guide.
 """
 
+import functools
 from datetime import datetime, timedelta, timezone
 
 from moto.core.responses import ActionResult
@@ -13,6 +14,7 @@ from moto.rds.responses import RDSResponse
 
 import operations
 import rds_answers
+import rds_events
 import rds_sharing
 import rds_states
 import settings
@@ -56,8 +58,14 @@ def create_db_snapshot(response):
     if instance is not None and instance.status not in STATES_THAT_ALLOW_SNAPSHOTS:
         refuse_instance_state(instance, "available")
     snapshot = response.backend.create_db_snapshot(response.params["DBInstanceIdentifier"], name, tags=tags)
-    rds_states.begin(response.current_account, instance, "backing-up", instance.status)
-    rds_states.begin(response.current_account, snapshot, "creating")
+    # What its storage needs to be optimized goes on when the snapshot is taken.
+    then = None
+    if instance is not None and instance.status == "storage-optimization" and rds_states.is_changing(instance):
+        then = functools.partial(rds_states.begin, response.current_account, instance, "storage-optimization")
+    rds_states.begin(response.current_account, instance, "backing-up", instance.status, then=then)
+    rds_events.tell(snapshot, "RDS-EVENT-0040")
+    told = functools.partial(rds_events.tell, snapshot, "RDS-EVENT-0042")
+    rds_states.begin(response.current_account, snapshot, "creating", then=told)
     return ActionResult({"DBSnapshot": described(snapshot)})
 
 

@@ -14,8 +14,9 @@ import settings
 class Transition:
     """A state on the way to another."""
 
-    def __init__(self, account, resource, during, after, polls, behind):
+    def __init__(self, account, resource, during, after, polls, behind, then):
         self.account = account
+        self.then = then
         self._resource = weakref.ref(resource)
         self._behind = behind
         self._after = after
@@ -52,31 +53,34 @@ _lock = threading.RLock()
 _transitions = weakref.WeakKeyDictionary()
 
 
-def begin(account, resource, during, after="available", behind=None):
+def begin(account, resource, during, after="available", behind=None, then=None):
     """Let a resource pass through a state, if the account's settings give states any time.
 
-    `behind` is a resource whose own change has to be complete before this one makes progress.
+    `behind` is a resource whose own change has to be complete before this one makes progress. `then` is called when the
+    change is complete, and may begin another.
     """
     polls = settings.of_account(account).rds_polls
     if polls:
         with _lock:
-            _transitions[resource] = Transition(account, resource, during, after, polls, behind)
+            _transitions[resource] = Transition(account, resource, during, after, polls, behind, then)
+    elif then is not None:
+        then()
 
 
 def look(resource):
     """Somebody describes a resource."""
     with _lock:
         if resource in _transitions and not _transitions[resource].look():
-            del _transitions[resource]
+            _complete(resource)
 
 
 def settle(account):
     """Complete every change that is under way in an account, oldest first."""
     with _lock:
-        for resource, transition in list(_transitions.items()):
-            if transition.account == account:
+        while of_account := [each for each in _transitions.items() if each[1].account == account]:
+            for resource, transition in of_account:
                 transition.finish()
-                del _transitions[resource]
+                _complete(resource)
 
 
 def put(resource, status):
@@ -84,6 +88,12 @@ def put(resource, status):
     with _lock:
         _transitions.pop(resource, None)
         resource.status = status
+
+
+def _complete(resource):
+    then = _transitions.pop(resource).then
+    if then is not None:
+        then()
 
 
 def is_changing(resource):

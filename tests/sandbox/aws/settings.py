@@ -25,6 +25,10 @@ class Settings:
         self.ecr_polls = 0
         #: False for deployments as they were made before Amazon ECS had service revisions.
         self.ecs_service_revisions = True
+        #: Gibibytes of storage that an account may have in a Region ("Quotas for Amazon RDS": 100,000 unless raised).
+        self.rds_storage_gib = 100_000
+        #: True if Amazon ECS and Amazon RDS tell EventBridge what happens, which wakes whoever has a rule for it.
+        self.service_events = False
 
 
 _settings = {}

@@ -23,6 +23,14 @@ REASONS = {
     "healthy": (None, None),
 }
 
+# What is said beside each reason of API_TargetHealth for an unhealthy target, in the words of its documentation.
+UNHEALTHY = {
+    "Target.FailedHealthChecks": "Health checks failed",
+    "Target.ResponseCodeMismatch": "Health checks failed with these codes: [502]",
+    "Target.Timeout": "Request timed out",
+    "Elb.InternalError": "The health checks failed due to an internal error",
+}
+
 _numbers = itertools.count(1)
 _describe_of_moto = ELBV2Response.describe_target_health
 
@@ -33,6 +41,8 @@ class Target:
     def __init__(self, polls):
         self.polls_left = polls
         self.state = "initial" if polls else "healthy"
+        #: The state and reason that a test says it has; None for as it would be.
+        self.told = None
 
     def look(self):
         """Somebody describes the target: time passes."""
@@ -69,14 +79,30 @@ def deregister(task):
             group.targets.pop(task.address, None)
 
 
-def put_health(account, region, group, state=None):
-    """Let every target of a group, also those to come, be in a state; None ends that."""
+def put_health(account, region, group, state=None, reason=None, task=None):
+    """Let every target of a group, also those to come, be in a state, or only that of a task; None ends that."""
     found = elbv2_backends[account][region].target_groups.get(group)
     if found is None:
         raise ValueError(f"there is no target group {group!r}")
-    if state not in REASONS and state is not None:
-        raise ValueError(f"{state!r} is no state of a target; there are {', '.join(REASONS)}")
-    found.told_state = state
+    told = _told(state, reason)
+    if task is None:
+        found.told = told
+    elif task.address not in _of_tasks(found):
+        raise ValueError(f"{task.task_arn!r} is no target of {group!r}")
+    else:
+        _of_tasks(found)[task.address].told = told
+
+
+def put_task_health(task, state, reason=None):
+    """Let a task be in a state as a target of whatever it is a target of; None ends that."""
+    for group, _ in _groups_of(task):
+        if task.address in _of_tasks(group):
+            _of_tasks(group)[task.address].told = _told(state, reason)
+
+
+def description_of(state, reason=None):
+    """What is said of a target in a state."""
+    return UNHEALTHY[reason] if reason in UNHEALTHY and state == "unhealthy" else REASONS[state][1]
 
 
 def settle(account):
@@ -107,10 +133,21 @@ def _health_of(response, group, target):
     if found is None:
         return group.health_for(target, response.elbv2_backend.ec2_backend)
     found.look()
-    state = found.state
+    state, reason = found.state, None
     if state != "draining":
-        state = vars(group).get("told_state") or state
-    return FakeHealthStatus(target["Id"], group.targets[target["Id"]]["Port"], None, state, *REASONS[state])
+        state, reason = found.told or vars(group).get("told") or (state, None)
+    reason, description = reason or REASONS[state][0], description_of(state, reason)
+    return FakeHealthStatus(target["Id"], group.targets[target["Id"]]["Port"], None, state, reason, description)
+
+
+def _told(state, reason):
+    if state is None:
+        return None
+    if state not in REASONS:
+        raise ValueError(f"{state!r} is no state of a target; there are {', '.join(REASONS)}")
+    if reason is not None and (state != "unhealthy" or reason not in UNHEALTHY):
+        raise ValueError(f"{reason!r} is no reason of {state}; there are {', '.join(UNHEALTHY)} of unhealthy")
+    return state, reason
 
 
 def _of_tasks(group):

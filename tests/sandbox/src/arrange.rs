@@ -1,10 +1,12 @@
 //! Small builders that arrange one thing in an account, for tests and the
 //! seed. Each uses the SDK as a person or a pipeline would.
 
+mod alarm;
 mod database;
 mod environment;
 mod group;
 mod records;
+mod trouble;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_ecr::types::{
@@ -22,6 +24,7 @@ use crate::account::Account;
 use crate::control::Image;
 use crate::manifest::Manifest;
 
+pub use alarm::Alarm;
 pub use database::Database;
 pub use environment::{Environment, Service as EnvironmentService};
 pub use group::{Group, Sizes};

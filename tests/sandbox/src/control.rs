@@ -13,6 +13,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+mod trouble;
+
+pub use trouble::{AlarmEdit, Event, MetricEdit, TargetEdit, Trouble, TroubleKind};
+
 /// The control API for one account and Region.
 #[derive(Clone, Debug)]
 pub struct Control {
@@ -206,6 +210,14 @@ pub struct Settings {
     /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ecs_service_revisions: Option<bool>,
+    /// How much storage databases may have in each Region, in gibibytes;
+    /// 100,000 unless told otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rds_storage_gib: Option<u32>,
+    /// Whether ECS and RDS tell EventBridge what happens, which wakes whoever
+    /// has a rule for it; they don't unless told otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_events: Option<bool>,
 }
 
 /// A change to one ECS task.
@@ -231,6 +243,9 @@ pub struct TaskEdit {
     /// pulled its image yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_digest: Option<Option<String>>,
+    /// `healthStatus`: `HEALTHY`, `UNHEALTHY` or `UNKNOWN`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_status: Option<String>,
 }
 
 /// The network of the reference system.

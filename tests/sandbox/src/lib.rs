@@ -18,6 +18,7 @@ mod endpoints;
 pub mod faults;
 pub mod install;
 pub mod lambda;
+mod listener;
 mod mailbox;
 mod manifest;
 mod paths;
@@ -36,14 +37,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use account::Account;
 pub use arrange::{
-    CalendarType, Database, Environment, EnvironmentService, Group, LEDGER, Place, Repository,
-    Sizes, container,
+    Alarm, CalendarType, Database, Environment, EnvironmentService, Group, LEDGER, Place,
+    Repository, Sizes, container,
 };
 pub use control::{
-    Call, Control, DatabaseEdit, Fault, Image, ImageFailure, Network, ReplicatedBackupEdit,
-    SecurityGroups, SeededSnapshot, Settings, TaskEdit,
+    AlarmEdit, Call, Control, DatabaseEdit, Event, Fault, Image, ImageFailure, MetricEdit, Network,
+    ReplicatedBackupEdit, SecurityGroups, SeededSnapshot, Settings, TargetEdit, TaskEdit, Trouble,
+    TroubleKind,
 };
 pub use endpoints::{Endpoints, NotLoopback, refuse_beyond_loopback};
+pub use listener::Listener;
 pub use mailbox::{Letter, Mailbox};
 pub use manifest::Manifest;
 pub use process::StartError;

@@ -75,34 +75,44 @@ impl Mailbox {
     /// # Errors
     /// What the emulator answers, and a message that is none of SNS's.
     pub async fn read(&self, expected: usize) -> Result<Vec<Letter>> {
-        let mut letters = Vec::new();
-        loop {
-            // One that is too many would be there already.
-            let wait = match letters.len() < expected {
-                true => WAIT_SECONDS,
-                false => 0,
-            };
-            let answer = self
-                .sqs
-                .receive_message()
-                .queue_url(&self.queue)
-                .max_number_of_messages(10)
-                .wait_time_seconds(wait)
+        let bodies = receive(&self.sqs, &self.queue, expected).await?;
+        bodies.iter().map(|body| letter(body)).collect()
+    }
+}
+
+/// What has come into a queue since the last look, which is taken out: as soon
+/// as there are `expected` messages, else what there is when nothing has come
+/// for some time.
+pub(crate) async fn receive(
+    sqs: &aws_sdk_sqs::Client,
+    queue: &str,
+    expected: usize,
+) -> Result<Vec<String>> {
+    let mut bodies = Vec::new();
+    loop {
+        // One that is too many would be there already.
+        let wait = match bodies.len() < expected {
+            true => WAIT_SECONDS,
+            false => 0,
+        };
+        let answer = sqs
+            .receive_message()
+            .queue_url(queue)
+            .max_number_of_messages(10)
+            .wait_time_seconds(wait)
+            .send()
+            .await?;
+        if answer.messages().is_empty() {
+            return Ok(bodies);
+        }
+        for message in answer.messages() {
+            bodies.push(message.body().unwrap_or_default().to_owned());
+            let receipt = message.receipt_handle().unwrap_or_default();
+            sqs.delete_message()
+                .queue_url(queue)
+                .receipt_handle(receipt)
                 .send()
                 .await?;
-            if answer.messages().is_empty() {
-                return Ok(letters);
-            }
-            for message in answer.messages() {
-                letters.push(letter(message.body().unwrap_or_default())?);
-                let receipt = message.receipt_handle().unwrap_or_default();
-                self.sqs
-                    .delete_message()
-                    .queue_url(&self.queue)
-                    .receipt_handle(receipt)
-                    .send()
-                    .await?;
-            }
         }
     }
 }

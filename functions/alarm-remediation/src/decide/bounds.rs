@@ -11,7 +11,7 @@ use crate::reason::{Code, Reason};
 /// Why a remedy of this kind may not be done now; `None`: it may. `more` are those that
 /// are decided on and not written yet. One that a person has approved need not wait for
 /// a cool-down.
-pub(crate) fn refuses(
+pub fn refuses(
     bounds: &Bounds,
     kind: &str,
     (on_target, of_all): (&Attempts, &Attempts),

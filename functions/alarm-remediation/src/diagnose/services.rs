@@ -242,7 +242,9 @@ impl Of<'_> {
     }
 
     fn unhealthy(&self) -> Verdict {
-        if let Some(verdict) = self.roll_back() {
+        // Where there is nothing to go back to, the tasks may still be replaced.
+        let nothing = |verdict: &Verdict| matches!(verdict, Verdict::Tell(it) if it.reason.code == Code::NothingToGoBackTo);
+        if let Some(verdict) = self.roll_back().filter(|verdict| !nothing(verdict)) {
             return verdict;
         }
         let cannot = |why: &&String| CANNOT_START.iter().any(|word| why.contains(word));

@@ -132,8 +132,10 @@ impl Alarms {
         let pages = self.groups.describe_auto_scaling_groups();
         let pages = pages.set_auto_scaling_group_names(Some(names));
         let pages = pages.into_paginator().send();
-        let (groups, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.auto_scaling_groups).await;
+        let (groups, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+            (page.auto_scaling_groups, page.next_token)
+        })
+        .await;
         match incomplete {
             None => Ok(groups),
             Some(why) => Err(Unread::of(GROUPS, why.to_string())),
@@ -158,8 +160,10 @@ impl Alarms {
                 .set_filter(filter.clone())
                 .status(status);
             let pages = pages.into_paginator().page_size(100).send();
-            let (found, incomplete) =
-                aws::read_pages_at(&self.pace, pages, |page| page.container_instance_arns).await;
+            let (found, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+                (page.container_instance_arns, page.next_token)
+            })
+            .await;
             if let Some(why) = incomplete {
                 return Err(Unread::of(LIST_INSTANCES, why.to_string()));
             }
@@ -254,8 +258,10 @@ impl Alarms {
         }
         let pages = self.groups.describe_auto_scaling_instances();
         let pages = pages.set_instance_ids(Some(ids)).into_paginator().send();
-        let (members, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.auto_scaling_instances).await;
+        let (members, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+            (page.auto_scaling_instances, page.next_token)
+        })
+        .await;
         if let Some(why) = incomplete {
             return Err(Unread::of(OF_GROUPS, why.to_string()));
         }

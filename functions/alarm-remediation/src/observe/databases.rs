@@ -53,7 +53,8 @@ impl Alarms {
             .source_identifier(id)
             .duration(MINUTES);
         let pages = request.into_paginator().send();
-        let (events, incomplete) = aws::read_pages_at(&self.pace, pages, |page| page.events).await;
+        let (events, incomplete) =
+            aws::read_pages_at(&self.pace, pages, |page| (page.events, page.marker)).await;
         if let Some(why) = incomplete {
             return Err(Unread::of(EVENTS, why.to_string()));
         }

@@ -46,8 +46,10 @@ impl Alarms {
     pub(super) async fn clusters(&self) -> Read<Vec<String>> {
         let pages = self.ecs.list_clusters().into_paginator();
         let pages = pages.page_size(100).send();
-        let (clusters, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.cluster_arns).await;
+        let (clusters, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+            (page.cluster_arns, page.next_token)
+        })
+        .await;
         match incomplete {
             None => Ok(clusters),
             Some(why) => Err(Unread::of(LIST_CLUSTERS, why.to_string())),
@@ -58,8 +60,10 @@ impl Alarms {
     pub(super) async fn services_in(&self, cluster: &str) -> Read<Vec<ecs::Service>> {
         let pages = self.ecs.list_services().cluster(cluster);
         let pages = pages.into_paginator().page_size(100).send();
-        let (arns, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.service_arns).await;
+        let (arns, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+            (page.service_arns, page.next_token)
+        })
+        .await;
         if let Some(why) = incomplete {
             return Err(Unread::of(LIST_SERVICES, why.to_string()));
         }
@@ -279,7 +283,8 @@ impl Alarms {
             .service_name(name)
             .desired_status(status);
         let pages = pages.into_paginator().page_size(100).send();
-        let (arns, incomplete) = aws::read_pages_at(&self.pace, pages, |page| page.task_arns).await;
+        let (arns, incomplete) =
+            aws::read_pages_at(&self.pace, pages, |page| (page.task_arns, page.next_token)).await;
         if let Some(why) = incomplete {
             return Err(Unread::of(LIST_TASKS, why.to_string()));
         }

@@ -68,7 +68,8 @@ impl Place {
             .status(TaskDefinitionStatus::Active)
             .sort(SortOrder::Desc);
         let pages = definitions.into_paginator().page_size(100).send();
-        let (arns, incomplete) = aws::read_pages(pages, |page| page.task_definition_arns).await;
+        let (arns, incomplete) =
+            aws::read_pages(pages, |page| (page.task_definition_arns, page.next_token)).await;
         if let Some(why) = incomplete {
             all.gap(
                 format!("ecs:ListTaskDefinitions: {why}"),

@@ -26,7 +26,8 @@ impl Place {
             .list_functions()
             .function_version(FunctionVersion::All);
         let pages = versions.into_paginator().page_size(50).send();
-        let (mut functions, incomplete) = aws::read_pages(pages, |page| page.functions).await;
+        let (mut functions, incomplete) =
+            aws::read_pages(pages, |page| (page.functions, page.next_marker)).await;
         if let Some(why) = incomplete {
             all.gap(
                 format!("lambda:ListFunctions: {why}"),

@@ -67,7 +67,8 @@ impl Place {
         let mut all = Reading::default();
         let services = self.ecs.list_services().cluster(cluster);
         let pages = services.into_paginator().page_size(100).send();
-        let (arns, incomplete) = aws::read_pages(pages, |page| page.service_arns).await;
+        let (arns, incomplete) =
+            aws::read_pages(pages, |page| (page.service_arns, page.next_token)).await;
         if let Some(why) = incomplete {
             let (code, text) = (why.code(), why.to_string());
             all.cluster_gap("ecs:ListServices", "ecs:ListServices", cluster, code, &text);

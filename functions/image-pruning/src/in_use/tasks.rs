@@ -19,7 +19,8 @@ impl Place {
             .into_paginator()
             .page_size(100)
             .send();
-        let (clusters, incomplete) = aws::read_pages(pages, |page| page.cluster_arns).await;
+        let (clusters, incomplete) =
+            aws::read_pages(pages, |page| (page.cluster_arns, page.next_token)).await;
         if let Some(why) = incomplete {
             all.gap(format!("ecs:ListClusters: {why}"), "ecs:ListClusters");
         }
@@ -50,7 +51,8 @@ impl Place {
             .cluster(cluster)
             .desired_status(status.clone());
         let pages = tasks.into_paginator().page_size(100).send();
-        let (arns, incomplete) = aws::read_pages(pages, |page| page.task_arns).await;
+        let (arns, incomplete) =
+            aws::read_pages(pages, |page| (page.task_arns, page.next_token)).await;
         if let Some(why) = incomplete {
             let (code, text) = (why.code(), why.to_string());
             all.cluster_gap(

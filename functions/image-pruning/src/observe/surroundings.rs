@@ -195,8 +195,10 @@ impl Registry {
             .into_paginator()
             .page_size(1000)
             .send();
-        let (rules, incomplete) =
-            aws::read_pages(pages, |page| page.pull_through_cache_rules).await;
+        let (rules, incomplete) = aws::read_pages(pages, |page| {
+            (page.pull_through_cache_rules, page.next_token)
+        })
+        .await;
         let mut incomplete = incomplete.map(|why| why.to_string());
         let mut prefixes = Vec::new();
         for rule in rules {

@@ -71,6 +71,33 @@ async fn a_page_that_fails_leaves_the_rest_and_a_gap() {
 }
 
 #[tokio::test]
+async fn a_listing_that_comes_back_to_a_page_is_a_gap_and_ends() {
+    for (operation, list, token) in [
+        ("ecr:DescribeRepositories", "repositories", "nextToken"),
+        ("ecr:DescribeImages", "imageDetails", "nextToken"),
+        ("ecs:ListClusters", "clusterArns", "nextToken"),
+        ("ecs:ListServices", "serviceArns", "nextToken"),
+        ("ecs:ListTaskDefinitions", "taskDefinitionArns", "nextToken"),
+        ("lambda:ListFunctions", "Functions", "NextMarker"),
+        ("events:ListEventBuses", "EventBuses", "NextToken"),
+        ("scheduler:ListSchedules", "Schedules", "NextToken"),
+    ] {
+        for circle in [&["again", "again"][..], &["there", "back", "there"][..]] {
+            let script = circle.iter().fold(
+                with_cluster(account(vec![image(1, &[])])),
+                |script, next| script.on(operation, json!({list: [], token: next})),
+            );
+            let seen = Stage::over(script).await.observe().await;
+            let mut gaps = seen.gaps.iter();
+            let gap = gaps.find(|gap| gap.read.contains("comes again and again"));
+            let gap = gap.unwrap_or_else(|| panic!("{operation} {circle:?}: {:?}", seen.gaps));
+            assert_eq!(gap.grant, operation, "{circle:?}");
+            assert!(gap.hides.covers("app"), "{gap:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn indexes_are_read_a_hundred_at_a_time() {
     let images: Vec<Value> = (0..250).map(|n| index(n, &[])).collect();
     let script = account(images).always("ecr:BatchGetImage", |request| {

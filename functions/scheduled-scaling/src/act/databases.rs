@@ -7,7 +7,7 @@ use steward::aws;
 use steward::engine::Outcome;
 use steward::names::{ENVIRONMENT, MADE_FOR, MANAGED_BY, SNAPSHOT_ROTATION};
 
-use super::{Early, failed};
+use super::{Early, INVALID_STATE, failed, refused};
 use crate::action::{Snapshotting, Subject};
 use crate::observe::Environments;
 use crate::world::{Kind, Resource, Sizes, State};
@@ -22,7 +22,7 @@ impl Environments {
             .rds
             .describe_db_instances()
             .db_instance_identifier(name);
-        let answer = match self.pace.call(request.send()).await {
+        let answer = match self.rds_pace.call(request.send()).await {
             Ok(answer) => answer,
             Err(error) if aws::kind(&error) == aws::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
@@ -73,15 +73,12 @@ impl Environments {
             .db_instance_identifier(&of.name)
             .db_snapshot_identifier(&wanted.snapshot)
             .set_tags(Some(tags.collect()));
-        match self.pace.call(request.send()).await {
+        match self.rds_pace.call(request.send()).await {
             Ok(_) => Ok(Outcome::Done),
             Err(error) if aws::code(&error) == Some("DBSnapshotAlreadyExists") => {
                 Ok(Outcome::AlreadyDone)
             }
-            Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => Err(
-                Outcome::Skipped(format!("rds:CreateDBSnapshot: {}", aws::explain(&error))),
-            ),
-            Err(error) => Err(failed("rds:CreateDBSnapshot", &aws::explain(&error))),
+            Err(error) => Err(refused("rds:CreateDBSnapshot", &error)),
         }
     }
 
@@ -100,15 +97,36 @@ impl Environments {
         }
         self.hold(&of.environment).await?;
         let request = self.rds.stop_db_instance().db_instance_identifier(&of.name);
-        match self.pace.call(request.send()).await {
-            Ok(_) => {
-                self.confirm(of, State::Parked).await?;
-                Ok(Outcome::Done)
+        let outcome = match self.rds_pace.call(request.send()).await {
+            Ok(_) => Outcome::Done,
+            Err(error) => {
+                let early = refused("rds:StopDBInstance", &error);
+                let is_done = |status: &str| matches!(status, "stopping" | "stopped");
+                self.unless_done(of, aws::code(&error), early, is_done)
+                    .await?
             }
-            Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => Err(
-                Outcome::Skipped(format!("rds:StopDBInstance: {}", aws::explain(&error))),
-            ),
-            Err(error) => Err(failed("rds:StopDBInstance", &aws::explain(&error))),
+        };
+        self.confirm(of, State::Parked).await?;
+        Ok(outcome)
+    }
+
+    /// Looks again where RDS says that the state of a database does not allow a call:
+    /// one whose answer was lost is made twice.
+    async fn unless_done(
+        &self,
+        of: &Subject,
+        code: Option<&str>,
+        early: Outcome,
+        is_done: fn(&str) -> bool,
+    ) -> Early<Outcome> {
+        if code != Some(INVALID_STATE) {
+            return Err(early);
+        }
+        let found = self.instance_now(&of.name).await?;
+        let found = found.filter(|found| found.arn == of.arn);
+        match found {
+            Some(found) if is_done(status_of(&found)) => Ok(Outcome::AlreadyDone),
+            _ => Err(early),
         }
     }
 
@@ -121,14 +139,15 @@ impl Environments {
                 .rds
                 .start_db_instance()
                 .db_instance_identifier(&of.name);
-            match self.pace.call(request.send()).await {
-                Ok(_) => outcome = Outcome::Done,
-                Err(error) if aws::code(&error) == Some("InvalidDBInstanceState") => {
-                    let why = format!("rds:StartDBInstance: {}", aws::explain(&error));
-                    return Err(Outcome::Skipped(why));
+            outcome = match self.rds_pace.call(request.send()).await {
+                Ok(_) => Outcome::Done,
+                Err(error) => {
+                    let early = refused("rds:StartDBInstance", &error);
+                    let is_done = |status: &str| matches!(status, "starting" | "available");
+                    self.unless_done(of, aws::code(&error), early, is_done)
+                        .await?
                 }
-                Err(error) => return Err(failed("rds:StartDBInstance", &aws::explain(&error))),
-            }
+            };
         } else if status_of(&found) == "stopping" {
             return Err(Outcome::Skipped(format!("{} is stopping", of.name)));
         }

@@ -68,16 +68,10 @@ pub(super) fn wake(target: &Target<'_>, group: &Group) -> Verdict {
     if let Some(verdict) = target.set_awake(Action::SetGroup, has, wanted) {
         return verdict;
     }
-    // With a minimum of zero its instances come when tasks ask for them.
-    let least = if group.is_managed {
-        group.min
-    } else {
-        group.desired
-    };
     let registered = group
         .registered
-        .is_none_or(|registered| registered >= least);
-    if group.in_service >= least && registered {
+        .is_none_or(|registered| registered >= group.least());
+    if group.runs() && registered {
         Verdict::There(Reason::Awake)
     } else {
         Verdict::Wait(Reason::WakingUp)

@@ -76,14 +76,14 @@ pub(super) fn wake(target: &Target<'_>, service: &Service) -> Verdict {
     if let Some(verdict) = target.set_awake(Action::SetService, has, wanted) {
         return verdict;
     }
-    let runs = service.running >= service.desired;
     let serves = service
         .healthy
         .iter()
         .all(|healthy| *healthy >= service.desired);
-    if runs && serves && service.desired == 0 {
+    let is_ready = service.runs() && serves;
+    if is_ready && service.desired == 0 {
         Verdict::There(Reason::AtZero)
-    } else if runs && serves {
+    } else if is_ready {
         Verdict::There(Reason::Awake)
     } else {
         Verdict::Wait(Reason::WakingUp)

@@ -1,6 +1,8 @@
 //! One environment of a database, a group and a service, in states that are hard to
 //! bring about.
 
+mod incidents;
+
 use steward::engine::Reason as _;
 use steward::names::{ENVIRONMENT, PARKED};
 use steward::policy::PolicyDocument;

@@ -27,8 +27,10 @@ impl Environments {
         reading.is_listed = true;
         let pages = self.rds.describe_db_instances().max_records(PAGE);
         let pages = pages.into_paginator().send();
-        let (instances, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.db_instances).await;
+        let (instances, incomplete) = aws::read_pages_at(&self.rds_pace, pages, |page| {
+            (page.db_instances, page.marker)
+        })
+        .await;
         if let Some(why) = incomplete {
             reading
                 .failed
@@ -86,8 +88,10 @@ impl Environments {
             .max_records(PAGE)
             .into_paginator()
             .send();
-        let (snapshots, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.db_snapshots).await;
+        let (snapshots, incomplete) = aws::read_pages_at(&self.rds_pace, pages, |page| {
+            (page.db_snapshots, page.marker)
+        })
+        .await;
         if let Some(why) = incomplete {
             return Err(why.to_string());
         }

@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use steward::aws;
 use steward::names::ENVIRONMENT;
 
-use super::services::short;
+use super::services::{is_whole, short};
 use super::{CALLS_AT_ONCE, Environments, Reading, Wish, count, tags};
 use crate::world::{Group, Kind, Look, Resource};
 
@@ -53,8 +53,10 @@ impl Environments {
             request.filters(filter.build())
         };
         let pages = request.into_paginator().send();
-        let (groups, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.auto_scaling_groups).await;
+        let (groups, incomplete) = aws::read_pages_at(&self.groups_pace, pages, |page| {
+            (page.auto_scaling_groups, page.next_token)
+        })
+        .await;
         if let Some(why) = incomplete {
             reading.failed.push((format!("{GROUPS}: {why}"), GROUPS));
         }
@@ -86,15 +88,21 @@ impl Environments {
             }
         };
         let of = |resource: &Resource| providers.get(&resource.arn);
-        let waking: BTreeSet<&str> = wanted
+        for (resource, _) in &mut wanted {
+            let is_managed = of(resource).is_some_and(|(_, is_managed)| *is_managed);
+            if let Kind::Group(kind) = &mut resource.kind {
+                kind.is_managed = is_managed;
+            }
+        }
+        let running: BTreeSet<&str> = wanted
             .iter()
-            .filter(|(resource, _)| wish.wakes(resource))
+            .filter(|(resource, _)| wish.may_be_ready(resource))
             .filter_map(|(resource, _)| Some(of(resource)?.0.as_str()))
             .collect();
-        let registered = if waking.is_empty() {
+        let registered = if running.is_empty() {
             Ok(Registered::default())
         } else {
-            self.registered(&waking).await
+            self.registered(&running).await
         };
         let (registered, is_known) = match registered {
             Ok(registered) => (registered, true),
@@ -104,17 +112,15 @@ impl Environments {
             }
         };
         for (mut resource, group) in wanted {
-            let provider = of(&resource);
             // One that no cluster uses has no instances to register.
-            let wakes = provider.is_some_and(|(name, _)| {
+            let registers = of(&resource).is_some_and(|(name, _)| {
                 let is_used = !is_known || registered.providers.contains(name);
-                waking.contains(name.as_str()) && is_used
+                running.contains(name.as_str()) && is_used
             });
             if let Kind::Group(kind) = &mut resource.kind {
-                kind.is_managed = provider.is_some_and(|(_, is_managed)| *is_managed);
                 let ids = group.instances().iter().filter_map(|it| it.instance_id());
                 let own = ids.filter(|id| registered.instances.contains(*id)).count();
-                kind.registered = wakes.then(|| {
+                kind.registered = registers.then(|| {
                     if is_known {
                         u32::try_from(own).unwrap_or(u32::MAX)
                     } else {
@@ -134,7 +140,7 @@ impl Environments {
             let request = self.ecs.describe_capacity_providers();
             let request = request.set_next_token(token);
             async move {
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.ecs_pace.call(request.send()).await;
                 answer.map(|answer| (answer.capacity_providers, answer.next_token))
             }
         };
@@ -167,15 +173,11 @@ impl Environments {
         for chunk in arns.chunks(MOST) {
             let request = self.ecs.describe_clusters();
             let request = request.set_clusters(Some(chunk.to_vec()));
-            let answer = self.pace.call(request.send()).await;
-            let answer = answer
-                .map_err(|error| (format!("{CLUSTERS}: {}", aws::explain(&error)), CLUSTERS))?;
-            let Some(described) = answer.clusters else {
-                return Err((
-                    format!("{CLUSTERS}: the answer has no list in it"),
-                    CLUSTERS,
-                ));
-            };
+            let answer = self.ecs_pace.call(request.send()).await;
+            let failed = |why: String| (format!("{CLUSTERS}: {why}"), CLUSTERS);
+            let answer = answer.map_err(|error| failed(aws::explain(&error)))?;
+            is_whole(chunk.len(), answer.clusters().len(), answer.failures()).map_err(failed)?;
+            let described = answer.clusters.unwrap_or_default();
             let uses = |name: &String| providers.contains(name.as_str());
             let is_wanted = |cluster: &aws_sdk_ecs::types::Cluster| {
                 cluster.capacity_providers().iter().any(uses)
@@ -204,22 +206,28 @@ impl Environments {
         let pages = self.ecs.list_container_instances().cluster(cluster);
         let pages = pages.status(ContainerInstanceStatus::Active);
         let pages = pages.into_paginator().page_size(100).send();
-        let (arns, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.container_instance_arns).await;
-        if let Some(why) = incomplete {
-            return Err((format!("{LIST} of {name}: {why}"), LIST));
+        let (arns, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
+            (page.container_instance_arns, page.next_token)
+        })
+        .await;
+        match incomplete {
+            // Deleted since it was listed.
+            Some(why) if why.code() == Some("ClusterNotFoundException") => {}
+            Some(why) => return Err((format!("{LIST} of {name}: {why}"), LIST)),
+            None => {}
         }
         let mut ids = Vec::new();
         for chunk in arns.chunks(MOST) {
             let request = self.ecs.describe_container_instances().cluster(cluster);
             let request = request.set_container_instances(Some(chunk.to_vec()));
-            let answer = self.pace.call(request.send()).await;
-            let answer = answer.map_err(|error| {
-                (
-                    format!("{INSTANCES} of {name}: {}", aws::explain(&error)),
-                    INSTANCES,
-                )
-            })?;
+            let failed = |why: String| (format!("{INSTANCES} of {name}: {why}"), INSTANCES);
+            let answer = match self.ecs_pace.call(request.send()).await {
+                Ok(answer) => answer,
+                Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => break,
+                Err(error) => return Err(failed(aws::explain(&error))),
+            };
+            let told = answer.container_instances().len();
+            is_whole(chunk.len(), told, answer.failures()).map_err(failed)?;
             let instances = answer.container_instances.unwrap_or_default().into_iter();
             let connected = instances.filter(|instance| instance.agent_connected());
             ids.extend(connected.filter_map(|instance| instance.ec2_instance_id));
@@ -233,6 +241,9 @@ pub(crate) fn group_of(group: &AutoScalingGroup) -> Option<Resource> {
     let of = group.tags.as_ref()?.iter();
     let instances = group.instances();
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    // The SDK makes an empty text of what is absent and must not be.
+    let name = group.auto_scaling_group_name();
+    let name = name.filter(|name| !name.is_empty())?;
     let serves = |instance: &&aws_sdk_autoscaling::types::Instance| {
         instance.lifecycle_state() == Some(&LifecycleState::InService)
             && instance.health_status() == Some("Healthy")
@@ -242,7 +253,7 @@ pub(crate) fn group_of(group: &AutoScalingGroup) -> Option<Resource> {
     };
     Some(Resource {
         arn: group.auto_scaling_group_arn()?.to_owned(),
-        name: group.auto_scaling_group_name()?.to_owned(),
+        name: name.to_owned(),
         tags: tags(of.map(|tag| (tag.key(), tag.value()))),
         saved: None,
         raised_from: None,

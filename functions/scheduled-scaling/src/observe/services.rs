@@ -28,8 +28,10 @@ impl Environments {
     pub(super) async fn clusters(&self) -> Result<Vec<String>, (String, &'static str)> {
         let pages = self.ecs.list_clusters().into_paginator();
         let pages = pages.page_size(100).send();
-        let (clusters, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.cluster_arns).await;
+        let (clusters, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
+            (page.cluster_arns, page.next_token)
+        })
+        .await;
         match incomplete {
             None => Ok(clusters),
             Some(why) => Err((format!("{LIST_CLUSTERS}: {why}"), LIST_CLUSTERS)),
@@ -49,7 +51,7 @@ impl Environments {
         let mut described = stream::iter(clusters)
             .map(|cluster| async move { self.services_in(&cluster).await })
             .buffer_unordered(CALLS_AT_ONCE);
-        let mut services: Vec<(Resource, ecs::Service)> = Vec::new();
+        let mut services: Vec<(Resource, Vec<TargetGroups>)> = Vec::new();
         while let Some((found, failed)) = described.next().await {
             reading.failed.extend(failed);
             for service in found {
@@ -61,7 +63,7 @@ impl Environments {
                     Some(resource) => {
                         let arn = resource.arn.clone();
                         match wish.take(resource) {
-                            Some(resource) => services.push((resource, service)),
+                            Some(resource) => services.push((resource, target_groups(&service))),
                             None => reading.others.push(arn),
                         }
                     }
@@ -76,13 +78,12 @@ impl Environments {
             services.clear();
             BTreeMap::new()
         });
-        for (mut resource, service) in services {
+        for (mut resource, balancers) in services {
             if let Kind::Service(of) = &mut resource.kind {
                 of.scalable = scalable.get(&format!("service/{}", resource.name)).copied();
-                for balancer in service.load_balancers() {
+                for groups in balancers {
                     // Of two that deployments change between, one serves.
-                    let groups: Vec<&str> = target_groups_of(balancer).collect();
-                    let answers = groups.iter().filter_map(|group| health.get(*group));
+                    let answers = groups.iter().filter_map(|group| health.get(group));
                     let sum: Result<Vec<u32>, &String> =
                         answers.map(|answer| answer.as_ref().copied()).collect();
                     match sum {
@@ -109,8 +110,10 @@ impl Environments {
         let name = short(cluster);
         let pages = self.ecs.list_services().cluster(cluster);
         let pages = pages.into_paginator().page_size(100).send();
-        let (arns, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.service_arns).await;
+        let (arns, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
+            (page.service_arns, page.next_token)
+        })
+        .await;
         match incomplete {
             // Deleted since it was listed.
             Some(why) if why.code() == Some("ClusterNotFoundException") => {}
@@ -144,26 +147,27 @@ impl Environments {
             .cluster(cluster)
             .set_services(Some(services))
             .include(ecs::ServiceField::Tags);
-        let answer = self.pace.call(request.send()).await;
-        let answer = answer.map_err(|error| aws::explain(&error))?;
-        let is_missing = |failure: &&ecs::Failure| failure.reason() == Some("MISSING");
-        if let Some(failure) = answer.failures().iter().find(|f| !is_missing(f)) {
-            return Err(format!(
-                "{}: {}",
-                short(failure.arn().unwrap_or_default()),
-                failure.reason().unwrap_or("failed without a reason")
-            ));
-        }
-        if answer.services().len() + answer.failures().len() < asked {
-            return Err("the answer lacks services that were asked for".to_owned());
-        }
-        Ok(answer.services.unwrap_or_default())
+        let answer = match self.ecs_pace.call(request.send()).await {
+            Ok(answer) => answer,
+            // Deleted since, with all that was in it.
+            Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => {
+                return Ok(vec![]);
+            }
+            Err(error) => return Err(aws::explain(&error)),
+        };
+        is_whole(asked, answer.services().len(), answer.failures())?;
+        let mut services = answer.services.unwrap_or_default();
+        // The last hundred of each, which nobody asks for.
+        services
+            .iter_mut()
+            .for_each(|service| service.events = None);
+        Ok(services)
     }
 
     /// What Application Auto Scaling may do with services, by resource id.
     async fn scalable_targets(
         &self,
-        services: &[(Resource, ecs::Service)],
+        services: &[(Resource, Vec<TargetGroups>)],
     ) -> Result<BTreeMap<String, Scalable>, (String, &'static str)> {
         let ids: Vec<String> = services
             .iter()
@@ -192,28 +196,38 @@ impl Environments {
             .set_resource_ids(Some(ids))
             .into_paginator()
             .send();
-        let (targets, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| page.scalable_targets).await;
+        let (targets, incomplete) = aws::read_pages_at(&self.scaling_pace, pages, |page| {
+            (page.scalable_targets, page.next_token)
+        })
+        .await;
         match incomplete {
+            // The SDK makes an empty text of what is absent and must not be.
+            None if targets.iter().any(|it| it.resource_id().is_empty()) => {
+                Err("a scalable target has no resource id".to_owned())
+            }
             None => Ok(targets),
             Some(why) => Err(why.to_string()),
         }
     }
 
-    /// How many targets of each target group are healthy, of services that wake.
+    /// How many targets of each target group are healthy, of services that wake and
+    /// run. Load balancers tell it one target group at a time.
     async fn health(
         &self,
         wish: &Wish<'_>,
-        services: &[(Resource, ecs::Service)],
+        services: &[(Resource, Vec<TargetGroups>)],
     ) -> BTreeMap<String, Result<u32, String>> {
-        let waking = services.iter().filter(|(resource, _)| wish.wakes(resource));
-        let groups: BTreeSet<&str> = waking
-            .flat_map(|(_, service)| target_groups(service))
+        let running = services
+            .iter()
+            .filter(|(resource, _)| wish.may_be_ready(resource));
+        let groups: BTreeSet<&str> = running
+            .flat_map(|(_, balancers)| balancers.iter().flatten())
+            .map(String::as_str)
             .collect();
         stream::iter(groups)
             .map(|group| async move {
                 let request = self.elb.describe_target_health().target_group_arn(group);
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.elb_pace.call(request.send()).await;
                 let healthy = answer
                     .map_err(|error| aws::explain(&error))
                     .and_then(|answer| {
@@ -234,21 +248,44 @@ impl Environments {
     }
 }
 
+/// Whether an answer tells of all that was asked for: what is gone is a failure of the
+/// kind `MISSING` inside it ("API failure reasons", Amazon ECS Developer Guide).
+///
+/// # Errors
+/// When it does not.
+pub(super) fn is_whole(asked: usize, told: usize, failures: &[ecs::Failure]) -> Result<(), String> {
+    let is_missing = |failure: &&ecs::Failure| failure.reason() == Some("MISSING");
+    if let Some(failure) = failures.iter().find(|failure| !is_missing(failure)) {
+        return Err(format!(
+            "{}: {}",
+            short(failure.arn().unwrap_or_default()),
+            failure.reason().unwrap_or("failed without a reason")
+        ));
+    }
+    if told + failures.len() < asked {
+        return Err("the answer lacks some of what was asked for".to_owned());
+    }
+    Ok(())
+}
+
 /// The last part of an ARN.
 pub(super) fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-fn target_groups(service: &ecs::Service) -> impl Iterator<Item = &str> {
-    service.load_balancers().iter().flat_map(target_groups_of)
-}
+/// The target groups of one of a service's load balancers: its own, and the one that
+/// blue/green deployments change to (`AdvancedConfiguration`, Amazon ECS API
+/// Reference).
+type TargetGroups = Vec<String>;
 
-/// Its target group, and the one that blue/green deployments change to
-/// (`AdvancedConfiguration`, Amazon ECS API Reference).
-fn target_groups_of(balancer: &ecs::LoadBalancer) -> impl Iterator<Item = &str> {
-    let advanced = balancer.advanced_configuration();
-    let other = advanced.and_then(|advanced| advanced.alternate_target_group_arn());
-    balancer.target_group_arn().into_iter().chain(other)
+fn target_groups(service: &ecs::Service) -> Vec<TargetGroups> {
+    let of = |balancer: &ecs::LoadBalancer| {
+        let advanced = balancer.advanced_configuration();
+        let other = advanced.and_then(|advanced| advanced.alternate_target_group_arn());
+        let groups = balancer.target_group_arn().into_iter().chain(other);
+        groups.map(str::to_owned).collect()
+    };
+    service.load_balancers().iter().map(of).collect()
 }
 
 /// A service as it was described; `None` when something is missing that decides. Tags

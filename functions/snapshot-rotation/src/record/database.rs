@@ -68,7 +68,7 @@ impl Recorder {
         let pages = pages.db_parameter_group_name(name).source("user");
         let pages = pages.into_paginator().page_size(100).send();
         let (parameters, incomplete) =
-            aws::read_pages_at(&self.rds_pace, pages, |page| page.parameters).await;
+            aws::read_pages_at(&self.rds_pace, pages, |page| (page.parameters, page.marker)).await;
         if let Some(why) = incomplete {
             return Err(format!("rds:DescribeDBParameters of {name}: {why}"));
         }

@@ -148,8 +148,10 @@ impl Recorder {
     async fn services_of(&self, environments: &BTreeSet<String>, found: &mut Found) {
         let pages = self.ecs.list_clusters().into_paginator();
         let pages = pages.page_size(100).send();
-        let (clusters, incomplete) =
-            aws::read_pages_at(&self.ecs_pace, pages, |page| page.cluster_arns).await;
+        let (clusters, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
+            (page.cluster_arns, page.next_token)
+        })
+        .await;
         if let Some(why) = incomplete {
             found.unlisted.push(format!("ecs:ListClusters: {why}"));
         }
@@ -178,8 +180,10 @@ impl Recorder {
         let mut unlisted = Vec::new();
         let pages = self.ecs.list_services().cluster(cluster);
         let pages = pages.into_paginator().page_size(100).send();
-        let (arns, incomplete) =
-            aws::read_pages_at(&self.ecs_pace, pages, |page| page.service_arns).await;
+        let (arns, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
+            (page.service_arns, page.next_token)
+        })
+        .await;
         match incomplete {
             // Deleted since it was listed.
             Some(why) if why.code() == Some("ClusterNotFoundException") => {}

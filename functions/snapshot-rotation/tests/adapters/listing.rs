@@ -98,6 +98,33 @@ async fn a_page_that_fails_beside_the_databases_hides_everything() {
 }
 
 #[tokio::test]
+async fn a_listing_that_comes_back_to_a_page_is_a_gap_and_ends() {
+    for circle in [&["again", "again"][..], &["there", "back", "there"][..]] {
+        let add = |script: Scripted, marker: &&str| {
+            script.on("rds:DescribeDBSnapshots", page(&[], Some(marker)))
+        };
+        let all = (1..=5).map(|days| snapshot(HERE, days)).collect();
+        let here = circle.iter().fold(home(all), add);
+        let stage = Stage::over(here, region(vec![])).await;
+        let policy = policy(json!({}));
+        let seen = stage.observe(&policy).await;
+        assert_eq!(seen.gaps.len(), 1, "{circle:?}: {:?}", seen.gaps);
+        let gap = &seen.gaps[0];
+        assert!(gap.read.contains("comes again and again"), "{gap:?}");
+        assert_eq!(gap.grant, "rds:DescribeDBSnapshots");
+        assert_eq!(planned(&policy, &seen), Vec::<String>::new());
+    }
+    let again = |script: Scripted| {
+        let answer = "<DBInstances/><Marker>again</Marker>";
+        script.on("rds:DescribeDBInstances", Answer::result(answer))
+    };
+    let stage = Stage::over(again(again(home(vec![]))), region(vec![])).await;
+    let seen = stage.observe(&policy(json!({}))).await;
+    assert_eq!(seen.gaps.len(), 1, "{:?}", seen.gaps);
+    assert_eq!(seen.gaps[0].hides, Hides::Everything);
+}
+
+#[tokio::test]
 async fn a_throttled_page_is_asked_for_again() {
     let stage = Stage::over(hundreds(home(vec![]), HERE), region(vec![])).await;
     for n in [1, 3, 4] {

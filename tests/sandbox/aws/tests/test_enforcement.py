@@ -3,10 +3,17 @@
 import json
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from botocore.parsers import create_parser
+from botocore.serialize import create_serializer
 from support import Server
 
 ACCOUNT = "123456789012"
@@ -57,6 +64,21 @@ POLICY = {
             "Action": "rds:DeleteDBSnapshot",
             "Resource": f"{DATABASES}:snapshot:*",
             "Condition": {"StringEquals": {"aws:ResourceTag/steward:managed-by": "snapshot-rotation"}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource"],
+            "Resource": f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:shop-*",
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["ecs:StopTask", "ecs:StopServiceDeployment", "ecs:UpdateContainerInstancesState"],
+            "Resource": f"arn:aws:ecs:us-east-1:{ACCOUNT}:*/shop/*",
+        },
+        {
+            "Effect": "Allow",
+            "Action": "autoscaling:SetInstanceHealth",
+            "Resource": f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/capacity",
         },
         {"Effect": "Allow", "Action": "sns:Publish", "Resource": f"arn:aws:sns:us-east-1:{ACCOUNT}:told"},
         {"Effect": "Allow", "Action": "lambda:GetFunction", "Resource": f"arn:aws:lambda:*:{ACCOUNT}:function:*"},
@@ -188,6 +210,72 @@ class Enforcement(unittest.TestCase):
         self.assert_denied("autoscaling:UpdateAutoScalingGroup", resize, AutoScalingGroupName="blog", MinSize=0)
         both = [{**tag, "ResourceId": name} for name in ("shop", "blog")]
         self.assert_denied("autoscaling:DeleteTags", untag, Tags=both)
+
+    def test_alarms_are_judged_by_name_in_either_protocol(self):
+        alarm = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm"
+        cloudwatch = self.role("cloudwatch")
+        self.assertEqual([], cloudwatch.describe_alarms(AlarmNames=["shop-errors"])["MetricAlarms"])
+        self.assert_denied("cloudwatch:DescribeAlarms", cloudwatch.describe_alarms, AlarmNames=["shop-a", "blog"])
+        self.assert_denied("cloudwatch:DescribeAlarms", cloudwatch.describe_alarms)
+        both = {"AlarmNames": ["shop-a"], "AlarmTypes": ["CompositeAlarm"]}
+        self.assert_denied("cloudwatch:DescribeAlarms", cloudwatch.describe_alarms, **both)
+        tags = cloudwatch.list_tags_for_resource
+        self.assertEqual([], tags(ResourceARN=f"{alarm}:shop-errors")["Tags"])
+        self.assert_denied("cloudwatch:ListTagsForResource", tags, ResourceARN=f"{alarm}:blog")
+        self.assertEqual((200, None), self.describe_in_cbor("shop-errors"))
+        self.assertEqual((403, "AccessDeniedException"), self.describe_in_cbor("blog"))
+
+    def describe_in_cbor(self, name):
+        """The status and error of a call in the protocol of the Rust SDK, which this SDK's client does not choose."""
+        model = self.root("cloudwatch", self.moto.url).meta.service_model.operation_model("DescribeAlarms")
+        asked = create_serializer("smithy-rpc-v2-cbor").serialize_to_request({"AlarmNames": [name]}, model)
+        url = self.ministack.url + asked["url_path"]
+        request = AWSRequest("POST", url, headers=asked["headers"], data=bytes(asked["body"]))
+        keys = Credentials(*(self.session[key] for key in ("AccessKeyId", "SecretAccessKey", "SessionToken")))
+        SigV4Auth(keys, "monitoring", "us-east-1").add_auth(request)
+        sent = urllib.request.Request(url, data=request.data, headers=dict(request.headers), method="POST")
+        try:
+            answer = urllib.request.urlopen(sent)
+        except urllib.error.HTTPError as refused:
+            answer = refused
+        with answer:
+            received = {"body": answer.read(), "headers": dict(answer.headers), "status_code": answer.status}
+        parsed = create_parser("smithy-rpc-v2-cbor").parse(received, model.output_shape)
+        return answer.status, parsed.get("Error", {}).get("Code")
+
+    def test_writes_of_ecs_are_judged_on_what_they_name(self):
+        self.root("ecs", self.moto.url).create_cluster(clusterName="shop")
+        self.root("ecs", self.moto.url).create_cluster(clusterName="blog")
+        ecs, invalid = self.role("ecs"), "InvalidParameterException"
+        self.assert_answered_by_moto(invalid, ecs.stop_task, cluster="shop", task="a" * 32)
+        self.assert_denied("ecs:StopTask", ecs.stop_task, cluster="blog", task="a" * 32)
+        deployment = f"arn:aws:ecs:us-east-1:{ACCOUNT}:service-deployment"
+        stop, missing = ecs.stop_service_deployment, "ServiceDeploymentNotFoundException"
+        self.assert_answered_by_moto(missing, stop, serviceDeploymentArn=f"{deployment}/shop/web/1")
+        self.assert_denied("ecs:StopServiceDeployment", stop, serviceDeploymentArn=f"{deployment}/blog/web/1")
+        drain = {"containerInstances": ["b" * 32], "status": "DRAINING"}
+        update = ecs.update_container_instances_state
+        self.assertEqual("MISSING", update(cluster="shop", **drain)["failures"][0]["reason"])
+        self.assert_denied("ecs:UpdateContainerInstancesState", update, cluster="blog", **drain)
+
+    def test_an_instance_is_judged_by_its_group(self):
+        owner = self.root("autoscaling", self.moto.url)
+        body = json.dumps({"account": ACCOUNT}).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{self.moto.url}/sandbox/network", data=body)) as answer:
+            subnet = json.load(answer)["private_subnets"][0]
+        instances = {}
+        for name in ("capacity", "elsewhere"):
+            owner.create_launch_configuration(
+                LaunchConfigurationName=name, ImageId="ami-12c6146b", InstanceType="t3.medium"
+            )
+            sizes = {"MinSize": 0, "MaxSize": 1, "DesiredCapacity": 1, "VPCZoneIdentifier": subnet}
+            owner.create_auto_scaling_group(AutoScalingGroupName=name, LaunchConfigurationName=name, **sizes)
+            [group] = owner.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+            instances[name] = group["Instances"][0]["InstanceId"]
+        put = self.role("autoscaling").set_instance_health
+        put(InstanceId=instances["capacity"], HealthStatus="Unhealthy")
+        denied = {"InstanceId": instances["elsewhere"], "HealthStatus": "Unhealthy"}
+        self.assert_denied("autoscaling:SetInstanceHealth", put, **denied)
 
     def assert_answered_by_moto(self, code, operation, **parameters):
         with self.assertRaises(ClientError) as refused:

@@ -209,6 +209,16 @@ impl Service {
         &self.name
     }
 
+    /// Where it is.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The name of its cluster.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// Its ARN.
     pub fn arn(&self) -> &str {
         &self.arn

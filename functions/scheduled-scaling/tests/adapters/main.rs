@@ -1,0 +1,17 @@
+//! How the function talks to AWS, call by call, against a scripted AWS: pages and
+//! their sizes, absent fields, failures inside answers, denials and throttling, and in
+//! which order it changes what.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, helpers included"
+)]
+
+mod absent;
+mod acting;
+mod failing;
+mod listing;
+mod pace;
+mod ready;
+mod script;
+mod trouble;
