@@ -33,6 +33,7 @@
 //! function.
 
 mod asked;
+mod cbor;
 mod scripted;
 mod sweep;
 mod wire;

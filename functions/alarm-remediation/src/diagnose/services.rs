@@ -196,10 +196,11 @@ impl Of<'_> {
                 "Roll the release back where it is deployed from.",
             ));
         }
-        let Some(revision) = &self.service.before_last else {
+        let known = self.service.before_last.as_ref();
+        let Some(revision) = known.filter(|it| !it.digests.is_empty()) else {
             return Some(Verdict::tell(
                 Code::NothingToGoBackTo,
-                format!("no revision is known that ran before: {facts}"),
+                format!("no revision is known, with its images, that ran before: {facts}"),
                 "Deploy a release that is good, or mend this one.",
             ));
         };
@@ -332,8 +333,8 @@ impl Of<'_> {
 
     /// More room for tasks, when there is none.
     fn room(&self) -> Option<Verdict> {
-        let why = self.service.no_place.as_ref()?;
-        let facts = format!("tasks cannot be placed: {why}. {}", self.facts());
+        self.service.no_place.as_ref()?;
+        let facts = self.facts();
         let [group] = self.service.groups.as_slice() else {
             return Some(Verdict::tell(
                 Code::NoGroup,

@@ -5,33 +5,10 @@ use steward::engine::{Gap, Hides, Seen};
 use steward::ledger::{Entry, LedgerError};
 
 use super::Alarms;
-use crate::case::{Attempt, Attempts, Case, HISTORY, PARTITION, keys};
+use crate::case::{Attempt, Attempts, PARTITION, keys};
 use crate::world::{Memory, World};
 
 impl Alarms {
-    /// The open cases and those that have ended, the newest last: `None` where there is
-    /// no ledger and need not be one.
-    ///
-    /// # Errors
-    /// Those of [`Ledger::entries`](steward::ledger::Ledger::entries), and an entry
-    /// that cannot be understood.
-    pub async fn history(&self) -> Result<Option<(Vec<Case>, Vec<Case>)>, LedgerError> {
-        let now = self.clock.now();
-        let open = self.ledger.entries(PARTITION, keys::CASE, now).await;
-        let open = match open {
-            Err(LedgerError::NoTable { .. }) if self.ledger.may_be_missing() => return Ok(None),
-            open => open?,
-        };
-        let ended = self.ledger.entries(HISTORY, "", now).await?;
-        let parse = |entries: Vec<Entry>| -> Result<Vec<Case>, LedgerError> {
-            let mut cases: Vec<Case> =
-                entries.iter().map(Entry::parse).collect::<Result<_, _>>()?;
-            cases.sort_by_key(|case| case.opened);
-            Ok(cases)
-        };
-        Ok(Some((parse(open)?, parse(ended)?)))
-    }
-
     pub(super) async fn memory(&self, now: Timestamp, seen: &mut Seen<World>) -> Option<Memory> {
         let entries = match self.ledger.entries(PARTITION, "", now).await {
             Ok(entries) => entries,

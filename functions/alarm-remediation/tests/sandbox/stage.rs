@@ -14,7 +14,9 @@ use steward::ledger::LedgerTable;
 use steward::report::{ActionOutcome, Report};
 use steward::run::Run;
 use steward::switches::{Position, Switches};
-use steward_sandbox::{Account, Alarm, Environment, EnvironmentService, Group, Sandbox, Sizes};
+use steward_sandbox::{
+    Account, Alarm, Environment, EnvironmentService, Group, Manifest, Sandbox, Sizes,
+};
 
 /// Everything that may be done, to everything.
 pub(crate) const EVERYTHING: &str = r#"
@@ -34,8 +36,8 @@ remedies:
 /// The sizes of the environment's capacity.
 pub(crate) const CAPACITY: Sizes = Sizes {
     min: 2,
-    desired: 4,
-    max: 4,
+    desired: 2,
+    max: 2,
 };
 
 /// An environment `dev`: a managed group, and a service behind a load balancer that is
@@ -52,6 +54,11 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         let sandbox = Sandbox::shared().expect("the sandbox starts");
         let account = sandbox.account();
+        let images = account.repository("web").await.unwrap();
+        for tag in ["1", "2"] {
+            let image = Manifest::image(tag);
+            images.push(&image, Some(tag)).await.unwrap();
+        }
         let mut environment = account.environment("dev").await.unwrap();
         let scaling = ManagedScalingStatus::Enabled;
         let group = environment.capacity("shop", CAPACITY, scaling).await;
@@ -105,14 +112,11 @@ impl Stage {
         policy: &str,
         event: Value,
     ) -> Run<AlarmRemediation> {
-        let mut payload = event;
-        if payload.get("source").is_none() {
-            payload["mode"] = json!(Mode::Apply.as_str());
-        }
         let switches = Switches::Fixed(Position::Run);
         let now = self.now.get();
         let hands = Alarms::at(&config, LedgerTable::usual(), Clock::Fixed(now));
-        let request = lambda::request::<AlarmRemediation>(&payload).unwrap();
+        let mut request = lambda::request::<AlarmRemediation>(&event).unwrap();
+        request.mode = Some(Mode::Apply);
         let run = self
             .account
             .run_function(&hands, now, &switches, policy, request);

@@ -92,6 +92,7 @@ pub(super) fn judged_on(call: &Recognised) -> Vec<String> {
             format!("arn:aws:s3:::{path}")
         }),
         ("rds", _) => rds(call, &of),
+        ("cloudwatch", operation) => alarms(operation, &body, &of),
         ("kms", _) => texts(&body["KeyId"]),
         ("dynamodb", _) => each(texts(&body["TableName"]), |name| {
             of(format!("table/{name}"))
@@ -116,7 +117,9 @@ fn ecs(body: &Value, of: &impl Fn(String) -> String) -> Vec<String> {
         "services",
         "service",
         "serviceRevisionArns",
+        "serviceDeploymentArn",
         "tasks",
+        "task",
         "containerInstances",
         "daemonArn",
         "daemonRevisionArns",
@@ -142,6 +145,10 @@ fn groups(call: &Recognised, of: &impl Fn(String) -> String) -> Vec<String> {
     if call.operation.starts_with("Describe") {
         return Vec::new();
     }
+    if call.operation == "SetInstanceHealth" {
+        // It names an instance, and is judged on its group.
+        return vec![of("autoScalingGroup:*:autoScalingGroupName/*".to_owned())];
+    }
     let is_name = |field: &str| {
         field == "AutoScalingGroupName"
             || (field.starts_with("Tags.member.") && field.ends_with(".ResourceId"))
@@ -153,6 +160,31 @@ fn groups(call: &Recognised, of: &impl Fn(String) -> String) -> Vec<String> {
         .collect();
     judged.dedup();
     judged
+}
+
+/// What a call of CloudWatch names: an ARN, alarms or a mute rule. What may
+/// return composite alarms is judged on everything (`DescribeAlarms`, Amazon
+/// CloudWatch API Reference; "Actions, resources, and condition keys for Amazon
+/// CloudWatch").
+fn alarms(operation: &str, body: &Value, of: &impl Fn(String) -> String) -> Vec<String> {
+    let arns = texts(&body["ResourceARN"]);
+    if !arns.is_empty() {
+        return arns;
+    }
+    let asks_for_composites = texts(&body["AlarmTypes"])
+        .iter()
+        .any(|kind| kind == "CompositeAlarm");
+    if asks_for_composites {
+        return Vec::new();
+    }
+    let names = [texts(&body["AlarmNames"]), texts(&body["AlarmName"])].concat();
+    let rules = texts(&body["AlarmMuteRuleName"]);
+    if operation.starts_with("DescribeAlarm") && names.is_empty() {
+        return vec![of("alarm:*".to_owned())];
+    }
+    let names = each(names, |name| of(format!("alarm:{name}")));
+    let rules = each(rules, |name| of(format!("alarm-mute-rule:{name}")));
+    [names, rules].concat()
 }
 
 /// What a call of RDS names; all of them where a listing names none. What makes a
@@ -333,6 +365,52 @@ mod tests {
                     "ecs:TagResource",
                     vec!["arn:aws:ecs:us-east-1:1:service/c/s"],
                 ),
+            ),
+            (
+                query(
+                    "autoscaling",
+                    "Action=SetInstanceHealth&InstanceId=i-1&HealthStatus=Unhealthy",
+                ),
+                (
+                    "autoscaling:SetInstanceHealth",
+                    vec![
+                        "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/*",
+                    ],
+                ),
+            ),
+            (
+                json(
+                    "ecs",
+                    "StopTask",
+                    r#"{"cluster":"c","task":"arn:aws:ecs:us-east-1:1:task/c/t"}"#,
+                ),
+                ("ecs:StopTask", vec!["arn:aws:ecs:us-east-1:1:task/c/t"]),
+            ),
+            (
+                json(
+                    "monitoring",
+                    "DescribeAlarms",
+                    r#"{"AlarmNames":["a","b"]}"#,
+                ),
+                (
+                    "cloudwatch:DescribeAlarms",
+                    vec![
+                        "arn:aws:cloudwatch:us-east-1:123456789012:alarm:a",
+                        "arn:aws:cloudwatch:us-east-1:123456789012:alarm:b",
+                    ],
+                ),
+            ),
+            (
+                json(
+                    "monitoring",
+                    "DescribeAlarms",
+                    r#"{"AlarmNames":["a"],"AlarmTypes":["CompositeAlarm"]}"#,
+                ),
+                ("cloudwatch:DescribeAlarms", vec!["*"]),
+            ),
+            (
+                json("monitoring", "GetMetricData", "{}"),
+                ("cloudwatch:GetMetricData", vec!["*"]),
             ),
             (
                 json("ssm", "GetCalendarState", r#"{"CalendarNames":["freeze"]}"#),

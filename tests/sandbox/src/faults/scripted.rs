@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use serde_json::Value;
 
+use super::cbor;
 use super::wire::{self, Protocol, Recognised};
 
 /// What a scripted AWS answers.
@@ -54,7 +55,7 @@ impl Answer {
     fn into_response(self, call: &Recognised) -> HttpResponse {
         let success = |body| wire::respond(call, 200, &[], body);
         match (self, call.protocol) {
-            (Self::Json(value), Protocol::Cbor) => success(wire::cbor(&value)),
+            (Self::Json(value), Protocol::Cbor) => success(cbor::encode(&value)),
             (Self::Json(value), Protocol::Json | Protocol::RestJson) => {
                 success(value.to_string().into())
             }

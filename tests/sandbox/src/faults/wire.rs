@@ -10,6 +10,8 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
+use super::cbor;
+
 /// How a service talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -36,7 +38,7 @@ pub(super) struct Recognised {
     pub(super) account: Option<String>,
     pub(super) resource: Option<String>,
     pub(super) query: String,
-    /// The body as text; empty when it is a stream or binary.
+    /// The body as text, CBOR as JSON; empty when it is a stream or binary.
     pub(super) body: String,
     content_type: String,
     query_compatible: bool,
@@ -46,14 +48,19 @@ pub(super) struct Recognised {
 impl Recognised {
     pub(super) fn of(request: &HttpRequest) -> Self {
         let header = |name: &str| request.headers().get(name).unwrap_or_default().to_owned();
-        let body = request.body().bytes().unwrap_or_default();
-        let body = std::str::from_utf8(body).unwrap_or_default().to_owned();
+        let bytes = request.body().bytes().unwrap_or_default();
+        let is_cbor = header("smithy-protocol") == "rpc-v2-cbor";
+        let body = if is_cbor {
+            cbor::decode(bytes).map_or_else(String::new, |members| members.to_string())
+        } else {
+            std::str::from_utf8(bytes).unwrap_or_default().to_owned()
+        };
         let content_type = header("content-type");
         let target = header("x-amz-target");
         let (path, query) = path_and_query(request.uri());
         let (service, region) = scope(&header("authorization"), request.uri());
 
-        let (protocol, operation, resource) = if header("smithy-protocol") == "rpc-v2-cbor" {
+        let (protocol, operation, resource) = if is_cbor {
             let operation = path.rsplit('/').next().unwrap_or_default().to_owned();
             (Protocol::Cbor, operation, None)
         } else if !target.is_empty() {
@@ -342,7 +349,7 @@ pub(super) fn respond_with_error(
         Protocol::Json => json!({"__type": code, "message": message})
             .to_string()
             .into(),
-        Protocol::Cbor => cbor(&json!({"__type": code, "message": message})),
+        Protocol::Cbor => cbor::encode(&json!({"__type": code, "message": message})),
         Protocol::RestJson => {
             headers.push(("x-amzn-errortype", code.to_owned()));
             json!({"message": message}).to_string().into()
@@ -405,60 +412,6 @@ pub(super) fn xml_escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
-}
-
-/// JSON as CBOR (RFC 8949), as far as JSON goes: times would need their tag and
-/// have to be left out.
-pub(super) fn cbor(value: &Value) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    write_cbor(value, &mut bytes);
-    bytes
-}
-
-fn write_cbor(value: &Value, out: &mut Vec<u8>) {
-    const UNSIGNED: u8 = 0;
-    const NEGATIVE: u8 = 1;
-    const TEXT: u8 = 3;
-    const ARRAY: u8 = 4;
-    const MAP: u8 = 5;
-    match value {
-        Value::Null => out.push(0xf6),
-        Value::Bool(false) => out.push(0xf4),
-        Value::Bool(true) => out.push(0xf5),
-        Value::Number(number) => {
-            if let Some(number) = number.as_u64() {
-                write_head(UNSIGNED, number, out);
-            } else if let Some(number) = number.as_i64() {
-                // CBOR writes −1 − n for a negative number.
-                write_head(NEGATIVE, number.unsigned_abs() - 1, out);
-            } else {
-                out.push(0xfb);
-                out.extend(number.as_f64().unwrap_or_default().to_be_bytes());
-            }
-        }
-        Value::String(text) => {
-            write_head(TEXT, text.len() as u64, out);
-            out.extend(text.as_bytes());
-        }
-        Value::Array(list) => {
-            write_head(ARRAY, list.len() as u64, out);
-            list.iter().for_each(|item| write_cbor(item, out));
-        }
-        Value::Object(object) => {
-            write_head(MAP, object.len() as u64, out);
-            for (key, item) in object {
-                write_head(TEXT, key.len() as u64, out);
-                out.extend(key.as_bytes());
-                write_cbor(item, out);
-            }
-        }
-    }
-}
-
-/// The head of an item in its long form, which readers must accept.
-fn write_head(major: u8, argument: u64, out: &mut Vec<u8>) {
-    out.push(major << 5 | 27);
-    out.extend(argument.to_be_bytes());
 }
 
 #[cfg(test)]
@@ -561,27 +514,5 @@ mod tests {
         assert_eq!(percent_decoded("rds%3Aorders+2"), "rds:orders 2");
         assert_eq!(percent_decoded("100%"), "100%");
         assert_eq!(percent_decoded("%zz%4"), "%zz%4");
-    }
-
-    #[test]
-    fn writes_cbor_as_the_standard_does() {
-        // RFC 8949, Appendix A, with heads in their long form.
-        assert_eq!(cbor(&json!(10)), [0x1b, 0, 0, 0, 0, 0, 0, 0, 10]);
-        assert_eq!(cbor(&json!(-10)), [0x3b, 0, 0, 0, 0, 0, 0, 0, 9]);
-        assert_eq!(
-            cbor(&json!(1.1)),
-            [0xfb, 0x3f, 0xf1, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9a]
-        );
-        assert_eq!(
-            cbor(&json!([true, null])),
-            [0x9b, 0, 0, 0, 0, 0, 0, 0, 2, 0xf5, 0xf6]
-        );
-        assert_eq!(
-            cbor(&json!({"a": "b"})),
-            [
-                0xbb, 0, 0, 0, 0, 0, 0, 0, 1, 0x7b, 0, 0, 0, 0, 0, 0, 0, 1, b'a', 0x7b, 0, 0, 0, 0,
-                0, 0, 0, 1, b'b'
-            ]
-        );
     }
 }
