@@ -33,6 +33,8 @@ pub(crate) struct Scaling {
     pub(crate) environments: usize,
     pub(crate) clusters: usize,
     pub(crate) time: Time,
+    /// Whether the schedule is, so that every tick looks at everything.
+    pub(crate) enforced: bool,
     /// Whole minutes; schedules count from it.
     pub(crate) now: Timestamp,
 }
@@ -80,6 +82,7 @@ impl Default for Scaling {
             environments: 200,
             clusters: 20,
             time: Time::Day,
+            enforced: false,
             now: Timestamp::from_second(now() / 60 * 60).unwrap_or_default(),
         }
     }
@@ -141,7 +144,10 @@ impl Scaling {
             .collect();
         json!({
             "version": 1,
-            "schedules": {"office": {"periods": [{"start": clock(start), "stop": clock(stop)}]}},
+            "schedules": {"office": {
+                "periods": [{"start": clock(start), "stop": clock(stop)}],
+                "enforced": self.enforced,
+            }},
             "environments": environments,
             "limits": {"max_parked_per_run": 1000},
         })
@@ -168,6 +174,7 @@ impl Scaling {
         let changed: usize = before.iter().map(|step| step.changes()).sum();
         // Of each environment itself there is something to say too.
         let (kept, planned, deferred) = match (step, self.time) {
+            (Step::Nothing, _) if self.enforced => (1 + all, 0, 0),
             (Step::Nothing, Time::Night) => (1 + DATABASES, 0, 0),
             (Step::Nothing, _) => (1, 0, 0),
             (step, _) => {
@@ -207,7 +214,7 @@ impl Scaling {
     }
 
     fn reads(&self, step: Step, before: &[Step]) -> Vec<(&'static str, usize)> {
-        let looks_whole = step != Step::Nothing;
+        let looks_whole = step != Step::Nothing || self.enforced;
         let has_sizes = looks_whole || self.time == Time::Night;
         // Environments and overrides; sizes; raises.
         let queries = 2 + usize::from(has_sizes) + usize::from(looks_whole);

@@ -332,6 +332,14 @@ fn of_scaling() -> Vec<Scenario> {
             Time::Morning,
         ),
         Scenario {
+            work: Work::Scaling(Scaling {
+                time: Time::Night,
+                enforced: true,
+                ..Scaling::default()
+            }),
+            ..by_night("2,000 targets in 200 environments, at night, enforced")
+        },
+        Scenario {
             latency: Duration::from_millis(20),
             targets: vec![Target::OverCriticalPath(1.5)],
             ..by_night("2,000 targets in 200 environments, at night, 20 ms a call")

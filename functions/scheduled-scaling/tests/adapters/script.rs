@@ -298,10 +298,10 @@ fn account(service: Value, scalable: Value, group: Fields, database: Fields) -> 
             move |_| scalable.clone(),
         )
         .always("autoscaling:DescribeAutoScalingGroups", move |_| {
-            groups(&[group.clone()], None)
+            groups(std::slice::from_ref(&group), None)
         })
         .always("rds:DescribeDBInstances", move |_| {
-            databases(&[database.clone()], None)
+            databases(std::slice::from_ref(&database), None)
         })
         .always("rds:DescribeDBSnapshots", |_| {
             Answer::result("<DBSnapshots/>")
