@@ -262,9 +262,10 @@ impl ByHand for AlarmRemediation {
         partition: &str,
         region: &str,
         account: &str,
-        environments: &[String],
+        _: &[String],
     ) -> Vec<Asked> {
-        alarm_remediation::asked_for(policy, partition, region, account, environments)
+        // Its units are what alarms are about, and not environments.
+        alarm_remediation::asked_for(policy, partition, region, account, &[])
     }
 
     fn scope_arguments() -> Vec<Arg> {

@@ -43,13 +43,14 @@ impl<'a> Drawing<'a> {
         self.header(&title);
         if !open.is_empty() {
             self.page.heading("Open", Tone::Look);
-            self.rows("stands", &open, standing);
+            self.rows(Column::text("stands"), &open, standing);
         }
         if !ended.is_empty() {
             let most = if self.all { usize::MAX } else { ENDED };
             self.page.heading("Ended", Tone::Strong);
             let shown = ended.get(..most).unwrap_or(&ended);
-            self.rows("ended", shown, |it| it.ended.map_or(String::new(), minute));
+            let when = |it: &Remembered| it.ended.map_or(String::new(), minute);
+            self.rows(Column::name("ended"), shown, when);
             if let Some(rest) = ended.len().checked_sub(most).filter(|rest| *rest > 0) {
                 let rest = number(rest);
                 self.page.say(&format!("and {rest} more; --all shows them"));
@@ -91,13 +92,18 @@ impl<'a> Drawing<'a> {
         self.page.hang("now       ", &minute(self.answer.now));
     }
 
-    fn rows(&mut self, last: &str, cases: &[&Remembered], tells: impl Fn(&Remembered) -> String) {
+    fn rows(
+        &mut self,
+        last: Column<'_>,
+        cases: &[&Remembered],
+        tells: impl Fn(&Remembered) -> String,
+    ) {
         let columns = [
             Column::name("opened"),
             Column::name("alarm"),
             Column::name("about"),
             Column::text("tried"),
-            Column::text(last),
+            last,
         ];
         let row = |it: &&Remembered| {
             let case = &it.case;

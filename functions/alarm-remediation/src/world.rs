@@ -271,7 +271,7 @@ pub enum Deployer {
     Rolling,
     /// By ECS, blue/green, linear or canary.
     Shifting,
-    /// By CodeDeploy or somebody else.
+    /// By `CodeDeploy` or somebody else.
     Another,
 }
 
