@@ -17,10 +17,10 @@ use steward::engine::{
 use self::course::Course;
 use crate::action::{Action, Note};
 use crate::case::{Case, Noted, Source, Stage};
-use crate::policy::RemediationPolicy;
+use crate::policy::{OFF, RemediationPolicy};
 use crate::reason::{Code, Reason};
 use crate::scope::{Scope, Sighting};
-use crate::world::{Alarm, Concern, Memory, Quiet, State, Symptom, Target, World};
+use crate::world::{Alarm, Concern, Memory, Quiet, REMEDIATION, State, Symptom, Target, World};
 
 pub use self::bounds::refuses;
 
@@ -124,7 +124,7 @@ pub(crate) enum Burns {
     No,
     /// Nobody knows.
     Unknown(Reason),
-    /// What would tell is gone.
+    /// What would tell is gone, or was switched off.
     Gone,
 }
 
@@ -186,10 +186,15 @@ pub(crate) fn decide(
     }
     for key in &memory.malformed {
         let text = format!("ledger entry {key} cannot be understood, and is left alone");
-        draft.needs.push(Need {
-            unit: key.clone(),
-            what: format!("{text}. Look at it, and remove it if it is nothing that Steward wrote."),
-        });
+        // Not by every tick.
+        if *scope == Scope::Sweep {
+            draft.needs.push(Need {
+                unit: key.clone(),
+                what: format!(
+                    "{text}. Look at it, and remove it if it is nothing that Steward wrote."
+                ),
+            });
+        }
         draft.keep(key, key, Reason::new(Code::Malformed, text));
     }
     let wait = (!draft.open.is_empty()).then(|| Wait {
@@ -365,7 +370,11 @@ impl Deciding<'_> {
             name: alarm.name.clone(),
             unit,
             concerns: alarm.concerns.clone(),
-            burns: burns(alarm),
+            burns: match tag_of(alarm) {
+                // Whoever switches an alarm off ends its case.
+                Some(OFF) if case.is_some() => Burns::Gone,
+                _ => burns(alarm),
+            },
             quiet: alarm.quiet.clone(),
             why: format!("alarm {}: {}", alarm.name, alarm.why),
         }
@@ -443,12 +452,11 @@ impl Deciding<'_> {
             return Some(Reason::new(Code::OfSteward, text));
         }
         // By its tag it may be switched off, which is not known then.
-        let Some(tags) = &alarm.tags else {
+        if alarm.tags.is_none() {
             let text = format!("the tags of alarm {name} could not be read");
             return Some(Reason::new(Code::AlarmUnread, text));
-        };
-        let tag = tags.get(crate::world::REMEDIATION).map(String::as_str);
-        if !self.policy.takes_on(name, tag) {
+        }
+        if !self.policy.takes_on(name, tag_of(alarm)) {
             let text = format!("neither a tag nor the policy selects alarm {name}");
             return Some(Reason::new(Code::NotSelected, text));
         }
@@ -464,6 +472,12 @@ impl Deciding<'_> {
         let covers = |gap: &Gap| gap.hides == Hides::Everything || gap.hides.covers(unit);
         self.seen.gaps.iter().any(covers)
     }
+}
+
+/// The value of the tag `steward:remediation`.
+fn tag_of(alarm: &Alarm) -> Option<&str> {
+    let tags = alarm.tags.as_ref()?;
+    tags.get(REMEDIATION).map(String::as_str)
 }
 
 fn burns(alarm: &Alarm) -> Burns {

@@ -7,7 +7,7 @@ use steward::engine::{Effect, Need};
 
 use super::{Burns, Deciding, Draft, Subject, note, pass, refuses};
 use crate::action::{Action, Remedy, Remedying, TakingBack};
-use crate::case::{self, Attempts, Case, Health, Noted, Stage, counts_for};
+use crate::case::{self, Attempts, Case, Health, Noted, Stage, counts_for, keys};
 use crate::diagnose::{Doing, Patient, Telling, Verdict, diagnose, give_back, health};
 use crate::hours::Closed;
 use crate::policy::{LINGERS, Leave, has_lasted};
@@ -123,7 +123,9 @@ impl Course<'_> {
             return self.carry_out(draft, notes, case, doing, false);
         }
         let Stage::Calm { since } = case.stage else {
-            if let (Stage::Settling { .. }, Some(last)) = (&case.stage, case.last()) {
+            // Of an alarm that is gone nobody knows what helped.
+            let settles = matches!(case.stage, Stage::Settling { .. }) && !is_gone;
+            if let Some(last) = case.last().filter(|_| settles) {
                 notes.what.push(Noted::Verified {
                     effect: case::Effect::Helped,
                     of: last.remedy.sentence(),
@@ -131,7 +133,7 @@ impl Course<'_> {
             }
             notes.what.push(Noted::Calmed);
             let text = if is_gone {
-                format!("{name} is gone")
+                format!("{name} is gone, or was switched off")
             } else {
                 format!("{name} is not in alarm any more")
             };
@@ -408,8 +410,8 @@ impl Course<'_> {
                 if case.proposed.as_ref() != Some(remedy) {
                     notes.proposed = Some(remedy.clone());
                     let next = format!(
-                        "approve it: steward alarm-remediation approve '{name}'. What it can \
-                         break: {}",
+                        "approve it: steward alarm-remediation approve '{name}' --mode apply \
+                         --policy POLICY. What it can break: {}",
                         doing.risk
                     );
                     let text = format!("Proposed: {could}. Next: {next}");
@@ -465,6 +467,13 @@ impl Course<'_> {
         } = self.deciding;
         let remedy = doing.remedy;
         let on = counts_for(&remedy);
+        // What nobody understands may be tries that are not to be forgotten.
+        let attempts = format!("{}{on}", keys::ATTEMPTS);
+        let mut malformed = memory.malformed.iter();
+        if malformed.any(|key| *key == attempts || key == keys::OF_ALL) {
+            let text = format!("what was tried on {} cannot be understood", on.name());
+            return End::Stays(Reason::new(Code::Malformed, text));
+        }
         if self.is_worked_on(&on, &remedy.target()) || draft.taken.contains(&on) {
             let text = format!("another case works on {}", on.name());
             return End::Stays(Reason::new(Code::AnotherCase, text));

@@ -1296,9 +1296,30 @@ fn an_entry_that_nobody_understands_is_told_and_left() {
     let mut world = of_service(Symptom::Busy, service());
     let memory = world.memory.as_mut().unwrap();
     memory.malformed.insert("case#x".to_owned());
-    let plan = plan(&policy(), &Scope::OpenCases, world, now());
-    assert_eq!(told(&plan), ["malformed"]);
-    assert_eq!(plan.needs.len(), 1);
+    let plan = |scope: Scope| plan(&policy(), &scope, world.clone(), now());
+    let tick = plan(Scope::OpenCases);
+    assert_eq!(
+        (told(&tick), tick.needs.len()),
+        (vec!["malformed".to_owned()], 0)
+    );
+    assert_eq!(plan(Scope::Sweep).needs.len(), 1);
+    // What was tried may be in it.
+    let mut world = with_case(of_service(Symptom::Busy, service()), case());
+    let memory = world.memory.as_mut().unwrap();
+    memory
+        .malformed
+        .insert("attempts#service:shop/web".to_owned());
+    let tick = self::plan(&policy(), &Scope::OpenCases, world, now());
+    assert_eq!(told(&tick), ["malformed", "malformed"]);
+}
+
+#[test]
+fn an_alarm_that_is_switched_off_ends_its_case() {
+    let mut world = with_case(of_service(Symptom::Busy, service()), case());
+    let off = BTreeMap::from([(REMEDIATION.to_owned(), "off".to_owned())]);
+    world.alarms.get_mut(ARN).unwrap().tags = Some(off);
+    let lines = told(&plan(&policy(), &Scope::OpenCases, world, now()));
+    assert_eq!(lines, ["calm_case(quiet)"]);
 }
 
 #[test]
