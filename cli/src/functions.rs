@@ -28,7 +28,7 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
     Entry::of::<ImagePruning>(),
     Entry::of::<SnapshotRotation>(),
     Entry::of::<ScheduledScaling>(),
-    Entry::of::<AlarmRemediation>().by_hand_only(),
+    Entry::of::<AlarmRemediation>(),
 ];
 
 /// A command under way.
@@ -46,8 +46,6 @@ pub(crate) struct Entry {
     pub(crate) findings: for<'a> fn(&'a Place<'a>) -> Findings<'a>,
     /// The JSON Schema of its policy.
     pub(crate) policy_schema: fn() -> Value,
-    /// Whether `infra/automation.yaml` deploys it.
-    is_deployed: bool,
 }
 
 impl Entry {
@@ -58,21 +56,8 @@ impl Entry {
             run: |matches, around| Box::pin(by_hand::run::<F>(matches, around)),
             findings: |place| Box::pin(doctor::findings::<F>(place)),
             policy_schema: || steward::policy::schema::<F::Policy>().to_value(),
-            is_deployed: true,
         }
     }
-
-    const fn by_hand_only(self) -> Self {
-        Self {
-            is_deployed: false,
-            ..self
-        }
-    }
-}
-
-/// Those that a deployment has.
-pub(crate) fn deployed() -> impl Iterator<Item = &'static Entry> {
-    FUNCTIONS.iter().filter(|function| function.is_deployed)
 }
 
 /// The names of all of them.

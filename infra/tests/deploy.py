@@ -45,6 +45,7 @@ UNSUPPORTED_RESOURCES = {
     "ImagePruningOverdueAlarm": "metric math",
     "SnapshotRotationOverdueAlarm": "metric math",
     "ScheduledScalingOverdueAlarm": "metric math",
+    "AlarmRemediationOverdueAlarm": "metric math",
 }
 
 # What runs as a function that is deployed without a package: nothing.

@@ -18,6 +18,10 @@ KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
 SERVICE = "arn:aws:ecs:eu-central-1:123456789012:service/shop/web"
 GROUP = "arn:aws:autoscaling:eu-central-1:123456789012:autoScalingGroup:*:autoScalingGroupName/shop"
 DATABASE = "arn:aws:rds:eu-central-1:123456789012:db:shop*"
+TASK = "arn:aws:ecs:eu-central-1:123456789012:task/shop/*"
+INSTANCE = "arn:aws:ecs:eu-central-1:123456789012:container-instance/shop/*"
+TASK_ROLES = "arn:aws:iam::123456789012:role/shop-*"
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:shop-alarms"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,9 @@ class Function:
     alarms: set = frozenset()
     # Variables that it reads beside those that every function reads.
     variables_beside: set = frozenset()
-    # How late its schedule may be.
+    # What its other schedules ask for, by what their names end with.
+    schedules_beside: dict = dataclasses.field(default_factory=dict)
+    # How late its schedules may be.
     window: dict = dataclasses.field(default_factory=lambda: {"Mode": "OFF"})
     timeout: int = 900
 
@@ -53,6 +59,12 @@ class Function:
 
     def to_apply(self, **own):
         return self.given(Mode="apply", Policy=self.policy, **own)
+
+    @property
+    def schedules(self):
+        """What each of its schedules asks for, by name."""
+        beside = {f"steward-{self.name}-{name}": operation for name, operation in self.schedules_beside.items()}
+        return {f"steward-{self.name}": self.operation} | beside
 
     def variables(self, stack):
         return stack.resources[self.prefix]["Properties"]["Environment"]["Variables"]
@@ -106,8 +118,27 @@ FUNCTIONS = (
         variables_beside={"STEWARD_LEDGER"},
         timeout=300,
     ),
+    Function(
+        "alarm-remediation",
+        operation="remediate",
+        targets="alarms or clusters",
+        policy="{version: 1, alarms: {include: ['shop-*']}}",
+        wrong_policy={"version": 1, "alarm": {"include": ["shop-*"]}},
+        everything={
+            "Untagged": f"{SERVICE},{TASK},{INSTANCE},{GROUP},{DATABASE}",
+            "TaskRoles": TASK_ROLES,
+            "GrowsStorage": "true",
+            "Topic": TOPIC,
+        },
+        # Nothing runs in the recovery Region yet.
+        awake={"primary": "ENABLED", "recovery": "DISABLED"},
+        overdue_hours="1",
+        variables_beside={"STEWARD_LEDGER"},
+        schedules_beside={"sweep": "sweep"},
+        timeout=300,
+    ),
 )
-PRUNING, ROTATION, SCALING = FUNCTIONS
+PRUNING, ROTATION, SCALING, REMEDIATION = FUNCTIONS
 APPLY = {name: value for function in FUNCTIONS for name, value in function.to_apply().items()}
 SWITCHES = (
     ({}, {"Role": "recovery"}, {"RecoveryBucket": RECOVERY_BUCKET}),
@@ -118,11 +149,13 @@ SWITCHES = (
             "ImagePruningPolicyParameter": "/shop/pruning",
             "SnapshotRotationPolicyObject": "shop/rotation.yaml",
             "ScheduledScalingPolicyParameter": "/shop/scaling",
+            "AlarmRemediationPolicyObject": "shop/remediation.yaml",
         },
         {
             "ImagePruningPolicyObject": "shop/pruning.yaml",
             "SnapshotRotationPolicyParameter": "/shop/rotation",
             "ScheduledScalingPolicyObject": "shop/scaling.yaml",
+            "AlarmRemediationPolicyParameter": "/shop/remediation",
         },
     ),
     (
@@ -140,6 +173,8 @@ SWITCHES = (
             "SnapshotRotationTellsRegion": "eu-west-1",
             "ScheduledScalingConcurrency": "1",
             "ScheduledScalingScheduleState": "DISABLED",
+            "AlarmRemediationConcurrency": "1",
+            "AlarmRemediationScheduleState": "DISABLED",
         },
     ),
     ({}, {name: value for each in FUNCTIONS for name, value in each.given(**each.everything).items()}),
@@ -245,6 +280,15 @@ class Template(unittest.TestCase):
             ({"ScheduledScalingUntagged": f"{SERVICE},arn:aws:ecs:*"}, "ARNs of services"),
             ({"ScheduledScalingUntagged": "arn:aws:rds:eu-central-1:123456789012:cluster:shop"}, "ARNs of services"),
             ({"ScheduledScalingKeys": "alias/shop"}, "ARNs of keys"),
+            ({"AlarmRemediationEnvironments": "shop,test env"}, "steward:environment"),
+            ({"AlarmRemediationUntagged": "*"}, "ARNs of services"),
+            ({"AlarmRemediationUntagged": f"{TASK},arn:aws:ecs:eu-central-1:123456789012:*"}, "ARNs of services"),
+            # Nothing that would pass every role of the account.
+            ({"AlarmRemediationTaskRoles": "arn:aws:iam::123456789012:role/*"}, "ARNs of roles"),
+            ({"AlarmRemediationTaskRoles": f"{TASK_ROLES},arn:aws:iam::*:role/shop"}, "ARNs of roles"),
+            ({"AlarmRemediationSweepSchedule": "15 minutes"}, "cron(…) or rate(…)"),
+            # It would be woken by what it tells.
+            ({"AlarmRemediationTopic": TOPIC.replace("shop-alarms", "steward")}, "not steward"),
             *itertools.chain(*map(wrong_for, FUNCTIONS)),
         ):
             with self.subTest(**given), self.assertRaises(Refused) as refused:
@@ -322,10 +366,15 @@ class Recovery(unittest.TestCase):
                 "SnapshotRotationAfterWaiting",
                 "ScheduledScalingTick",
                 "ScheduledScalingAfterDatabase",
+                "AlarmRemediationTick",
+                "AlarmRemediationSweep",
+                "AlarmRemediationAfterAlarm",
+                "AlarmRemediationAfterAgent",
             },
         )
-        self.assertEqual(differing - asleep, {"SnapshotRotationOverdueAlarm", "ScheduledScalingOverdueAlarm"})
-        enabled = ROTATION.given(ScheduleState="ENABLED") | SCALING.given(ScheduleState="ENABLED")
+        sleeping = (ROTATION, SCALING, REMEDIATION)
+        self.assertEqual(differing - asleep, {f"{function.prefix}OverdueAlarm" for function in sleeping})
+        enabled = {name: state for each in sleeping for name, state in each.given(ScheduleState="ENABLED").items()}
         awake = steward(Role="recovery", **enabled, **everything)
         self.assertEqual(awake.resources, primary.resources)
         for kind in (
@@ -504,10 +553,20 @@ class Code(unittest.TestCase):
             "rds:StartDBInstance",
             "rds:CreateDBSnapshot",
         }
+        remedies = {
+            "ecs:UpdateService",
+            "ecs:StopServiceDeployment",
+            "ecs:StopTask",
+            "ecs:UpdateContainerInstancesState",
+            "autoscaling:UpdateAutoScalingGroup",
+            "autoscaling:SetInstanceHealth",
+            "rds:ModifyDBInstance",
+        }
         for function, frozen in (
             (PRUNING, {"ecr:BatchDeleteImage", "ecr:UpdateImageStorageClass"}),
             (ROTATION, {"rds:CreateDBSnapshot", "rds:DeleteDBSnapshot", "rds:ModifyDBSnapshotAttribute"}),
             (SCALING, sizes),
+            (REMEDIATION, remedies),
         ):
             stack = steward(**function.to_apply(**function.everything))
             (deny,) = [each for each in statements(stack, f"{function.prefix}Role") if each["Sid"] == "NothingOnHold"]
@@ -611,6 +670,99 @@ class Code(unittest.TestCase):
             }
             self.assertEqual(found, plain | beside)
 
+    def test_what_is_remedied_has_the_tag_of_an_environment_or_is_named(self):
+        ecs = "arn:aws:ecs:eu-central-1:123456789012"
+        tagged = {"StringLike": {"aws:ResourceTag/steward:environment": ["shop*", "test"]}}
+        database = "arn:aws:rds:eu-central-1:123456789012:db:*"
+        definitions = f"{ecs}:task-definition/*"
+        plain = {
+            "RemedyServices": ([f"{ecs}:service/*"], tagged),
+            # Deployments cannot be tagged. AWS judges who stops one on the service as well.
+            "StopDeployments": ([f"{ecs}:service-deployment/*"], None),
+            "RaiseScalableTargets": (
+                ["arn:aws:application-autoscaling:eu-central-1:123456789012:scalable-target/*"],
+                {
+                    "StringEquals": {
+                        "application-autoscaling:service-namespace": "ecs",
+                        "application-autoscaling:scalable-dimension": "ecs:service:DesiredCount",
+                    }
+                },
+            ),
+            "ReplaceTasks": ([f"{ecs}:task/*"], tagged),
+            "DrainInstances": ([f"{ecs}:container-instance/*"], tagged),
+            "RemedyGroups": (
+                ["arn:aws:autoscaling:eu-central-1:123456789012:autoScalingGroup:*:autoScalingGroupName/*"],
+                tagged,
+            ),
+        }
+        storage = {"GrowStorage": ([database], tagged)}
+        named = REMEDIATION.everything["Untagged"].split(",")
+        roles = f"{TASK_ROLES},arn:aws:iam::123456789012:role/ecs/execution"
+        for given, beside in (
+            ({}, {}),
+            ({"GrowsStorage": "true"}, storage),
+            ({"Untagged": ",".join(named)}, {"RemedyWhatIsNamed": (named, None)}),
+            (
+                {"Untagged": ",".join(named), "GrowsStorage": "true"},
+                storage | {"RemedyWhatIsNamed": (named, None), "GrowStorageOfWhatIsNamed": (named, None)},
+            ),
+            (
+                {"TaskRoles": roles},
+                {
+                    "PinWhatRanBefore": ([definitions], None),
+                    # Nothing that is there already gets a tag.
+                    "TagWhatItRegisters": (
+                        [definitions],
+                        {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
+                    ),
+                    "PassTheRolesOfTasks": (
+                        roles.split(","),
+                        {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+                    ),
+                },
+            ),
+        ):
+            stack = steward(**REMEDIATION.to_apply(Environments="shop*,test", **given))
+            document = stack.resources["AlarmRemediationWrites"]["Properties"]["PolicyDocument"]
+            allows = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
+            found = {
+                statement["Sid"]: (list(map(stack.text, listed(statement["Resource"]))), statement.get("Condition"))
+                for statement in allows
+                if "Ledger" not in statement["Sid"]
+            }
+            self.assertEqual(found, plain | beside)
+            # No other role hands on roles.
+            passing = {role for role in stack.of_type("AWS::IAM::Role") if "iam:PassRole" in allowed(stack, role)}
+            self.assertEqual(passing, {"AlarmRemediationRole"} if "TaskRoles" in given else set())
+
+    def test_steward_knows_its_own_alarms_by_their_names(self):
+        code = (HOUSE / "functions/alarm-remediation/src/observe/alarms.rs").read_text()
+        (own,) = re.findall(r'name\.starts_with\("([^"]+)"\)', code)
+        for given in ({}, {"Role": "recovery"}, APPLY):
+            for name, alarm in steward(**given).of_type("AWS::CloudWatch::Alarm").items():
+                self.assertTrue(alarm["AlarmName"].startswith(own), name)
+        # Those of the system that it looks after are called otherwise.
+        system = Stack(load("architecture.yaml"))
+        for name, alarm in system.of_type("AWS::CloudWatch::Alarm").items():
+            self.assertFalse(system.text(alarm["AlarmName"]).startswith(own), name)
+
+    def test_alarms_of_this_account_may_wake_it_and_a_topic_that_is_named(self):
+        def permissions(**given):
+            return [
+                permission
+                for permission in steward(**given).of_type("AWS::Lambda::Permission").values()
+                if permission["Principal"] != "events.amazonaws.com"
+            ]
+
+        of = {"FunctionName": {"Ref": "AlarmRemediation"}, "Action": "lambda:InvokeFunction"}
+        alarms = of | {
+            "Principal": "lambda.alarms.cloudwatch.amazonaws.com",
+            "SourceAccount": {"Ref": "AWS::AccountId"},
+        }
+        self.assertEqual(permissions(), [alarms])
+        topic = of | {"Principal": "sns.amazonaws.com", "SourceArn": TOPIC}
+        self.assertEqual(permissions(AlarmRemediationTopic=TOPIC), [alarms, topic])
+
     def test_no_group_may_be_made_one_that_cannot_wake(self):
         stack = steward(**SCALING.to_apply())
         (deny,) = [each for each in statements(stack, "ScheduledScalingRole") if each["Sid"] == "NoMaximumOfZero"]
@@ -620,13 +772,23 @@ class Code(unittest.TestCase):
         )
 
     def test_each_part_of_the_ledger_has_one_writer(self):
-        code = (HOUSE / "functions/scheduled-scaling/src/names.rs").read_text()
-        (own,) = re.findall(r'pub const PARTITION: &str = "([^"]+)"', code)
-        (raises,) = re.findall(
-            r'pub const RAISES: &str = "([^"]+)"', (HOUSE / "shared/src/ledger/raise.rs").read_text()
-        )
+        def parts(path):
+            return dict(re.findall(r'pub const (\w+): &str = "([^"]+)"', (HOUSE / path).read_text()))
+
+        raises = parts("shared/src/ledger/raise.rs")["RAISES"]
+        scaling = {parts("functions/scheduled-scaling/src/names.rs")["PARTITION"]}
+        names = parts("functions/alarm-remediation/src/case.rs")
+        # It raises what scheduled-scaling then does not take for the usual.
+        remediation = {names["PARTITION"], names["HISTORY"], raises}
+        self.assertEqual(scaling & remediation, set())
         table = {"Fn::GetAtt": ["Ledger", "Arn"]}
-        of = {"ScheduledScalingRole": {own}, "ScheduledScalingRole reads": {own, raises}, "PlanRole reads": {own, raises}}
+        of = {
+            "ScheduledScalingRole": {frozenset(scaling)},
+            "ScheduledScalingRole reads": {frozenset(scaling | {raises})},
+            "AlarmRemediationRole": {frozenset(remediation)},
+            "AlarmRemediationRole reads": {frozenset(remediation)},
+            "PlanRole reads": {frozenset(scaling | {raises}), frozenset(remediation)},
+        }
         found = {}
         stack = steward(**APPLY)
         for role in stack.of_type("AWS::IAM::Role"):
@@ -638,11 +800,12 @@ class Code(unittest.TestCase):
                 ((operator, keys),) = statement["Condition"].items()
                 self.assertEqual((operator, list(keys)), ("ForAllValues:StringEquals", ["dynamodb:LeadingKeys"]))
                 kind = role + (" reads" if all(map(is_read, actions)) else "")
-                found[kind] = set(keys["dynamodb:LeadingKeys"])
+                found.setdefault(kind, set()).add(frozenset(keys["dynamodb:LeadingKeys"]))
         self.assertEqual(found, of)
         # And who uses the key for it does so through DynamoDB.
         for role, sids in (
             ("ScheduledScalingRole", {"DecryptTheLedger", "EncryptItsLedger"}),
+            ("AlarmRemediationRole", {"DecryptTheLedger", "EncryptItsLedger"}),
             ("PlanRole", {"DecryptTheLedger"}),
         ):
             through = {
@@ -734,6 +897,30 @@ MATCHED = {
     "SnapshotRotationAfterWaiting": {"rds-instance-started"},
     "SnapshotRotationCopiesTold": {"rds-snapshot-copied"},
     "ScheduledScalingAfterDatabase": {"rds-instance-minimal", "rds-instance-started"},
+    # Not what has no data, nor that somebody has made, changed or deleted an alarm.
+    "AlarmRemediationAfterAlarm": {
+        "alarm-anomaly",
+        "alarm-composite",
+        "alarm-composite-not-suppressed",
+        "alarm-composite-suppressed",
+        "alarm-composite-suppressed-by-alarm",
+        "alarm-contributor",
+        "alarm-created-in-alarm",
+        "alarm-log",
+        "alarm-long-period",
+        "alarm-metric",
+        "alarm-metric-math",
+        "alarm-metric-muted",
+        "alarm-metrics-insights",
+        "alarm-no-dimensions",
+        "alarm-null-datapoints",
+        "alarm-odd-fields",
+        "alarm-promql",
+        "alarm-unknown-configuration",
+        "alarm-without-configuration",
+        "alarm-without-reason-data",
+    },
+    "AlarmRemediationAfterAgent": {"ecs-container-instance"},
 }
 
 
@@ -775,7 +962,7 @@ def matches(pattern, event):
 
 
 def is_wanted(wanted, found):
-    if isinstance(wanted, str):
+    if isinstance(wanted, (str, bool)):
         return found == wanted
     if set(wanted) == {"prefix"}:
         return isinstance(found, str) and found.startswith(wanted["prefix"])
@@ -788,20 +975,22 @@ class Shared(unittest.TestCase):
         queue = {"Fn::GetAtt": ["DeadLetters", "Arn"]}
         targets = [rule["Targets"] for rule in stack.of_type("AWS::Events::Rule").values()]
         schedules = {schedule["Name"]: schedule for schedule in stack.of_type("AWS::Scheduler::Schedule").values()}
-        self.assertEqual(set(schedules), {f"steward-{function.name}" for function in FUNCTIONS})
+        self.assertEqual(set(schedules), {name for function in FUNCTIONS for name in function.schedules})
         targets += [[schedule["Target"]] for schedule in schedules.values()]
-        self.assertEqual(len(targets), len(MATCHED) + len(FUNCTIONS))
+        self.assertEqual(len(targets), len(MATCHED) + len(schedules))
         for target in itertools.chain(*targets):
             self.assertEqual(target["DeadLetterConfig"], {"Arn": queue})
             self.assertLessEqual(target["RetryPolicy"]["MaximumEventAgeInSeconds"], 3600)
-        for function in FUNCTIONS:
-            schedule = schedules[f"steward-{function.name}"]
+        for function, name, operation in (
+            (function, name, operation) for function in FUNCTIONS for name, operation in function.schedules.items()
+        ):
+            schedule = schedules[name]
             self.assertEqual(schedule["Target"]["Arn"], {"Fn::GetAtt": [function.prefix, "Arn"]})
             # Every keyword of "Adding context attributes" (EventBridge Scheduler User Guide), under the names of the code.
             self.assertEqual(
                 json.loads(schedule["Target"]["Input"]),
                 {
-                    "operation": function.operation,
+                    "operation": operation,
                     "scheduleArn": "<aws.scheduler.schedule-arn>",
                     "scheduledTime": "<aws.scheduler.scheduled-time>",
                     "executionId": "<aws.scheduler.execution-id>",
@@ -824,7 +1013,7 @@ class Shared(unittest.TestCase):
                 ):
                     schedules = steward(Role=role, **function.given(**given)).of_type("AWS::Scheduler::Schedule")
                     states = {schedule["Name"]: schedule["State"] for schedule in schedules.values()}
-                    self.assertEqual(states[f"steward-{function.name}"], expected)
+                    self.assertEqual({states[name] for name in function.schedules}, {expected})
 
         def rules(function, **given):
             states = {
@@ -835,7 +1024,7 @@ class Shared(unittest.TestCase):
             self.assertEqual(len(states), 1)
             return states.pop()
 
-        for function in (ROTATION, SCALING):
+        for function in (ROTATION, SCALING, REMEDIATION):
             self.assertEqual(rules(function), "ENABLED")
             self.assertEqual(rules(function, **function.given(OnEvents="DISABLED")), "DISABLED")
             self.assertEqual(rules(function, **function.given(ScheduleState="DISABLED")), "DISABLED")
@@ -848,7 +1037,8 @@ class Shared(unittest.TestCase):
             for schedule in steward(**given).of_type("AWS::Scheduler::Schedule").values()
         }
         # In a zone with summer time the hour that comes twice would have ticks once only.
-        self.assertEqual(zones.pop("steward-scheduled-scaling"), "UTC")
+        for name in [*SCALING.schedules, *REMEDIATION.schedules]:
+            self.assertEqual(zones.pop(name), "UTC", name)
         self.assertEqual(set(zones.values()), {"Europe/Berlin"})
 
     def test_every_alarm_reaches_the_topic_and_watches_what_the_docs_advise(self):

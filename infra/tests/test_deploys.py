@@ -12,7 +12,19 @@ import unittest
 
 from deploy import UNSUPPORTED_TYPES, Failed, Target, functions, packaged, without_unsupported
 from template import INFRA, Stack, load
-from test_automation import FUNCTIONS, KEY, MATCHED, PRUNING, ROTATION, SCALING, near_misses, patterns, recorded_events
+from test_automation import (
+    FUNCTIONS,
+    KEY,
+    MATCHED,
+    PRUNING,
+    REMEDIATION,
+    ROTATION,
+    SCALING,
+    TASK_ROLES,
+    near_misses,
+    patterns,
+    recorded_events,
+)
 
 sys.path.insert(0, str(INFRA.parent / "tests" / "sandbox" / "aws" / "tests"))
 
@@ -113,6 +125,7 @@ class Deploys(unittest.TestCase):
             **PRUNING.to_apply(**PRUNING.everything),
             **ROTATION.to_apply(**ROTATION.everything),
             **SCALING.to_apply(**SCALING.everything),
+            **REMEDIATION.to_apply(**REMEDIATION.everything),
         )
 
         for region, outputs, mode in ((RECOVERY, recovery, "plan"), (HOME, primary, "apply")):
@@ -120,6 +133,7 @@ class Deploys(unittest.TestCase):
                 (PRUNING, {"remove-images"}),
                 (ROTATION, {"rotate-snapshots", "write-restore-points"}),
                 (SCALING, {"scale-environments"}),
+                (REMEDIATION, {"remedy-alarms"}),
             ):
                 self.check_function(function, region, outputs, mode, writes)
 
@@ -132,6 +146,16 @@ class Deploys(unittest.TestCase):
         keys = {each["Sid"]: each["Resource"] for each in document["Statement"]}["GrantKeysToRds"]
         self.assertEqual(keys, ROTATION.everything["Keys"].split(","))
         self.assertEqual(keys[0], KEY)
+
+        role = primary["AlarmRemediationRoleArn"].split("/")[-1]
+        document = self.aws("iam").get_role_policy(RoleName=role, PolicyName="remedy-alarms")["PolicyDocument"]
+        (passing,) = [each for each in document["Statement"] if each["Action"] == "iam:PassRole"]
+        self.assertEqual(passing["Resource"], [TASK_ROLES])
+        invoking = json.loads(self.aws("lambda").get_policy(FunctionName="steward-alarm-remediation")["Policy"])
+        principals = {each["Principal"]["Service"] for each in invoking["Statement"]}
+        self.assertEqual(
+            principals, {"events.amazonaws.com", "lambda.alarms.cloudwatch.amazonaws.com", "sns.amazonaws.com"}
+        )
 
     def check_function(self, function, region, outputs, mode, writes):
         """That a function is deployed as its parameters said."""
@@ -156,16 +180,17 @@ class Deploys(unittest.TestCase):
         values = {parameter["Name"]: parameter["Value"] for parameter in parameters["Parameters"]}
         policy = function.policy if mode == "apply" else "version: 1"
         self.assertEqual(values, dict(zip(named, ("off", "off", policy), strict=True)))
-        schedule = self.aws("scheduler", region).get_schedule(GroupName="steward", Name=f"steward-{function.name}")
-        self.assertEqual(schedule["Target"]["Arn"], configuration["FunctionArn"])
-        self.assertEqual(schedule["State"], function.awake["recovery" if region == RECOVERY else "primary"])
+        for name in function.schedules:
+            schedule = self.aws("scheduler", region).get_schedule(GroupName="steward", Name=name)
+            self.assertEqual(schedule["Target"]["Arn"], configuration["FunctionArn"])
+            self.assertEqual(schedule["State"], function.awake["recovery" if region == RECOVERY else "primary"])
         role = outputs[f"{function.prefix}RoleArn"].split("/")[-1]
         policies = set(self.aws("iam", region).list_role_policies(RoleName=role)["PolicyNames"])
         self.assertEqual(policies & writes, writes if mode == "apply" else set())
         self.assertEqual(policies - writes - {"tell", "copy-elsewhere"}, set())
         attached = self.aws("iam", region).list_attached_role_policies(RoleName=role)["AttachedPolicies"]
         # What every plan reads, and restore points where that was asked for.
-        records = mode == "apply" and function is not SCALING
+        records = mode == "apply" and function in (PRUNING, ROTATION)
         self.assertEqual(len(attached), 2 if records else 1, attached)
 
     def test_the_role_of_an_account_with_copies_deploys(self):

@@ -45,7 +45,7 @@ enum Deployed {
 pub(super) async fn look(config: &SdkConfig, identity: &Identity, region: &str) -> Vec<Finding> {
     let lambda = aws_sdk_lambda::Client::new(config);
     let mut all = Vec::new();
-    for entry in functions::deployed() {
+    for entry in functions::FUNCTIONS {
         all.push((entry, configuration(&lambda, entry.name).await));
     }
     let absent = |(_, deployed): &(_, Deployed)| matches!(deployed, Deployed::No);
@@ -86,8 +86,7 @@ pub(super) async fn look(config: &SdkConfig, identity: &Identity, region: &str) 
         };
         of_functions.extend(of_function.into_iter().map(|f| f.of(entry.name)));
     }
-    let names: Vec<&str> = functions::deployed().map(|entry| entry.name).collect();
-    findings.extend(alarms::look(config, &names, topics).await);
+    findings.extend(alarms::look(config, &functions::names(), topics).await);
     findings.extend(recovery::look(config, &identity.account, region).await);
     findings.extend(of_functions);
     findings

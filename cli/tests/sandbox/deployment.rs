@@ -23,10 +23,16 @@ use super::doctor::{about, role};
 use super::{Desk, POLICY, desk, now, status, text};
 
 const FUNCTION: &str = "steward-image-pruning";
-const FUNCTIONS: [&str; 3] = ["image-pruning", "snapshot-rotation", "scheduled-scaling"];
+const FUNCTIONS: [&str; 4] = [
+    "image-pruning",
+    "snapshot-rotation",
+    "scheduled-scaling",
+    "alarm-remediation",
+];
 const ROTATION: &str = "version: 1\nrules: [{name: shop, databases: {include: [shop]}}]\n";
 const SCALING: &str = "version: 1\nschedules: {office: {periods: [{start: '07:00', stop: '19:00'}]}}\n\
                        environments: {shop-test: {schedules: [office]}}\n";
+const REMEDIATION: &str = "version: 1\nalarms: {include: ['shop-*']}\n";
 const RECOVERY: &str = "eu-west-1";
 
 /// What `infra/automation.yaml` makes, as far as the doctor looks at it, whose
@@ -59,6 +65,7 @@ async fn deployed(name: &str) -> Deployed {
     set(account, "/steward/policy/image-pruning", POLICY).await;
     set(account, "/steward/policy/snapshot-rotation", ROTATION).await;
     set(account, "/steward/policy/scheduled-scaling", SCALING).await;
+    set(account, "/steward/policy/alarm-remediation", REMEDIATION).await;
     account.ledger_named("team-ledger").await.unwrap();
     let everything = json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}]);
     let role = role(&desk, "pruner", everything).await;
@@ -313,7 +320,7 @@ async fn the_doctor_finds_nothing_wrong_with_a_whole_deployment() {
     let (findings, _) = deployed.look();
     for (check, found) in [
         ("dead_letters", "none in steward-dead-letters"),
-        ("alarms", "26 alarms there"),
+        ("alarms", "33 alarms there"),
         ("topic", ":steward has 1 subscription"),
         ("recovery", "keeps versions, and its key can be used"),
         ("function", "steward-image-pruning, "),
@@ -363,19 +370,22 @@ async fn the_doctor_finds_nothing_wrong_with_a_whole_deployment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_finds_that_a_function_has_no_ledger() {
+async fn the_doctor_finds_that_functions_have_no_ledger() {
     let deployed = deployed("forgetful").await;
     let dynamodb = deployed.desk.account.dynamodb();
     let gone = dynamodb.delete_table().table_name("team-ledger");
     gone.send().await.unwrap();
     let (findings, exit) = deployed.look();
     let gaps = about(&findings, "gap");
-    assert!(
-        gaps.len() == 1
-            && gaps[0].0 == "bad"
-            && gaps[0].1.contains("table team-ledger does not exist"),
-        "{gaps:?}"
-    );
+    // Of scheduled-scaling, and of alarm-remediation.
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    for (state, found) in &gaps {
+        assert_eq!(*state, "bad", "{gaps:?}");
+        assert!(
+            found.contains("table team-ledger does not exist"),
+            "{gaps:?}"
+        );
+    }
     assert_eq!(exit, 1);
 }
 

@@ -213,6 +213,12 @@ pub const PERMISSIONS: &[Permission] = &[
     ),
     READ_SWITCHES,
     READ_POLICY,
+    Permission::of(
+        "s3:GetObject",
+        "*",
+        Sometimes,
+        "the policy, when it is in S3",
+    ),
     NOTIFY,
 ];
 
@@ -222,6 +228,28 @@ pub const BEHIND_CALLS: &[(&str, &str)] = &[
     (
         "iam:PassRole",
         "`ecs:RegisterTaskDefinition` with the task role and the execution role of what ran before",
+    ),
+    (
+        "logs:CreateLogStream",
+        "Lambda writes the function's output with its role",
+    ),
+    ("logs:PutLogEvents", "the same"),
+    (
+        "xray:PutTraceSegments",
+        "Lambda sends traces with its role, where tracing is on",
+    ),
+    ("xray:PutTelemetryRecords", "the same"),
+    (
+        "sqs:SendMessage",
+        "Lambda leaves failed runs in a queue with its role, where there is one",
+    ),
+    (
+        "kms:GenerateDataKey*",
+        "SNS and DynamoDB encrypt for the caller, where a key of yours is used",
+    ),
+    (
+        "kms:Decrypt",
+        "DynamoDB, S3 and Parameter Store decrypt for the caller, where a key of yours is used",
     ),
 ];
 
@@ -255,7 +283,10 @@ pub fn asked_for(
     for permission in PERMISSIONS {
         let on = permission.resource(partition, region, account, "");
         match permission.needed {
-            Sometimes if [READ_POLICY.action, NOTIFY.action].contains(&permission.action) => {}
+            // What these are on is known where the function is deployed.
+            Sometimes
+                if [READ_POLICY.action, "s3:GetObject", NOTIFY.action]
+                    .contains(&permission.action) => {}
             Sometimes => asked.push(Asked::on(permission.action, on)),
             SometimesToApply if is_asked_for(&policy.remedies, permission.action) => {
                 let of_no_environment = on == "*" || environments.is_empty();

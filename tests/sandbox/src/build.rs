@@ -16,7 +16,12 @@ pub(crate) struct Binaries {
 }
 
 /// Every function.
-const FUNCTIONS: [&str; 3] = ["image-pruning", "snapshot-rotation", "scheduled-scaling"];
+const FUNCTIONS: [&str; 4] = [
+    "image-pruning",
+    "snapshot-rotation",
+    "scheduled-scaling",
+    "alarm-remediation",
+];
 
 impl Binaries {
     /// The functions as they are deployed.

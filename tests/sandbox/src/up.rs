@@ -24,8 +24,9 @@ pub(crate) async fn up(stage: &Stage, bare: bool) -> Result<()> {
                 deploy_automation(&account, &binaries, &[]).await?;
                 stage.say(
                     "infra/automation.yaml is deployed: functions steward-image-pruning,\n\
-                     steward-snapshot-rotation and steward-scheduled-scaling with their roles,\n\
-                     schedules, topic, ledger and alarms, in plan mode.",
+                     steward-snapshot-rotation, steward-scheduled-scaling and\n\
+                     steward-alarm-remediation with their roles, schedules, topic, ledger\n\
+                     and alarms, in plan mode.",
                 )?;
             }
             Err(error) => stage.say(format!("The automation is not deployed: {error:#}."))?,

@@ -59,13 +59,17 @@ async fn a_fired_schedule_wakes_its_function_in_the_default_account() -> Result<
         ("image-pruning", stand_in.as_path()),
         ("snapshot-rotation", stand_in.as_path()),
         ("scheduled-scaling", stand_in.as_path()),
+        ("alarm-remediation", stand_in.as_path()),
     ];
-    let deployed = deploy::automation(&account, &packages, &[]).await?;
+    // Its ticks come every minute, and would answer as well.
+    let still = [("AlarmRemediationScheduleState", "DISABLED")];
+    let deployed = deploy::automation(&account, &packages, &still).await?;
 
     for (function, operation, ledger) in [
         ("image-pruning", "prune", None),
         ("snapshot-rotation", "rotate", None),
         ("scheduled-scaling", "scale", Some("steward-ledger")),
+        ("alarm-remediation", "remediate", Some("steward-ledger")),
     ] {
         let run = deployed.function(function)?.fire_schedule(now()).await?;
 
@@ -93,6 +97,7 @@ async fn a_fired_schedule_wakes_its_function_in_the_default_account() -> Result<
         "image-pruning",
         "snapshot-rotation",
         "scheduled-scaling",
+        "alarm-remediation",
     ] {
         let switch = format!("/steward/kill-switch/{switch}");
         let parameter = account.ssm().get_parameter().name(&switch).send().await?;

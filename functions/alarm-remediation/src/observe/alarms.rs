@@ -10,7 +10,6 @@ use steward::engine::{Hides, Seen};
 
 use super::concerns::Watched;
 use super::{Alarms, CALLS_AT_ONCE, Read, Unread, instant};
-use crate::NAME;
 use crate::case::Case;
 use crate::policy::RemediationPolicy;
 use crate::world::{Alarm, Quiet, REMEDIATION, State, World};
@@ -302,9 +301,9 @@ fn is_scaling(action: &str) -> bool {
         || action.contains(":scalingPolicy:")
 }
 
-/// The alarms of the template that deploys Steward begin like this.
+/// The alarms of the template that deploys Steward begin like this, all of them.
 fn is_of_steward(name: &str) -> bool {
-    name.starts_with("steward-") || name.contains(&format!("-{NAME}-"))
+    name.starts_with("steward-")
 }
 
 fn of_metric(alarm: &cw::MetricAlarm) -> Option<Described> {
