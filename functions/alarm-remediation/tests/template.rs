@@ -1,7 +1,5 @@
 //! The template that deploys the function says what the code takes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use alarm_remediation::{AlarmRemediation, RemediationPolicy, SWEEP, Scope};
 use steward::engine::Function;
 use steward::lambda;
