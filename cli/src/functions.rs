@@ -232,6 +232,8 @@ impl ByHand for AlarmRemediation {
     const ABOUT: &'static str =
         "Answer alarms: look, do one bounded thing, see whether it helped, else tell a person";
     const READING: &'static str = "reading alarms, what they are about and what was tried";
+    // It works on open cases.
+    const IDLE_SEES_NOTHING: bool = true;
     const ASIDE: Option<Aside> = Some(history::OF_REMEDIATION);
 
     fn hands(config: &SdkConfig, ledger: LedgerTable) -> Alarms {

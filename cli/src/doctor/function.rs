@@ -53,7 +53,7 @@ pub(crate) async fn findings<F: ByHand>(place: &Place<'_>) -> Vec<Finding> {
         match plan::<F>(place, policy).await {
             Ok(run) => {
                 units = units_of(&run);
-                findings.extend(of_plan(&run.report, policy));
+                findings.extend(of_plan::<F>(&run.report, policy));
             }
             Err(error) => findings.push(Finding::new("plan", State::Bad, error)),
         }
@@ -118,7 +118,7 @@ async fn plan<F: ByHand>(
     Ok(steward::run::run::<F>(&hands, &context, policy, request).await)
 }
 
-fn of_plan<P: Policy>(report: &Report, policy: &PolicyDocument<P>) -> Vec<Finding> {
+fn of_plan<F: ByHand>(report: &Report, policy: &PolicyDocument<F::Policy>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for gap in &report.gaps {
         let mut finding = Finding::new(
@@ -146,7 +146,8 @@ fn of_plan<P: Policy>(report: &Report, policy: &PolicyDocument<P>) -> Vec<Findin
         findings.push(Finding::new("warning", State::Warning, warning.clone()));
     }
     let sums = &report.summary;
-    let nothing = policy.selects_targets() && sums.observed == 0 && report.gaps.is_empty();
+    let sees_nothing = sums.observed == 0 && report.gaps.is_empty();
+    let nothing = policy.selects_targets() && sees_nothing && !F::IDLE_SEES_NOTHING;
     let state = if nothing { State::Warning } else { State::Good };
     findings.push(Finding::new(
         "plan",

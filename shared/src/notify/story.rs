@@ -157,7 +157,7 @@ fn changes(report: &Report, tally: &UnitTally) -> Vec<Fact> {
         0 => String::new(),
         waiting => format!("; {waiting} left for later"),
     };
-    if !tally.done.is_empty() || !tally.done_kinds.is_empty() {
+    if sums.done > 0 && !(tally.done.is_empty() && tally.done_kinds.is_empty()) {
         let mut done = tally.done.clone();
         if !tally.done_kinds.is_empty() {
             done.push(kinds(&tally.done_kinds, "done"));
