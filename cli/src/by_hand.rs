@@ -58,8 +58,8 @@ pub(crate) trait ByHand: Function + Sized + 'static {
     /// What it has beside its operations, if anything.
     const ASIDE: Option<Aside> = None;
 
-    /// Whether its main operation looks at nothing where there is nothing to do. Of the
-    /// others who see nothing have a policy that selects nothing that is there.
+    /// Whether its main operation sees nothing where there is nothing to do. Where that of
+    /// another function sees nothing, its policy selects nothing that is there.
     const IDLE_SEES_NOTHING: bool = false;
 
     /// Its own arguments.

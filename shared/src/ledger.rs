@@ -35,9 +35,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use self::lease::Lease;
+pub use self::lease::{Lease, holder};
 pub use self::raise::{RAISES, Raise};
 use crate::aws;
+use crate::engine::Outcome;
 
 /// The name of the table where no other is given.
 pub const TABLE: &str = "steward-ledger";
@@ -197,6 +198,18 @@ pub enum LedgerError {
     },
 }
 
+/// What becomes of an action that the ledger ends: another run was faster, or it failed.
+impl From<LedgerError> for Outcome {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Changed { .. } | LedgerError::Held { .. } => {
+                Self::Skipped(error.to_string())
+            }
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
 /// The ledger. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -291,6 +304,20 @@ impl Ledger {
         }
         let entry = answer.item().map(parse_entry).transpose()?;
         Ok(entry.filter(|entry| !entry.has_expired(now)))
+    }
+
+    /// What an entry says, and its version; `None` as for [`Self::entry`].
+    ///
+    /// # Errors
+    /// Those of [`Self::entry`] and [`Entry::parse`].
+    pub async fn read<T: DeserializeOwned>(
+        &self,
+        key: &Key,
+        now: Timestamp,
+    ) -> Result<Option<(T, u64)>, LedgerError> {
+        let entry = self.entry(key, now).await?;
+        let parse = |entry: Entry| Ok((entry.parse()?, entry.version));
+        entry.map(parse).transpose()
     }
 
     /// Writes an entry, and answers with its new version. `seen` is the version

@@ -12,7 +12,6 @@ mod services;
 use std::sync::PoisonError;
 
 use steward::engine::{Act, Outcome};
-use steward::ledger::LedgerError;
 
 use crate::AlarmRemediation;
 use crate::action::{Action, Remedy};
@@ -24,15 +23,6 @@ type Early<T> = Result<T, Outcome>;
 
 fn failed(call: &str, why: &str) -> Outcome {
     Outcome::Failed(format!("{call}: {why}"))
-}
-
-fn of_ledger(error: &LedgerError) -> Outcome {
-    match error {
-        LedgerError::Changed { .. } | LedgerError::Held { .. } => {
-            Outcome::Skipped(error.to_string())
-        }
-        other => Outcome::Failed(other.to_string()),
-    }
 }
 
 /// What could not be checked before acting.

@@ -10,13 +10,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use steward::engine::{
-    After, Change, Decision, Effect, Gap, Hides, Item, Measure, MeasureKind, Need, OfAll, Plan,
-    Seen, Wait,
+    After, Change, Decision, Effect, Item, Measure, MeasureKind, Need, OfAll, Plan, Seen, Wait,
 };
 
 use self::course::Course;
-use crate::action::{Action, Note};
-use crate::case::{Case, Noted, Source, Stage};
+use crate::action::Action;
+use crate::case::{Case, Source, Stage};
 use crate::policy::{OFF, RemediationPolicy};
 use crate::reason::{Code, Reason};
 use crate::scope::{Scope, Sighting};
@@ -155,7 +154,7 @@ pub(crate) fn decide(
     let mut looked_at: BTreeSet<String> = BTreeSet::new();
     // Cases first: what they wait for or have done bounds what is new.
     for (key, (version, case)) in &memory.cases {
-        if deciding.covers(key, case) {
+        if scope.covers(key, case) {
             looked_at.insert(key.clone());
             deciding.case(&mut draft, key, Some((*version, case)));
         }
@@ -248,19 +247,6 @@ pub(crate) struct Deciding<'a> {
 }
 
 impl Deciding<'_> {
-    fn covers(&self, key: &str, case: &Case) -> bool {
-        match self.scope {
-            Scope::OpenCases | Scope::Sweep => true,
-            Scope::Alarms(sightings) => sightings.iter().any(|it| {
-                it.arn
-                    .as_deref()
-                    .map_or(it.name == case.name, |arn| arn == key)
-            }),
-            Scope::Instance { instance, .. } => instance == key,
-            Scope::Approved(name) => *name == case.name || name == key,
-        }
-    }
-
     /// An alarm that an event is about and no case is open for.
     fn sighting(&self, draft: &mut Draft, sighting: &Sighting, looked_at: &mut BTreeSet<String>) {
         let world = &self.seen.world;
@@ -302,9 +288,7 @@ impl Deciding<'_> {
 
     /// A case, or what would be one.
     fn case(&self, draft: &mut Draft, key: &str, known: Option<(u64, &Case)>) {
-        let Some(subject) = self.subject(key, known.map(|(_, case)| case)) else {
-            return;
-        };
+        let subject = self.subject(key, known.map(|(_, case)| case));
         if known.is_none()
             && let Some(reason) = self.left_alone(&subject)
         {
@@ -320,8 +304,8 @@ impl Deciding<'_> {
         course.go(draft);
     }
 
-    /// What a key is about; `None`: nothing was asked about it.
-    fn subject(&self, key: &str, case: Option<&Case>) -> Option<Subject> {
+    /// What a key is about.
+    fn subject(&self, key: &str, case: Option<&Case>) -> Subject {
         let source = match (case, self.scope) {
             (Some(case), _) => case.source.clone(),
             (None, Scope::Instance { cluster, instance }) => Source::Agent {
@@ -338,7 +322,7 @@ impl Deciding<'_> {
             // One thread of messages, whatever is found out later.
             subject.unit.clone_from(&case.unit);
         }
-        Some(subject)
+        subject
     }
 
     fn alarm(&self, arn: &str, source: &Source, case: Option<&Case>) -> Subject {
@@ -469,8 +453,7 @@ impl Deciding<'_> {
 
     /// Whether a gap could hide anything about a unit.
     pub(crate) fn is_hidden(&self, unit: &str) -> bool {
-        let covers = |gap: &Gap| gap.hides == Hides::Everything || gap.hides.covers(unit);
-        self.seen.gaps.iter().any(covers)
+        self.seen.gaps.iter().any(|gap| gap.hides.covers(unit))
     }
 }
 
@@ -494,14 +477,4 @@ fn burns(alarm: &Alarm) -> Burns {
         )),
         State::Alarm => Burns::Since(Some(alarm.since)),
     }
-}
-
-/// A note as an action.
-pub(crate) fn note(key: &str, unit: &str, version: Option<u64>, what: Vec<Noted>) -> Action {
-    Action::Note(Note {
-        case: key.to_owned(),
-        unit: unit.to_owned(),
-        version,
-        what,
-    })
 }

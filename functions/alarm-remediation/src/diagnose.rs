@@ -89,10 +89,8 @@ pub(crate) struct Patient<'a> {
     pub(crate) policy: &'a RemediationPolicy,
     pub(crate) seen: &'a Seen<World>,
     pub(crate) now: Timestamp,
-    /// Its case.
+    /// Its case, which knows since when it is wrong.
     pub(crate) case: &'a Case,
-    /// Since when the alarm is in alarm.
-    pub(crate) since: Timestamp,
 }
 
 impl Patient<'_> {

@@ -27,7 +27,7 @@ use crate::AlarmRemediation;
 use crate::case::{Case, Source};
 use crate::policy::RemediationPolicy;
 use crate::scope::Scope;
-use crate::world::{Memory, State, Target, World};
+use crate::world::{State, Target, World};
 
 /// Calls that are under way at once, at the most.
 pub(crate) const CALLS_AT_ONCE: usize = 16;
@@ -43,7 +43,12 @@ pub struct Alarms {
     pub(crate) elb: elb::Client,
     pub(crate) rds: rds::Client,
     pub(crate) ledger: Ledger,
-    pub(crate) pace: Pace,
+    pub(crate) cloudwatch_pace: Pace,
+    pub(crate) ecs_pace: Pace,
+    pub(crate) scaling_pace: Pace,
+    pub(crate) groups_pace: Pace,
+    pub(crate) elb_pace: Pace,
+    pub(crate) rds_pace: Pace,
     pub(crate) clock: Clock,
     /// The leases that could not be given back, in sentences.
     pub(crate) kept: Mutex<Vec<String>>,
@@ -91,6 +96,7 @@ impl Alarms {
         let whole_groups = autoscaling::config::Builder::from(config).interceptor(WholeXml);
         let whole_rds = rds::config::Builder::from(config).interceptor(WholeXml);
         let whole_elb = elb::config::Builder::from(config).interceptor(WholeXml);
+        let pace = |service| Pace::new(aws::meter(), service, CALLS_AT_ONCE);
         Self {
             cloudwatch: cloudwatch::Client::new(config),
             ecs: ecs::Client::new(config),
@@ -99,7 +105,12 @@ impl Alarms {
             elb: elb::Client::from_conf(whole_elb.build()),
             rds: rds::Client::from_conf(whole_rds.build()),
             ledger: Ledger::new(config, ledger),
-            pace: Pace::new(aws::meter(), "ecs", CALLS_AT_ONCE),
+            cloudwatch_pace: pace("monitoring"),
+            ecs_pace: pace("ecs"),
+            scaling_pace: pace("application-autoscaling"),
+            groups_pace: pace("autoscaling"),
+            elb_pace: pace("elasticloadbalancing"),
+            rds_pace: pace("rds"),
             clock,
             kept: Mutex::default(),
         }
@@ -146,28 +157,16 @@ impl Alarms {
     }
 }
 
-/// The open cases that a run is about.
-fn covered<'m>(scope: &Scope, memory: &'m Memory) -> BTreeMap<&'m String, &'m Case> {
-    let cases = memory.cases.iter().map(|(key, (_, case))| (key, case));
-    let is_covered = |key: &str, case: &Case| match scope {
-        Scope::OpenCases | Scope::Sweep => true,
-        Scope::Alarms(sightings) => sightings.iter().any(|it| match &it.arn {
-            Some(arn) => arn == key,
-            None => it.name == case.name,
-        }),
-        Scope::Instance { instance, .. } => instance == key,
-        Scope::Approved(name) => *name == case.name || name == key,
-    };
-    cases.filter(|(key, case)| is_covered(key, case)).collect()
-}
-
 impl Observe<AlarmRemediation> for Alarms {
     async fn observe(&self, policy: &RemediationPolicy, scope: &Scope) -> Seen<World> {
         let now = self.clock.now();
         let mut seen = Seen::default();
         let memory = self.memory(now, &mut seen).await;
-        let nothing = Memory::default();
-        let cases = covered(scope, memory.as_ref().unwrap_or(&nothing));
+        let remembered = memory.iter().flat_map(|memory| &memory.cases);
+        let cases: BTreeMap<&String, &Case> = remembered
+            .map(|(key, (_, case))| (key, case))
+            .filter(|(key, case)| scope.covers(key, case))
+            .collect();
 
         let mut names: BTreeSet<String> = BTreeSet::new();
         for case in cases.values() {
@@ -243,11 +242,6 @@ pub(crate) fn instant(at: Option<&aws_smithy_types::DateTime>) -> Option<Timesta
 /// What an API calls a whole number and AWS does not make negative.
 pub(crate) fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
-}
-
-/// The end of an ARN.
-pub(crate) fn short(arn: &str) -> &str {
-    arn.rsplit('/').next().unwrap_or(arn)
 }
 
 /// Tags as a map.

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use steward::engine::{ScopeError, names_in};
 use steward::event::{AlarmEvent, EcsContainerInstanceEvent, ManualEvent};
 
+use crate::case::Case;
+
 /// The operation of a person's approval.
 pub const APPROVE: &str = "approve";
 
@@ -44,6 +46,19 @@ pub struct Sighting {
 }
 
 impl Scope {
+    /// Whether a run works on an open case.
+    pub(crate) fn covers(&self, key: &str, case: &Case) -> bool {
+        match self {
+            Self::OpenCases | Self::Sweep => true,
+            Self::Alarms(sightings) => sightings.iter().any(|it| match &it.arn {
+                Some(arn) => arn == key,
+                None => it.name == case.name,
+            }),
+            Self::Instance { instance, .. } => instance == key,
+            Self::Approved(name) => *name == case.name || name == key,
+        }
+    }
+
     /// The scope of an alarm's event.
     pub(crate) fn of_alarm(event: &AlarmEvent) -> Self {
         let sightings = event.all().map(|alarm| Sighting {

@@ -16,7 +16,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use futures::{StreamExt, stream};
 use steward::aws;
 use steward::engine::{Act, Outcome};
-use steward::ledger::{Lease, LedgerError};
+use steward::ledger::Lease;
 use steward::names::PARKED;
 
 pub(crate) use self::memory::Held;
@@ -72,15 +72,6 @@ where
     }
 }
 
-fn of_ledger(error: &LedgerError) -> Outcome {
-    match error {
-        LedgerError::Changed { .. } | LedgerError::Held { .. } => {
-            Outcome::Skipped(error.to_string())
-        }
-        other => Outcome::Failed(other.to_string()),
-    }
-}
-
 impl Act<ScheduledScaling> for Environments {
     async fn act(&self, _: &ScalingPolicy, batch: &[Action]) -> Vec<Outcome> {
         // A batch is of one environment. What a person asks for needs no lease: it is
@@ -106,14 +97,7 @@ impl Act<ScheduledScaling> for Environments {
             Held::Mine(lease) => Some(lease),
             Held::Lost(_) => None,
         });
-        let release = |lease: Lease| async move {
-            let released = self.ledger.release(&lease).await;
-            let error = released.err()?;
-            Some(format!(
-                "the lease {} is not given back, and expires at {}: {error}",
-                lease.key, lease.until
-            ))
-        };
+        let release = |lease: Lease| async move { self.ledger.give_back(&lease).await };
         let told: Vec<Option<String>> = stream::iter(leases)
             .map(release)
             .buffered(AT_ONCE)

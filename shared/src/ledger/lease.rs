@@ -1,6 +1,9 @@
 //! Leases: runs that must not overlap take one, and it expires by itself when
 //! its holder is killed.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
@@ -109,6 +112,22 @@ impl Ledger {
             _ => Err(self.failed(DELETE, &error)),
         }
     }
+
+    /// The same at the end of a run, where all is done: answers with what a person should
+    /// know.
+    pub async fn give_back(&self, lease: &Lease) -> Option<String> {
+        let error = self.release(lease).await.err()?;
+        Some(format!(
+            "the lease {} is not given back, and expires at {}: {error}",
+            lease.key, lease.until
+        ))
+    }
+}
+
+/// A name that tells the leases of one run from those of another.
+pub fn holder() -> String {
+    let seed = RandomState::new().hash_one(std::process::id());
+    format!("run {seed:016x}")
 }
 
 /// The body of the lease of this holder.

@@ -66,7 +66,7 @@ impl Alarms {
             .auto_scaling_group_name(name)
             .set_max_size(max.map(number))
             .set_desired_capacity(desired.map(number));
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.groups_pace.call(request.send()).await;
         answer
             .map(drop)
             .map_err(|error| failed("autoscaling:UpdateAutoScalingGroup", &aws::explain(&error)))
@@ -98,7 +98,7 @@ impl Alarms {
             .cluster(&it.cluster)
             .container_instances(&it.instance)
             .status(ContainerInstanceStatus::from(status));
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map_err(|error| failed(CALL, &aws::explain(&error)))?;
         match answer.failures().first() {
             None => Ok(()),
@@ -125,7 +125,7 @@ impl Alarms {
             .instance_id(&it.ec2)
             .health_status("Unhealthy")
             .should_respect_grace_period(false);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.groups_pace.call(request.send()).await;
         answer
             .map(drop)
             .map_err(|error| failed("autoscaling:SetInstanceHealth", &aws::explain(&error)))

@@ -42,7 +42,7 @@ impl Alarms {
             .db_instance_identifier(&it.database)
             .allocated_storage(i32::try_from(it.to_gib).unwrap_or(i32::MAX))
             .apply_immediately(true);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.rds_pace.call(request.send()).await;
         answer
             .map(drop)
             .map_err(|error| failed("rds:ModifyDBInstance", &aws::explain(&error)))

@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use steward::engine::Outcome;
-use steward::ledger::{Entry, Key, Lease, LedgerError, RAISES, Raise};
+use steward::ledger::{self, Key, Lease, LedgerError, RAISES, Raise};
 
-use super::{Early, of_ledger};
+use super::Early;
 use crate::action::{Note, Remedy, Remedying, TakingBack};
 use crate::case::{Attempt, Attempts, Case, HISTORY, Noted, PARTITION, Stage, counts_for, keys};
 use crate::decide::refuses;
@@ -40,10 +40,9 @@ impl Alarms {
             && let Some(last) = Noted::last_words(&note.what, case, now)
         {
             self.file(&note.case, &last, now).await?;
-            let removed = self.ledger.remove(&key, version.unwrap_or_default()).await;
-            return removed
-                .map(|()| Outcome::Done)
-                .map_err(|error| of_ledger(&error));
+            let version = version.unwrap_or_default();
+            self.ledger.remove(&key, version).await?;
+            return Ok(Outcome::Done);
         }
         let Some(after) = Noted::all_after(&note.what, case, now) else {
             let why = format!("the case of {} is closed", note.unit);
@@ -61,7 +60,7 @@ impl Alarms {
         let kept = self.ledger.put(&key, last, Some(until), None, now).await;
         match kept {
             Ok(_) | Err(LedgerError::Changed { .. }) => Ok(()),
-            Err(error) => Err(of_ledger(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -158,12 +157,12 @@ impl Alarms {
             match written {
                 Ok(_) => return Ok(()),
                 Err(error @ LedgerError::Changed { .. }) => lost = Some(error),
-                Err(error) => return Err(of_ledger(&error)),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(lost.map_or_else(
             || Outcome::Skipped("the ledger was not written".to_owned()),
-            |error| of_ledger(&error),
+            Outcome::from,
         ))
     }
 
@@ -213,8 +212,7 @@ impl Alarms {
         let raise: Option<(Raise, u64)> = self.read(&key).await?;
         if let Some((_, version)) = raise {
             self.restore(back).await?;
-            let removed = self.ledger.remove(&key, version).await;
-            removed.map_err(|error| of_ledger(&error))?;
+            self.ledger.remove(&key, version).await?;
         }
         let key = Key::new(PARTITION, format!("{}{}", keys::CASE, back.case));
         let known: Option<(Case, u64)> = self.read(&key).await?;
@@ -239,24 +237,13 @@ impl Alarms {
         let now = self.clock.now();
         let until = now.saturating_add(LEASE).unwrap_or(Timestamp::MAX);
         let key = Key::new(PARTITION, format!("{}{on}", keys::LEASE));
-        let holder = format!(
-            "run {:016x}",
-            std::hash::BuildHasher::hash_one(
-                &std::collections::hash_map::RandomState::new(),
-                std::process::id(),
-            )
-        );
-        let lease = self.ledger.take_lease(&key, &holder, now, until).await;
-        lease.map_err(|error| of_ledger(&error))
+        let holder = ledger::holder();
+        Ok(self.ledger.take_lease(&key, &holder, now, until).await?)
     }
 
     /// Gives a lease back. What was done is done: that it could not be is told.
     async fn give_back(&self, lease: &Lease) {
-        if let Err(error) = self.ledger.release(lease).await {
-            let text = format!(
-                "the lease {} is not given back, and expires at {}: {error}",
-                lease.key, lease.until
-            );
+        if let Some(text) = self.ledger.give_back(lease).await {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.push(text);
         }
@@ -273,12 +260,7 @@ impl Alarms {
 
     /// What stands under a key, and the version of that.
     async fn read<T: DeserializeOwned>(&self, key: &Key) -> Early<Option<(T, u64)>> {
-        let entry = self.ledger.entry(key, self.clock.now()).await;
-        let parsed = entry.and_then(|entry| {
-            let parse = |entry: Entry| Ok((entry.parse()?, entry.version));
-            entry.map(parse).transpose()
-        });
-        parsed.map_err(|error| of_ledger(&error))
+        Ok(self.ledger.read(key, self.clock.now()).await?)
     }
 
     async fn write(
@@ -289,8 +271,8 @@ impl Alarms {
         seen: Option<u64>,
     ) -> Early<()> {
         let now = self.clock.now();
-        let written = self.ledger.put(key, body, expires_at, seen, now).await;
-        written.map(drop).map_err(|error| of_ledger(&error))
+        self.ledger.put(key, body, expires_at, seen, now).await?;
+        Ok(())
     }
 }
 

@@ -70,7 +70,7 @@ impl Alarms {
             .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
             .resource_id(format!("service/{cluster}/{service}"))
             .min_capacity(number(least));
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.scaling_pace.call(request.send()).await;
         answer.map(drop).map_err(|error| {
             let call = "application-autoscaling:RegisterScalableTarget";
             failed(call, &aws::explain(&error))
@@ -84,7 +84,7 @@ impl Alarms {
             .cluster(cluster)
             .service(service)
             .desired_count(number(desired));
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         answer
             .map(drop)
             .map_err(|error| failed("ecs:UpdateService", &aws::explain(&error)))
@@ -135,7 +135,7 @@ impl Alarms {
             .stop_service_deployment()
             .service_deployment_arn(&it.deployment)
             .stop_type(ecs::StopServiceDeploymentStopType::Rollback);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         answer
             .map(drop)
             .map_err(|error| failed("ecs:StopServiceDeployment", &aws::explain(&error)))
@@ -162,7 +162,7 @@ impl Alarms {
             .describe_task_definition()
             .task_definition(&it.task_definition)
             .include(ecs::TaskDefinitionField::Tags);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map_err(|error| failed(DESCRIBE, &aws::explain(&error)))?;
         let Some(definition) = answer.task_definition() else {
             return Err(failed(DESCRIBE, "the answer has no task definition in it"));
@@ -180,7 +180,7 @@ impl Alarms {
             .cluster(&it.cluster)
             .service(&it.service)
             .task_definition(arn);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         answer
             .map(drop)
             .map_err(|error| failed("ecs:UpdateService", &aws::explain(&error)))
@@ -220,7 +220,7 @@ impl Alarms {
             .set_runtime_platform(like.runtime_platform().cloned())
             .set_enable_fault_injection(like.enable_fault_injection())
             .set_tags(Some(tags));
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map_err(|error| failed(REGISTER, &aws::explain(&error)))?;
         let arn = answer
             .task_definition()
@@ -237,7 +237,7 @@ impl Alarms {
                 .cluster(&it.cluster)
                 .task(task)
                 .reason("Steward: unhealthy, to be replaced");
-            let answer = self.pace.call(request.send()).await;
+            let answer = self.ecs_pace.call(request.send()).await;
             match answer {
                 Ok(_) => {}
                 // Gone already, as wanted.

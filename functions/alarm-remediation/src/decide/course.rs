@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use steward::engine::{Effect, Need};
 
-use super::{Burns, Deciding, Draft, Subject, note, pass, refuses};
-use crate::action::{Action, Remedy, Remedying, TakingBack};
+use super::{Burns, Deciding, Draft, Subject, pass, refuses};
+use crate::action::{Action, Note, Remedy, Remedying, TakingBack};
 use crate::case::{self, Attempts, Case, Health, Noted, Stage, counts_for, keys};
 use crate::diagnose::{Doing, Patient, Telling, Verdict, diagnose, give_back, health};
 use crate::hours::Closed;
@@ -102,7 +102,12 @@ impl Course<'_> {
             (pass::NOTE, Effect::Restore),
             reason,
             since.unwrap_or(self.deciding.now),
-            note(key, unit, version, notes.what),
+            Action::Note(Note {
+                case: (*key).to_owned(),
+                unit: unit.to_owned(),
+                version,
+                what: notes.what,
+            }),
         );
     }
 
@@ -118,7 +123,7 @@ impl Course<'_> {
 
     fn quiet(&self, draft: &mut Draft, notes: &mut Notes, case: &Case, is_gone: bool) -> End {
         let name = &self.subject.name;
-        let patient = self.patient(case, case.since);
+        let patient = self.patient(case);
         if let Some(doing) = give_back(&patient).filter(|_| !is_gone) {
             return self.carry_out(draft, notes, case, doing, false);
         }
@@ -165,11 +170,10 @@ impl Course<'_> {
             let text = format!("{arn} is larger than usual until {}", raise.until);
             return Back::Later(Reason::new(Code::Raised, text));
         }
-        let others = memory.cases.iter().filter(|(key, _)| *key != self.key);
-        let needs_it = |(_, (_, other)): (&String, &(u64, Case))| {
+        let mut others = memory.cases.iter().filter(|(key, _)| *key != self.key);
+        if others.any(|(_, (_, other))| {
             other.raised.contains(arn) && !matches!(other.stage, Stage::Calm { .. })
-        };
-        if { others }.any(needs_it) {
+        }) {
             let text = format!("{arn} stays larger than usual: another case needs it");
             return Back::Later(Reason::new(Code::Raised, text));
         }
@@ -291,7 +295,7 @@ impl Course<'_> {
         if let Some(reason) = self.is_kept_still() {
             return End::Stays(reason);
         }
-        let verdict = self.verdict(&case, case.since);
+        let verdict = self.verdict(&case);
         let end = match verdict {
             // Parked is no incident, for however long.
             Verdict::Nothing(reason) => return End::Stays(reason),
@@ -322,19 +326,18 @@ impl Course<'_> {
         })
     }
 
-    fn patient<'p>(&'p self, case: &'p Case, since: Timestamp) -> Patient<'p> {
+    fn patient<'p>(&'p self, case: &'p Case) -> Patient<'p> {
         Patient {
             policy: self.deciding.policy,
             seen: self.deciding.seen,
             now: self.deciding.now,
             case,
-            since,
         }
     }
 
     /// What is to be done about the first of its concerns about which something is.
-    fn verdict(&self, case: &Case, since: Timestamp) -> Verdict {
-        let patient = self.patient(case, since);
+    fn verdict(&self, case: &Case) -> Verdict {
+        let patient = self.patient(case);
         let concerns = self.subject.concerns.iter();
         let verdicts = concerns.map(|concern| diagnose(&patient, concern));
         let first = verdicts.min_by_key(Verdict::rank);

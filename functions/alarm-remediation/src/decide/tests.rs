@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use steward::engine::{Function, Reason as _};
+use steward::engine::{Function, Gap, Hides, Reason as _};
 use steward::ledger::Raise;
 use steward::names;
 
 use super::*;
 use crate::AlarmRemediation;
 use crate::action::Remedy;
-use crate::case::{Attempt, Attempts, Health, counts_for};
+use crate::case::{Attempt, Attempts, Health, Noted, counts_for};
 use crate::world::{
-    Database, Deployer, Deployment, Group, Instance, REMEDIATION, Revision, Scalable, Service,
-    Tags, Targets, Task,
+    Database, Deployer, Deployment, Group, Instance, Revision, Scalable, Service, Tags, Targets,
+    Task,
 };
 
 const ARN: &str = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:shop-web";

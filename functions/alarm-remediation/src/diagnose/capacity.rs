@@ -107,7 +107,7 @@ pub(super) fn instance(
     };
     let setting = patient.policy.remedies.replace_instance.as_ref();
     let lost_for = setting.map_or(LOST_FOR, |it| it.lost_for);
-    if !has_lasted(patient.since, lost_for, patient.now) {
+    if !has_lasted(patient.case.since, lost_for, patient.now) {
         let text = format!("{facts}; such pass, and it has {lost_for}");
         return Verdict::wait(Code::Damping, text);
     }

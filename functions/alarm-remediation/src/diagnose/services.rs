@@ -115,7 +115,7 @@ impl Of<'_> {
     /// Whether the alarm went off after something began, to the minute: metrics are of
     /// whole minutes.
     fn is_since(&self, began: Timestamp) -> bool {
-        self.patient.since.as_second() + 60 >= began.as_second()
+        self.patient.case.since.as_second() + 60 >= began.as_second()
     }
 
     fn during(&self, deployment: &Deployment, symptom: Symptom) -> Verdict {
@@ -179,7 +179,7 @@ impl Of<'_> {
         let within = self.patient.policy.remedies.roll_back.as_ref();
         let within = within.map_or(BLAMED, |it| it.within);
         let ended = last.finished.unwrap_or(last.started);
-        let is_recent = !has_lasted(ended, within, self.patient.since);
+        let is_recent = !has_lasted(ended, within, self.patient.case.since);
         if !is_recent || !self.is_since(last.started) {
             return None;
         }

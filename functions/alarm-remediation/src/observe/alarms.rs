@@ -128,13 +128,16 @@ impl Alarms {
         if case.is_none() && !policy.takes_on(&alarm.name, tag.as_deref()) {
             return (alarm, unread);
         }
-        alarm.quiet = match (&described.is_suppressed, self.mute(&alarm.name).await) {
-            (Some(why), _) => Quiet::Suppressed { why: why.clone() },
-            (None, Ok(Some(by))) => Quiet::Muted { by },
-            (None, Ok(None)) => Quiet::No,
-            (None, Err(why)) => {
-                unread.push(why);
-                Quiet::Unread
+        alarm.quiet = if let Some(why) = &described.is_suppressed {
+            Quiet::Suppressed { why: why.clone() }
+        } else {
+            match self.mute(&alarm.name).await {
+                Ok(Some(by)) => Quiet::Muted { by },
+                Ok(None) => Quiet::No,
+                Err(why) => {
+                    unread.push(why);
+                    Quiet::Unread
+                }
             }
         };
         let of_case = case.map(|case| &case.concerns);
@@ -164,7 +167,7 @@ impl Alarms {
                 .max_records(100)
                 .set_next_token(token);
             async {
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.cloudwatch_pace.call(request.send()).await;
                 answer.map(|answer| (Some(described_in(&answer)), answer.next_token))
             }
         });
@@ -186,7 +189,7 @@ impl Alarms {
                 .max_records(100)
                 .set_next_token(token);
             async {
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.cloudwatch_pace.call(request.send()).await;
                 answer.map(|answer| (Some(described_in(&answer)), answer.next_token))
             }
         });
@@ -204,7 +207,7 @@ impl Alarms {
 
     async fn tags_of_alarm(&self, arn: &str) -> Read<BTreeMap<String, String>> {
         let request = self.cloudwatch.list_tags_for_resource().resource_arn(arn);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.cloudwatch_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(TAGS, aws::explain(&error)))?;
         let tags = answer.tags().iter();
         Ok(tags
@@ -223,7 +226,7 @@ impl Alarms {
                 .max_records(100)
                 .set_next_token(token);
             async {
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.cloudwatch_pace.call(request.send()).await;
                 answer.map(|answer| {
                     let rules = answer.alarm_mute_rule_summaries().to_vec();
                     (Some(rules), answer.next_token)
@@ -268,6 +271,21 @@ struct Common<'a> {
     actions: &'a [String],
 }
 
+/// The same of each kind, whose types have nothing in common.
+macro_rules! common_of {
+    ($alarm:expr) => {
+        Common {
+            arn: $alarm.alarm_arn(),
+            name: $alarm.alarm_name(),
+            state: $alarm.state_value(),
+            transitioned: $alarm.state_transitioned_timestamp(),
+            updated: $alarm.state_updated_timestamp(),
+            why: $alarm.state_reason(),
+            actions: $alarm.alarm_actions(),
+        }
+    };
+}
+
 impl Common<'_> {
     fn alarm(&self) -> Option<Alarm> {
         let name = self.name?;
@@ -307,16 +325,7 @@ fn is_of_steward(name: &str) -> bool {
 }
 
 fn of_metric(alarm: &cw::MetricAlarm) -> Option<Described> {
-    let common = Common {
-        arn: alarm.alarm_arn(),
-        name: alarm.alarm_name(),
-        state: alarm.state_value(),
-        transitioned: alarm.state_transitioned_timestamp(),
-        updated: alarm.state_updated_timestamp(),
-        why: alarm.state_reason(),
-        actions: alarm.alarm_actions(),
-    };
-    let mut of = common.alarm()?;
+    let mut of = common_of!(alarm).alarm()?;
     let configured = instant(alarm.alarm_configuration_updated_timestamp());
     let has_no_data = of.why.contains("no datapoints were received");
     let is_young = configured.is_some_and(|at| of.since.duration_since(at) <= YOUNG);
@@ -351,21 +360,12 @@ fn of_metric(alarm: &cw::MetricAlarm) -> Option<Described> {
 }
 
 fn of_composite(alarm: &cw::CompositeAlarm) -> Option<Described> {
-    let common = Common {
-        arn: alarm.alarm_arn(),
-        name: alarm.alarm_name(),
-        state: alarm.state_value(),
-        transitioned: alarm.state_transitioned_timestamp(),
-        updated: alarm.state_updated_timestamp(),
-        why: alarm.state_reason(),
-        actions: alarm.alarm_actions(),
-    };
     let suppressed = alarm.actions_suppressed_by().map(|by| {
         let why = alarm.actions_suppressed_reason();
         why.unwrap_or(by.as_str()).to_owned()
     });
     Some(Described {
-        alarm: common.alarm()?,
+        alarm: common_of!(alarm).alarm()?,
         watched: vec![],
         is_composite: true,
         has_contributors: false,
@@ -374,17 +374,8 @@ fn of_composite(alarm: &cw::CompositeAlarm) -> Option<Described> {
 }
 
 fn of_log(alarm: &cw::LogAlarm) -> Option<Described> {
-    let common = Common {
-        arn: alarm.alarm_arn(),
-        name: alarm.alarm_name(),
-        state: alarm.state_value(),
-        transitioned: alarm.state_transitioned_timestamp(),
-        updated: alarm.state_updated_timestamp(),
-        why: alarm.state_reason(),
-        actions: alarm.alarm_actions(),
-    };
     Some(Described {
-        alarm: common.alarm()?,
+        alarm: common_of!(alarm).alarm()?,
         watched: vec![],
         is_composite: false,
         has_contributors: false,

@@ -7,7 +7,8 @@ use aws_sdk_ecs::types as ecs;
 use steward::aws;
 use steward::engine::{Hides, Seen};
 
-use super::{Alarms, Read, Unread, count, short, tags};
+use super::{Alarms, Read, Unread, count, tags};
+use crate::action::short;
 use crate::world::{Group, Instance, Target, World};
 
 /// The most that one call describes (Amazon ECS and Amazon EC2 Auto Scaling API
@@ -32,7 +33,7 @@ impl Alarms {
     /// The Auto Scaling groups of a cluster's capacity providers.
     pub(super) async fn groups_of_cluster(&self, cluster: &str) -> Read<Vec<String>> {
         let request = self.ecs.describe_clusters().clusters(cluster);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(CLUSTERS, aws::explain(&error)))?;
         let names = answer.clusters().iter();
         let names: Vec<String> = names
@@ -54,7 +55,7 @@ impl Alarms {
                 .set_capacity_providers(names.clone())
                 .set_next_token(token);
             async {
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.ecs_pace.call(request.send()).await;
                 answer.map(|answer| (answer.capacity_providers, answer.next_token))
             }
         });
@@ -132,7 +133,7 @@ impl Alarms {
         let pages = self.groups.describe_auto_scaling_groups();
         let pages = pages.set_auto_scaling_group_names(Some(names));
         let pages = pages.into_paginator().send();
-        let (groups, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+        let (groups, incomplete) = aws::read_pages_at(&self.groups_pace, pages, |page| {
             (page.auto_scaling_groups, page.next_token)
         })
         .await;
@@ -160,7 +161,7 @@ impl Alarms {
                 .set_filter(filter.clone())
                 .status(status);
             let pages = pages.into_paginator().page_size(100).send();
-            let (found, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+            let (found, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
                 (page.container_instance_arns, page.next_token)
             })
             .await;
@@ -197,7 +198,7 @@ impl Alarms {
                 .cluster(cluster)
                 .set_container_instances(Some(chunk.to_vec()))
                 .include(ecs::ContainerInstanceField::Tags);
-            let answer = self.pace.call(request.send()).await;
+            let answer = self.ecs_pace.call(request.send()).await;
             let answer = answer.map_err(|error| Unread::of(INSTANCES, aws::explain(&error)))?;
             let mut failures = answer.failures().iter();
             if let Some(failure) = failures.find(|it| it.reason() != Some("MISSING")) {
@@ -258,7 +259,7 @@ impl Alarms {
         }
         let pages = self.groups.describe_auto_scaling_instances();
         let pages = pages.set_instance_ids(Some(ids)).into_paginator().send();
-        let (members, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+        let (members, incomplete) = aws::read_pages_at(&self.groups_pace, pages, |page| {
             (page.auto_scaling_instances, page.next_token)
         })
         .await;

@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 use steward::aws;
 
 use super::alarms::Described;
-use super::{Alarms, Read, Unread, short};
+use super::{Alarms, Read, Unread};
+use crate::action::short;
 use crate::policy::RemediationPolicy;
 use crate::world::{Concern, Symptom, Target};
 
@@ -232,7 +233,7 @@ impl Alarms {
                 .alarm_name(name)
                 .set_next_token(token);
             async {
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.cloudwatch_pace.call(request.send()).await;
                 answer.map(|answer| {
                     let contributors = answer.alarm_contributors().to_vec();
                     (Some(contributors), answer.next_token)

@@ -38,7 +38,7 @@ impl Alarms {
 
     pub(crate) async fn describe_database(&self, id: &str) -> Read<Option<DbInstance>> {
         let request = self.rds.describe_db_instances().db_instance_identifier(id);
-        match self.pace.call(request.send()).await {
+        match self.rds_pace.call(request.send()).await {
             Ok(answer) => Ok(answer.db_instances().first().cloned()),
             Err(error) if aws::code(&error) == Some("DBInstanceNotFound") => Ok(None),
             Err(error) => Err(Unread::of(DESCRIBE, aws::explain(&error))),
@@ -54,7 +54,7 @@ impl Alarms {
             .duration(MINUTES);
         let pages = request.into_paginator().send();
         let (events, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| (page.events, page.marker)).await;
+            aws::read_pages_at(&self.rds_pace, pages, |page| (page.events, page.marker)).await;
         if let Some(why) = incomplete {
             return Err(Unread::of(EVENTS, why.to_string()));
         }

@@ -46,7 +46,7 @@ impl Alarms {
     pub(super) async fn clusters(&self) -> Read<Vec<String>> {
         let pages = self.ecs.list_clusters().into_paginator();
         let pages = pages.page_size(100).send();
-        let (clusters, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+        let (clusters, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
             (page.cluster_arns, page.next_token)
         })
         .await;
@@ -60,7 +60,7 @@ impl Alarms {
     pub(super) async fn services_in(&self, cluster: &str) -> Read<Vec<ecs::Service>> {
         let pages = self.ecs.list_services().cluster(cluster);
         let pages = pages.into_paginator().page_size(100).send();
-        let (arns, incomplete) = aws::read_pages_at(&self.pace, pages, |page| {
+        let (arns, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
             (page.service_arns, page.next_token)
         })
         .await;
@@ -86,7 +86,7 @@ impl Alarms {
             .cluster(cluster)
             .set_services(Some(names))
             .include(ecs::ServiceField::Tags);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = match answer {
             Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => {
                 return Ok(vec![]);
@@ -178,7 +178,7 @@ impl Alarms {
                 .service(name)
                 .set_next_token(token);
             async {
-                let answer = self.pace.call(request.send()).await;
+                let answer = self.ecs_pace.call(request.send()).await;
                 answer.map(|answer| (answer.service_deployments, answer.next_token))
             }
         });
@@ -226,7 +226,7 @@ impl Alarms {
         }
         let request = self.ecs.describe_service_revisions();
         let request = request.set_service_revision_arns(Some(arns));
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(REVISIONS, aws::explain(&error)))?;
         let revisions: Vec<Revision> = answer
             .service_revisions()
@@ -260,7 +260,7 @@ impl Alarms {
             .describe_scalable_targets()
             .service_namespace(ServiceNamespace::Ecs)
             .resource_ids(&id);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.scaling_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(SCALABLE, aws::explain(&error)))?;
         let mut targets = answer.scalable_targets().iter();
         let target = targets.find(|target| target.resource_id() == id);
@@ -283,8 +283,10 @@ impl Alarms {
             .service_name(name)
             .desired_status(status);
         let pages = pages.into_paginator().page_size(100).send();
-        let (arns, incomplete) =
-            aws::read_pages_at(&self.pace, pages, |page| (page.task_arns, page.next_token)).await;
+        let (arns, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
+            (page.task_arns, page.next_token)
+        })
+        .await;
         if let Some(why) = incomplete {
             return Err(Unread::of(LIST_TASKS, why.to_string()));
         }
@@ -292,7 +294,7 @@ impl Alarms {
         for chunk in arns.chunks(MOST_TASKS) {
             let request = self.ecs.describe_tasks().cluster(cluster);
             let request = request.set_tasks(Some(chunk.to_vec()));
-            let answer = self.pace.call(request.send()).await;
+            let answer = self.ecs_pace.call(request.send()).await;
             let answer = answer.map_err(|error| Unread::of(TASKS, aws::explain(&error)))?;
             let mut failures = answer.failures().iter();
             if let Some(failure) = failures.find(|it| it.reason() != Some("MISSING")) {
@@ -306,7 +308,7 @@ impl Alarms {
 
     async fn target_health(&self, group: &str) -> Read<Vec<TargetHealthDescription>> {
         let request = self.elb.describe_target_health().target_group_arn(group);
-        let answer = self.pace.call(request.send()).await;
+        let answer = self.elb_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(HEALTH, aws::explain(&error)))?;
         Ok(answer.target_health_descriptions().to_vec())
     }

@@ -6,9 +6,9 @@ use std::sync::PoisonError;
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use steward::engine::Outcome;
-use steward::ledger::{Entry, Key, Lease, LedgerError};
+use steward::ledger::{self, Key, Lease, LedgerError};
 
-use super::{Early, of_ledger};
+use super::Early;
 use crate::action::{Note, Overriding, Subject};
 use crate::due::{Applied, Override};
 use crate::names::{Mark, PARTITION, kinds, size_key};
@@ -57,7 +57,7 @@ impl Environments {
             Some(Held::Lost(why)) => return Err(Outcome::Skipped(why.clone())),
             Some(Held::Mine(lease)) if is_young(lease) => return Ok(()),
             Some(Held::Mine(lease)) => (lease.holder.clone(), Some(lease.until)),
-            None => (self.holder(), None),
+            None => (ledger::holder(), None),
         };
         let key = Key::new(PARTITION, format!("{}{environment}", kinds::LEASE));
         // What has expired may have been another's meanwhile, who gave it back.
@@ -87,24 +87,10 @@ impl Environments {
         answer
     }
 
-    /// What tells this run's leases from another's.
-    fn holder(&self) -> String {
-        let seed: u64 = std::hash::BuildHasher::hash_one(
-            &std::collections::hash_map::RandomState::new(),
-            std::process::id(),
-        );
-        format!("run {seed:016x}")
-    }
-
     /// What stands under a sort key, and the version of that.
     async fn read<T: DeserializeOwned>(&self, sort: &str) -> Early<Option<(T, u64)>> {
         let key = Key::new(PARTITION, sort);
-        let entry = self.ledger.entry(&key, self.clock.now()).await;
-        let parsed = entry.and_then(|entry| {
-            let parse = |entry: Entry| Ok((entry.parse()?, entry.version));
-            entry.map(parse).transpose()
-        });
-        parsed.map_err(|error| of_ledger(&error))
+        Ok(self.ledger.read(&key, self.clock.now()).await?)
     }
 
     async fn progress(&self, environment: &str) -> Early<Option<(Progress, u64)>> {
@@ -142,8 +128,7 @@ impl Environments {
     ) -> Early<Outcome> {
         let key = Key::new(PARTITION, sort);
         let now = self.clock.now();
-        let written = self.ledger.put(&key, body, expires_at, seen, now).await;
-        written.map_err(|error| of_ledger(&error))?;
+        self.ledger.put(&key, body, expires_at, seen, now).await?;
         Ok(Outcome::Done)
     }
 
@@ -297,7 +282,6 @@ impl Environments {
             return Ok(());
         };
         let key = Key::new(PARTITION, size_key(&of.arn));
-        let removed = self.ledger.remove(&key, version).await;
-        removed.map_err(|error| of_ledger(&error))
+        Ok(self.ledger.remove(&key, version).await?)
     }
 }
