@@ -5,6 +5,14 @@ use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::task::Poll;
 
+use jiff::Timestamp;
+use serde_json::Value;
+use steward::engine::{Act, Clock, Function, Leash, Mode, Observe};
+use steward::lambda;
+use steward::policy::PolicyDocument;
+use steward::run::{self, Context, Run};
+use steward::switches::{Position, Switches};
+
 /// Steps that are counted, interleaved and cut. They are of one thread.
 #[derive(Debug)]
 pub struct Steps {
@@ -75,5 +83,39 @@ impl Steps {
             run = run => Some(run),
             () = killed => None,
         }
+    }
+
+    /// One run of a function that may change everything, in an account (by number) and a
+    /// Region, to its end, or to where it is killed, which is `None`.
+    ///
+    /// # Panics
+    /// When the event is none of the function's, or the sums of the report do not add up.
+    pub async fn run<F: Function>(
+        &self,
+        hands: &(impl Observe<F> + Act<F>),
+        (account, region): (&str, &str),
+        now: Timestamp,
+        policy: &PolicyDocument<F::Policy>,
+        event: &Value,
+    ) -> Option<Run<F>> {
+        let switches = Switches::Fixed(Position::Run);
+        let context = Context {
+            account: account.to_owned(),
+            region: region.to_owned(),
+            run_id: "memory".to_owned(),
+            leash: Leash(Mode::Apply),
+            clock: Clock::Fixed(now),
+            deadline: None,
+            switches: &switches,
+            most_lines: usize::MAX,
+        };
+        let request = match lambda::request::<F>(event) {
+            Ok(request) => request,
+            Err(error) => panic!("{event}: {error}"),
+        };
+        let running = run::run(hands, &context, policy, request);
+        let run = self.until_cut(running).await?;
+        assert!(run.report.sums_hold(), "{:?}", run.report.summary);
+        Some(run)
     }
 }

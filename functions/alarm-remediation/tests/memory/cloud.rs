@@ -12,12 +12,10 @@ use alarm_remediation::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use steward::engine::{Act, Clock, Leash, Mode, Observe, Outcome, Seen};
-use steward::lambda;
+use steward::engine::{Act, Observe, Outcome, Seen};
 use steward::ledger::Raise;
 use steward::policy::PolicyDocument;
-use steward::run::{self, Context, Run};
-use steward::switches::{Position, Switches};
+use steward::run::Run;
 use steward_sandbox::Steps;
 
 const ACCOUNT: &str = "111111111111";
@@ -214,22 +212,10 @@ impl Hands {
         policy: &PolicyDocument<RemediationPolicy>,
         event: Value,
     ) -> Option<Run<AlarmRemediation>> {
-        let switches = Switches::Fixed(Position::Run);
-        let context = Context {
-            account: ACCOUNT.to_owned(),
-            region: "eu-central-1".to_owned(),
-            run_id: "memory".to_owned(),
-            leash: Leash(Mode::Apply),
-            clock: Clock::Fixed(self.cloud.borrow().now),
-            deadline: None,
-            switches: &switches,
-            most_lines: usize::MAX,
-        };
-        let request = lambda::request::<AlarmRemediation>(&event).unwrap();
-        let running = run::run(self, &context, policy, request);
-        let run = self.steps.until_cut(running).await?;
-        assert!(run.report.sums_hold(), "{:?}", run.report.summary);
-        Some(run)
+        let now = self.cloud.borrow().now;
+        self.steps
+            .run(self, (ACCOUNT, "eu-central-1"), now, policy, &event)
+            .await
     }
 
     pub(crate) fn tick(&self, policy: &PolicyDocument<RemediationPolicy>) -> Run<AlarmRemediation> {

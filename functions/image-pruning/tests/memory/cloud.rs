@@ -9,11 +9,9 @@ use std::sync::Arc;
 use image_pruning::{Action, Digest, ImagePruning, PruningPolicy, Removal, Scope, Storage, World};
 use jiff::Timestamp;
 use serde_json::json;
-use steward::engine::{Act, Clock, Gap, Leash, Mode, Observe, Outcome, Seen};
-use steward::lambda;
+use steward::engine::{Act, Gap, Observe, Outcome, Seen};
 use steward::policy::PolicyDocument;
-use steward::run::{self, Context, Run};
-use steward::switches::{Position, Switches};
+use steward::run::Run;
 use steward_sandbox::Steps;
 
 use crate::oracle;
@@ -159,22 +157,9 @@ impl Hands {
         now: Timestamp,
     ) -> Option<Run<ImagePruning>> {
         self.now.set(now);
-        let switches = Switches::Fixed(Position::Run);
-        let context = Context {
-            account: "123456789012".to_owned(),
-            region: "eu-west-1".to_owned(),
-            run_id: "memory".to_owned(),
-            leash: Leash(Mode::Apply),
-            clock: Clock::Fixed(now),
-            deadline: None,
-            switches: &switches,
-            most_lines: usize::MAX,
-        };
-        let request = lambda::request::<ImagePruning>(&json!({})).unwrap();
-        let running = run::run(self, &context, policy, request);
-        let run = self.steps.until_cut(running).await?;
-        assert!(run.report.sums_hold(), "{:?}", run.report.summary);
-        Some(run)
+        self.steps
+            .run(self, ("123456789012", "eu-west-1"), now, policy, &json!({}))
+            .await
     }
 }
 

@@ -13,12 +13,10 @@ use scheduled_scaling::{
     Setting, Sizes, State, Stray, Subject, Suspended, World,
 };
 use serde_json::{Value, json};
-use steward::engine::{Act, Clock, Gap, Hides, Leash, Mode, Observe, Outcome, Seen};
-use steward::lambda;
+use steward::engine::{Act, Gap, Hides, Observe, Outcome, Seen};
 use steward::names::{ENVIRONMENT, PARKED};
 use steward::policy::PolicyDocument;
-use steward::run::{self, Context, Run};
-use steward::switches::{Position, Switches};
+use steward::run::Run;
 use steward_sandbox::Steps;
 
 const ACCOUNT: &str = "111111111111";
@@ -347,22 +345,10 @@ impl Hands {
         policy: &PolicyDocument<ScalingPolicy>,
         event: Value,
     ) -> Option<Run<ScheduledScaling>> {
-        let switches = Switches::Fixed(Position::Run);
-        let context = Context {
-            account: ACCOUNT.to_owned(),
-            region: "eu-central-1".to_owned(),
-            run_id: "memory".to_owned(),
-            leash: Leash(Mode::Apply),
-            clock: Clock::Fixed(self.cloud.borrow().now),
-            deadline: None,
-            switches: &switches,
-            most_lines: usize::MAX,
-        };
-        let request = lambda::request::<ScheduledScaling>(&event).unwrap();
-        let running = run::run(self, &context, policy, request);
-        let run = self.steps.until_cut(running).await?;
-        assert!(run.report.sums_hold(), "{:?}", run.report.summary);
-        Some(run)
+        let now = self.cloud.borrow().now;
+        self.steps
+            .run(self, (ACCOUNT, "eu-central-1"), now, policy, &event)
+            .await
     }
 
     pub(crate) fn tick(&self, policy: &PolicyDocument<ScalingPolicy>) -> Run<ScheduledScaling> {

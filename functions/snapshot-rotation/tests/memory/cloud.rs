@@ -12,11 +12,9 @@ use snapshot_rotation::{
     Action, Contents, Copying, Creation, Database, Deletion, Holdings, MADE_FOR, MANAGED_BY, NAME,
     Place, Progress, Quota, RotationPolicy, Scope, Snapshot, SnapshotRotation, World,
 };
-use steward::engine::{Act, Clock, Gap, Hides, Leash, Mode, Observe, Outcome, Seen};
-use steward::lambda;
+use steward::engine::{Act, Gap, Hides, Observe, Outcome, Seen};
 use steward::policy::PolicyDocument;
-use steward::run::{self, Context, Run};
-use steward::switches::{Position, Switches};
+use steward::run::Run;
 use steward_sandbox::Steps;
 
 pub(crate) const ACCOUNT: &str = "111111111111";
@@ -472,22 +470,10 @@ impl Hands {
         policy: &PolicyDocument<RotationPolicy>,
         now: Timestamp,
     ) -> Option<Run<SnapshotRotation>> {
-        let switches = Switches::Fixed(Position::Run);
-        let context = Context {
-            account: ACCOUNT.to_owned(),
-            region: self.cloud.borrow().home.region.clone(),
-            run_id: "memory".to_owned(),
-            leash: Leash(Mode::Apply),
-            clock: Clock::Fixed(now),
-            deadline: None,
-            switches: &switches,
-            most_lines: usize::MAX,
-        };
-        let request = lambda::request::<SnapshotRotation>(&json!({})).unwrap();
-        let running = run::run(self, &context, policy, request);
-        let run = self.steps.until_cut(running).await?;
-        assert!(run.report.sums_hold(), "{:?}", run.report.summary);
-        Some(run)
+        let region = self.cloud.borrow().home.region.clone();
+        self.steps
+            .run(self, (ACCOUNT, &region), now, policy, &json!({}))
+            .await
     }
 }
 
