@@ -13,6 +13,7 @@ pub use lambda_runtime::Error as RuntimeError;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use crate::aws;
@@ -21,7 +22,7 @@ use crate::event::{self, Event, EventError};
 use crate::ledger::LedgerTable;
 use crate::logs;
 use crate::metrics::{self, Measured};
-use crate::notify::{self, Notifier, Topic};
+use crate::notify::{self, Notifier, Told, Topic};
 use crate::policy::{Policy, PolicyDocument, PolicyError, PolicySource};
 use crate::report::{self, ActionLine, Report};
 use crate::run::{self, Context, Request, Run};
@@ -250,6 +251,7 @@ struct Process<H> {
     hands: H,
     switches: Switches,
     notifier: Option<Notifier>,
+    told: Mutex<Told>,
     /// Whether the next invocation is the first, and had to wait for the
     /// process to start.
     cold: AtomicBool,
@@ -286,6 +288,7 @@ where
         hands: hands(&config, ledger),
         switches: Switches::of(aws_sdk_ssm::Client::new(&config), F::NAME, Absent::Stops),
         notifier: topic.map(|topic| Notifier::new(&config, topic)),
+        told: Mutex::default(),
         cold: AtomicBool::new(!started_ahead),
         environment,
         config,
@@ -439,12 +442,17 @@ async fn invoke<F: Function, H: Observe<F> + Act<F>>(
     if let Some(notifier) = &process.notifier {
         let notify = policy.policy().notify();
         let group = &lambda.env_config.log_group;
-        let messages = notify::messages(&run.report, &run.units, notify, F::NAME, group);
+        let mut told = process.told.lock().await;
+        let messages = notify::messages(&run.report, &run.units, notify, &told, F::NAME, group);
         // Half of what is left is for the answer.
         let within = NOTIFY_WITHIN.min(remaining(lambda.deadline()) / 2);
         let sent = notifier.send(F::NAME, &messages, within).await;
         measured.notifications_sent = sent.sent;
         measured.notifications_failed = sent.failed;
+        if sent.failed == 0 {
+            let things = messages.into_iter().flat_map(|message| message.things);
+            told.note(things, run.report.finished_at);
+        }
         run.report.warnings.extend(sent.warnings);
     }
     measured.api_calls = meter.calls() - before.0;

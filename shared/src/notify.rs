@@ -6,6 +6,7 @@
 
 mod form;
 mod story;
+mod told;
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -22,6 +23,8 @@ use crate::policy::{News, Notify};
 use crate::report::Report;
 use crate::tally::UnitTally;
 
+pub use self::told::{Thing, Told};
+
 /// One message, in both of its forms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
@@ -35,20 +38,23 @@ pub struct Message {
     pub news: News,
     /// What it is about, in a few words.
     pub about: String,
+    /// The things that it tells, but for what was done.
+    pub things: Vec<Thing>,
 }
 
 /// The messages of a run: what the policy asks for, the most important first,
 /// and no more than [`crate::policy::MOST_MESSAGES`].
 ///
-/// A run does not know what earlier runs have told: what stands is told again.
+/// What was told lately and stands is left out, unless a person has asked for the run.
 pub fn messages(
     report: &Report,
     units: &[UnitTally],
     policy: &Notify,
+    told: &Told,
     function: &'static str,
     log_group: &str,
 ) -> Vec<Message> {
-    let stories = story::stories(report, units, policy);
+    let stories = story::stories(report, units, policy, told);
     let of = |(n, story)| form::message(story, report, function, log_group, n);
     stories.iter().enumerate().map(of).collect()
 }

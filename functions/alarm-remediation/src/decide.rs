@@ -360,7 +360,8 @@ impl Deciding<'_> {
                 _ => burns(alarm),
             },
             quiet: alarm.quiet.clone(),
-            why: format!("alarm {}: {}", alarm.name, alarm.why),
+            // Since when, so that each incident is told in words of its own.
+            why: format!("alarm {}, since {}: {}", alarm.name, alarm.since, alarm.why),
         }
     }
 
@@ -391,7 +392,13 @@ impl Deciding<'_> {
         Subject {
             source: source.clone(),
             unit: name.clone(),
-            why: format!("the ECS agent of {name} is not connected"),
+            why: format!(
+                "the ECS agent of {name} is not connected, seen so since {}",
+                match &burns {
+                    Burns::Since(Some(since)) => *since,
+                    _ => self.now,
+                }
+            ),
             name,
             concerns: vec![Concern {
                 target,

@@ -121,6 +121,7 @@ pub(super) fn message(
         chat: harmless(serde_json::to_value(chat).unwrap_or_default()),
         news: story.news,
         about: story.about.clone(),
+        things: story.things.clone(),
     }
 }
 

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::form::cut;
-use crate::engine::Mode;
+use super::told::{Thing, Told};
+use crate::engine::{Mode, Trigger};
 use crate::entry::NOT_REACHED;
 use crate::guard;
 use crate::policy::{News, Notify};
@@ -27,6 +28,29 @@ pub(super) struct Fact {
     pub(super) text: String,
     /// What a person can do about it.
     pub(super) next: Option<String>,
+    /// What makes it the same as what was told before.
+    same: Same,
+}
+
+impl Fact {
+    fn thing(&self, unit: Option<&str>) -> Thing {
+        match &self.same {
+            Same::Letters => Thing::exactly(unit, self.news, &self.text),
+            Same::Words => Thing::but_for_numbers(unit, self.news, &self.text),
+            Same::Read(read) => Thing::exactly(unit, self.news, read),
+        }
+    }
+}
+
+/// What makes what is told later the same thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Same {
+    /// Every letter of it: a second incident is told like the first.
+    Letters,
+    /// Its words.
+    Words,
+    /// The read that fails, for whatever reason, and what it hides.
+    Read(String),
 }
 
 /// What there is to tell about one thing.
@@ -48,10 +72,24 @@ pub(super) struct Story {
     pub(super) next: Vec<String>,
     /// The units that it tells of.
     pub(super) units: Vec<String>,
+    /// The things that it tells, but for what was done.
+    pub(super) things: Vec<Thing>,
 }
 
 /// The stories of a run: what the policy asks for, the most important first.
-pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> Vec<Story> {
+pub(super) fn stories(
+    report: &Report,
+    units: &[UnitTally],
+    policy: &Notify,
+    told: &Told,
+) -> Vec<Story> {
+    // Whoever asks is answered, whatever was told before.
+    let is_asked_for = report.trigger == Trigger::Manual;
+    let is_due = |unit: Option<&str>, fact: &Fact| {
+        is_asked_for
+            || fact.news == News::Done
+            || told.is_due(fact.thing(unit), policy.again_after, report.finished_at)
+    };
     let mut facts: BTreeMap<Option<&str>, Vec<Fact>> = BTreeMap::new();
     for tally in units {
         let of_unit = facts.entry(Some(&tally.unit)).or_default();
@@ -60,6 +98,7 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
             news: News::NeedsPerson,
             text: what.clone(),
             next: None,
+            same: Same::Letters,
         }));
     }
     let known: BTreeSet<&str> = units.iter().map(|tally| tally.unit.as_str()).collect();
@@ -77,6 +116,11 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
                     gap.grant
                 )
             }),
+            same: Same::Read(format!(
+                "{} {}",
+                gap.read.split(' ').next().unwrap_or_default(),
+                gap.hides
+            )),
         });
     }
     let mut hidden = 0;
@@ -98,6 +142,7 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
                 if hidden == 1 { "unit" } else { "units" }
             ),
             next: None,
+            same: Same::Words,
         });
     }
     if report.status == Status::Failed && report.summary.failed == 0 {
@@ -110,13 +155,14 @@ pub(super) fn stories(report: &Report, units: &[UnitTally], policy: &Notify) -> 
             news: News::Failed,
             text: format!("Nothing was done: {why}"),
             next: Some("The next run tries again.".to_owned()),
+            same: Same::Words,
         });
     }
 
     let mut stories: Vec<Story> = facts
         .into_iter()
         .filter_map(|(unit, mut facts)| {
-            facts.retain(|fact| policy.on.contains(&fact.news));
+            facts.retain(|fact| policy.on.contains(&fact.news) && is_due(unit, fact));
             facts.sort_by_key(|fact| fact.news);
             story(unit, facts)
         })
@@ -151,6 +197,7 @@ fn changes(report: &Report, tally: &UnitTally) -> Vec<Fact> {
                 "The next run tries again. If it fails again, look at the log of this run."
                     .to_owned(),
             ),
+            same: Same::Words,
         });
     }
     let later = match sums.deferred {
@@ -166,6 +213,7 @@ fn changes(report: &Report, tally: &UnitTally) -> Vec<Fact> {
             news: News::Done,
             text: format!("{}{later}", done.join("\n")),
             next: None,
+            same: Same::Letters,
         });
     }
     if report.mode == Mode::Plan && !tally.planned_kinds.is_empty() {
@@ -175,6 +223,7 @@ fn changes(report: &Report, tally: &UnitTally) -> Vec<Fact> {
             next: Some(
                 "Nothing was changed. If this is right, STEWARD_MODE=apply lets it act.".to_owned(),
             ),
+            same: Same::Words,
         });
     }
     facts
@@ -202,6 +251,7 @@ fn refused(refusal: &Refusal) -> Fact {
         news: News::Refused,
         text: format!("Refused by {}: {}", refusal.guard, refusal.detail),
         next: next.map(str::to_owned),
+        same: Same::Words,
     }
 }
 
@@ -218,6 +268,11 @@ fn story(unit: Option<&str>, facts: Vec<Fact>) -> Option<Story> {
         unit: unit.map(str::to_owned),
         news,
         all_news: facts.iter().map(|fact| fact.news).collect(),
+        things: facts
+            .iter()
+            .filter(|fact| fact.news != News::Done)
+            .map(|fact| fact.thing(unit))
+            .collect(),
         about: about.to_owned(),
         headline: format!("{}: {about}", heading(news)),
         lines: facts.into_iter().map(|fact| fact.text).collect(),
@@ -268,6 +323,7 @@ fn digest(report: &Report, stories: &[Story], needs: usize) -> Story {
         lines,
         next,
         units: stories.iter().filter_map(|s| s.unit.clone()).collect(),
+        things: stories.iter().flat_map(|s| s.things.clone()).collect(),
     }
 }
 

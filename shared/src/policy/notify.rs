@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Problems;
+use super::{Period, Problems};
 
 /// The most messages that one run sends, which is what one call of
 /// `PublishBatch` takes (Amazon SNS API Reference).
@@ -54,6 +54,9 @@ pub struct Notify {
     /// Each unit with news has a message of its own. Of a run with more
     /// messages than this there is one digest instead. 0 to 10.
     pub digest_above: u8,
+    /// What stands is told again after this: a read that is denied, a refusal, the same
+    /// failure. What was done is always told, and to a run by hand everything. 0m to 7d.
+    pub again_after: Period,
 }
 
 impl Default for Notify {
@@ -61,6 +64,7 @@ impl Default for Notify {
         Self {
             on: BTreeSet::from([News::Failed, News::NeedsPerson, News::Refused, News::Done]),
             digest_above: 5,
+            again_after: Period::hours(6),
         }
     }
 }
@@ -68,7 +72,14 @@ impl Default for Notify {
 impl Notify {
     /// Finds bad values, at `path`.
     pub fn check(&self, path: &str, problems: &mut Problems) {
-        let path = format!("{path}.digest_above");
-        problems.within(&path, self.digest_above, 0, MOST_MESSAGES);
+        let digest = format!("{path}.digest_above");
+        problems.within(&digest, self.digest_above, 0, MOST_MESSAGES);
+        let again = format!("{path}.again_after");
+        problems.within(
+            &again,
+            self.again_after,
+            Period::minutes(0),
+            Period::days(7),
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! What people are told, in both forms.
 
+use jiff::SignedDuration;
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use steward::engine::Mode;
-use steward::notify::{Message, messages};
+use steward::engine::{Mode, Trigger};
+use steward::notify::{Message, Told, messages};
 use steward::policy::{News, Notify};
 use steward::report::{ActionLine, ActionOutcome, GapLine, Refusal, Report, Status};
 use steward::tally::UnitTally;
@@ -87,6 +88,7 @@ fn told(report: &Report, units: &[UnitTally], policy: &Notify) -> Vec<Message> {
         report,
         units,
         policy,
+        &Told::default(),
         "image-pruning",
         "/aws/lambda/image-pruning",
     );
@@ -421,4 +423,112 @@ fn a_gap_of_two_units_is_told_about_the_run() {
         &Notify::default(),
     );
     assert_eq!(abouts(&messages), [(News::NeedsPerson, "the run")]);
+}
+
+/// The messages of a run after another one, so long before, told its own.
+fn told_after(
+    (before, units_before): (&Report, &[UnitTally]),
+    hours: i64,
+    report: &Report,
+    units: &[UnitTally],
+) -> Vec<Message> {
+    let policy = Notify::default();
+    let first = told(before, units_before, &policy);
+    let mut memory = Told::default();
+    memory.note(
+        first.into_iter().flat_map(|message| message.things),
+        report.finished_at - SignedDuration::from_hours(hours),
+    );
+    messages(report, units, &policy, &memory, "image-pruning", "group")
+}
+
+#[test]
+fn what_stands_is_told_again_only_after_a_while() {
+    let report = report(|report| {
+        report.gaps = vec![gap("everything")];
+        report.refusals = vec![share("shop/web")];
+    });
+    let mut unit = failed("shop/api", 2);
+    unit.needs = vec!["an objective is missed".to_owned()];
+    let units = [quiet("shop/web"), unit];
+    let before = (&report, &units[..]);
+    assert_eq!(told(&report, &units, &Notify::default()).len(), 3);
+    assert_eq!(told_after(before, 5, &report, &units), []);
+    assert_eq!(told_after(before, 6, &report, &units).len(), 3);
+}
+
+#[test]
+fn other_counts_and_errors_make_no_other_thing_of_what_stands() {
+    let before = report(|report| {
+        report.gaps = vec![gap("everything")];
+        report.refusals = vec![share("shop/web")];
+    });
+    let after = report(|report| {
+        report.gaps = vec![GapLine {
+            read: "ecs:ListClusters in eu-west-1: timed out after 3 s".to_owned(),
+            ..gap("everything")
+        }];
+        let detail = "13 of 14 (92 %) would be changed; the limit is 75 %";
+        report.refusals = vec![Refusal::new("max_share_percent", "shop/web", detail)];
+    });
+    let units_before = [quiet("shop/web"), failed("shop/api", 2)];
+    let units = [quiet("shop/web"), failed("shop/api", 1)];
+    // One failure is not told in the words of two.
+    let told = told_after((&before, &units_before), 1, &after, &units);
+    assert_eq!(abouts(&told), [(News::Failed, "shop/api")]);
+}
+
+#[test]
+fn what_is_new_is_told_beside_what_stands() {
+    let before = report(|report| report.gaps = vec![gap("shop/web")]);
+    let after = report(|report| {
+        report.gaps = vec![
+            gap("shop/web"),
+            GapLine {
+                read: "ecs:ListServices in eu-west-1: AccessDeniedException".to_owned(),
+                grant: "ecs:ListServices".to_owned(),
+                ..gap("shop/web")
+            },
+        ];
+    });
+    let needing = |what: &str| {
+        let mut unit = quiet("shop/api");
+        unit.needs = vec![what.to_owned()];
+        [quiet("shop/web"), unit]
+    };
+    let first = needing("not connected since 02:00");
+    let told = told_after(
+        (&before, &first),
+        1,
+        &after,
+        &needing("not connected since 03:00"),
+    );
+    let texts: Vec<&str> = told.iter().map(|message| message.text.as_str()).collect();
+    assert_eq!(
+        abouts(&told),
+        [
+            (News::NeedsPerson, "shop/api"),
+            (News::NeedsPerson, "shop/web")
+        ]
+    );
+    assert!(texts[0].contains("since 03:00"), "{}", texts[0]);
+    assert!(texts[1].contains("ecs:ListServices"), "{}", texts[1]);
+    assert!(!texts[1].contains("ecs:ListClusters"), "{}", texts[1]);
+}
+
+#[test]
+fn what_was_done_and_what_a_person_asks_for_is_always_told() {
+    let report = report(|report| report.gaps = vec![gap("everything")]);
+    let units = [done("shop/web", 2)];
+    let again = told_after((&report, &units), 1, &report, &units);
+    assert_eq!(abouts(&again), [(News::Done, "shop/web")]);
+    let by_hand = Report {
+        trigger: Trigger::Manual,
+        ..report.clone()
+    };
+    let asked = told_after((&report, &units), 1, &by_hand, &units);
+    assert_eq!(
+        abouts(&asked),
+        [(News::NeedsPerson, "the run"), (News::Done, "shop/web")]
+    );
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use steward::engine::{Act, Clock, Function, Observe};
 use steward::lambda::{self, Environment};
 use steward::ledger::LedgerTable;
-use steward::notify::{self, Notifier};
+use steward::notify::{self, Notifier, Told};
 use steward::permission::Permission;
 use steward::policy::Policy;
 use steward::report::Report;
@@ -105,8 +105,10 @@ impl Account {
         let request = lambda::request::<F>(event)?;
         let hands = hands(&config, clock, environment.ledger);
         let run = run::run(&hands, &context, &policy, request).await;
-        let told = policy.policy().notify();
-        let messages = notify::messages(&run.report, &run.units, told, F::NAME, "log-group");
+        let notify = policy.policy().notify();
+        let told = Told::default();
+        let messages =
+            notify::messages(&run.report, &run.units, notify, &told, F::NAME, "log-group");
         let topic = environment.notify_topic.context("no topic")?;
         let notifier = Notifier::new(&config, topic);
         let sent = notifier.send(F::NAME, &messages, Duration::from_secs(10));

@@ -9,6 +9,7 @@ use std::thread;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use steward::report::{Report, Status};
+use steward::switches;
 use steward_sandbox::{Account, Fault, Image, Mailbox, Manifest};
 
 use crate::{POLICY, account, applying, set, start};
@@ -365,6 +366,24 @@ async fn a_topic_hears_of_what_was_done() {
         .filter_map(|line| metrics(line)?.get("NotificationsSent").copied())
         .collect();
     assert_eq!(sent, [1.0, 0.0]);
+}
+
+#[tokio::test]
+async fn a_kill_switch_is_told_once_and_not_by_every_run_of_a_process() {
+    let (account, ..) = account().await;
+    set(&account, switches::ALL, "stop").await;
+    let mailbox = mailbox(&account).await;
+    let lambda = start(&account, &telling(mailbox.topic(), POLICY));
+    // As EventBridge Scheduler starts it.
+    let schedule = "arn:aws:scheduler:us-east-1:111111111111:schedule/default/steward";
+    let scheduled = json!({"operation": "prune", "scheduleArn": schedule});
+    assert_eq!(lambda.report(scheduled.clone()).status, Status::Refused);
+    let told = mailbox.read(1).await.unwrap();
+    assert!(told[0].text.contains("kill_switch"), "{told:#?}");
+    assert_eq!(lambda.report(scheduled).status, Status::Refused);
+    assert_eq!(mailbox.read(0).await.unwrap(), []);
+    assert_eq!(lambda.report(json!({})).status, Status::Refused);
+    assert_eq!(mailbox.read(1).await.unwrap().len(), told.len());
 }
 
 #[tokio::test]
