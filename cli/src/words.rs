@@ -164,6 +164,12 @@ const ODD: &[(&str, &str, &str, &str)] = &[
         "given more storage",
         "database",
     ),
+    (
+        "change_class",
+        "give another class to",
+        "given another class",
+        "database",
+    ),
     ("take_back", "take back", "taken back", "raise"),
 ];
 

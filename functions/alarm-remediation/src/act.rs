@@ -71,6 +71,7 @@ impl Alarms {
             Remedy::UseInstance(it) => self.check_instance(it, "DRAINING", "ACTIVE").await,
             Remedy::ReplaceInstance(it) => self.check_member(it).await,
             Remedy::GrowStorage(it) => self.check_storage(it).await,
+            Remedy::ChangeClass(it) => self.check_class(it).await,
         }
     }
 
@@ -86,6 +87,7 @@ impl Alarms {
             Remedy::UseInstance(it) => self.set_status(it, "ACTIVE").await,
             Remedy::ReplaceInstance(it) => self.replace_instance(it).await,
             Remedy::GrowStorage(it) => self.grow_storage(it).await,
+            Remedy::ChangeClass(it) => self.change_class(it).await,
         }
     }
 }

@@ -79,6 +79,8 @@ pub enum Remedy {
     UseInstance(OfInstance),
     /// Gives a database more storage.
     GrowStorage(GrowingStorage),
+    /// Gives a database a larger class, as a person has approved.
+    ChangeClass(ChangingClass),
 }
 
 /// See [`Remedy::RaiseService`].
@@ -187,6 +189,22 @@ pub struct GrowingStorage {
     pub to_gib: u32,
 }
 
+/// See [`Remedy::ChangeClass`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangingClass {
+    /// The identifier of the database.
+    pub database: String,
+    /// What it is, in any account and Region.
+    pub resource_id: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Its class.
+    pub from: String,
+    /// What it is to be.
+    pub to: String,
+}
+
 /// See [`Action::TakeBack`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,6 +244,7 @@ pub const ACTION_KINDS: &[&str] = &[
     "replace_instance",
     "use_instance",
     "grow_storage",
+    "change_class",
     "take_back",
 ];
 
@@ -254,6 +273,7 @@ impl Remedy {
             Self::ReplaceInstance(_) => "replace_instance",
             Self::UseInstance(_) => "use_instance",
             Self::GrowStorage(_) => "grow_storage",
+            Self::ChangeClass(_) => "change_class",
         }
     }
 
@@ -276,6 +296,7 @@ impl Remedy {
                 }
             }
             Self::GrowStorage(it) => Target::Database(it.database.clone()),
+            Self::ChangeClass(it) => Target::Database(it.database.clone()),
         }
     }
 
@@ -325,6 +346,10 @@ impl Remedy {
                 "database {} gets {} GiB of storage instead of {}",
                 it.database, it.to_gib, it.from_gib
             ),
+            Self::ChangeClass(it) => format!(
+                "database {} gets class {} instead of {}",
+                it.database, it.to, it.from
+            ),
         }
     }
 
@@ -356,6 +381,11 @@ impl Remedy {
                 "aws ecs update-container-instances-state --cluster {} --container-instances {} \
                  --status ACTIVE",
                 it.cluster, it.instance
+            )),
+            Self::ChangeClass(it) => Some(format!(
+                "aws rds modify-db-instance --db-instance-identifier {} --db-instance-class {} \
+                 --apply-immediately",
+                it.database, it.from
             )),
             _ => None,
         }
@@ -484,6 +514,7 @@ fn resource_of(remedy: &Remedy) -> String {
         Remedy::DrainInstance(it) | Remedy::UseInstance(it) => it.instance.clone(),
         Remedy::ReplaceInstance(it) => it.ec2.clone(),
         Remedy::GrowStorage(it) => it.arn.clone(),
+        Remedy::ChangeClass(it) => it.arn.clone(),
     }
 }
 
@@ -544,6 +575,10 @@ fn is_done(remedy: &Remedy, world: &World) -> bool {
         Remedy::GrowStorage(it) => {
             let database = world.databases.get(&it.database);
             database.is_some_and(|database| database.storage_gib >= it.to_gib)
+        }
+        Remedy::ChangeClass(it) => {
+            let database = world.databases.get(&it.database);
+            database.is_some_and(|database| database.class_to_be() == it.to)
         }
     }
 }

@@ -6,6 +6,7 @@ mod databases;
 mod services;
 
 pub(crate) use self::capacity::give_back;
+pub(crate) use self::databases::PASSING;
 
 use jiff::Timestamp;
 use steward::engine::Seen;

@@ -24,8 +24,8 @@ use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen,
 use steward::event::Event;
 
 pub use crate::action::{
-    ACTION_KINDS, Action, GrowingStorage, NOTES, Note, OfInstance, RaisingGroup, RaisingService,
-    Remedy, Remedying, ReplacingTasks, RollingBack, StoppingDeployment, TakingBack,
+    ACTION_KINDS, Action, ChangingClass, GrowingStorage, NOTES, Note, OfInstance, RaisingGroup,
+    RaisingService, Remedy, Remedying, ReplacingTasks, RollingBack, StoppingDeployment, TakingBack,
 };
 pub use crate::case::{
     Attempt, Attempts, Case, Effect, HISTORY, Health, Line, Noted, PARTITION, Source, Stage, Tried,

@@ -209,7 +209,7 @@ pub const PERMISSIONS: &[Permission] = &[
         "rds:ModifyDBInstance",
         DATABASES,
         SometimesToApply,
-        "growing the storage of a database",
+        "growing the storage of a database, and its class where that is approved by an event",
     ),
     READ_SWITCHES,
     READ_POLICY,
@@ -265,6 +265,7 @@ fn is_asked_for(remedies: &Remedies, action: &str) -> bool {
         "ecs:UpdateContainerInstancesState" | "autoscaling:SetInstanceHealth" => {
             remedies.replace_instance.is_some()
         }
+        // Of a class as well, where a person approves that by an event.
         "rds:ModifyDBInstance" => remedies.grow_storage.is_some(),
         _ => false,
     }

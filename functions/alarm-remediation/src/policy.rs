@@ -86,6 +86,9 @@ pub struct Remedies {
     pub replace_instance: Option<ReplaceInstance>,
     /// A database that runs out of storage gets more, which cannot be taken back.
     pub grow_storage: Option<GrowStorage>,
+    /// A database that is busy or has many connections gets a larger class, which restarts
+    /// it: only ever proposed, for a person to approve.
+    pub change_class: Option<ChangeClass>,
 }
 
 /// A remedy without settings of its own.
@@ -200,6 +203,17 @@ pub struct GrowStorage {
     /// How much more, percent of what it has. 10 to 100: RDS takes no less than 10.
     #[serde(default = "a_fifth")]
     pub step_percent: u32,
+}
+
+/// See [`Remedies::change_class`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeClass {
+    /// Of which databases.
+    pub of: Selection,
+    /// The classes that they may have, the smallest first: the one after that which a
+    /// database has is proposed. 2 to 20, such as `db.t4g.medium`.
+    pub classes: Vec<String>,
 }
 
 /// How much may be done. What is tried counts, whatever came of it and whichever alarm
@@ -319,6 +333,11 @@ impl RemediationPolicy {
                 let it = remedies.grow_storage.as_ref();
                 it.map(|it| of(&it.of, &name, it.approval))
             }
+            // It restarts the database: always a person's decision.
+            Remedy::ChangeClass(_) => {
+                let it = remedies.change_class.as_ref();
+                it.map(|it| of(&it.of, &name, true))
+            }
         };
         leave.unwrap_or(Leave::None)
     }
@@ -394,6 +413,29 @@ impl Remedies {
             problems.within(&at("grow_storage", "most_gib"), it.most_gib, 20, 65536);
             let path = at("grow_storage", "step_percent");
             problems.within(&path, it.step_percent, 10, 100);
+        }
+        if let Some(it) = &self.change_class {
+            it.of.check(&at("change_class", "of"), problems);
+            let path = at("change_class", "classes");
+            if !(2..=20).contains(&it.classes.len()) {
+                let count = format!("a list of {}", it.classes.len());
+                problems.add(&path, count, "2 to 20 classes, the smallest first");
+            }
+            for (n, class) in it.classes.iter().enumerate() {
+                let is_one = class.strip_prefix("db.").is_some_and(|rest| {
+                    let mut parts = rest.split('.');
+                    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                    parts.clone().count() >= 2
+                        && parts.all(|part| !part.is_empty() && part.chars().all(known))
+                });
+                if !is_one || it.classes[..n].contains(class) {
+                    problems.add(
+                        &format!("{path}[{n}]"),
+                        format!("\"{class}\""),
+                        "a class of RDS, such as db.t4g.medium, and each once",
+                    );
+                }
+            }
         }
     }
 }

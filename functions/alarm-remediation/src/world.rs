@@ -449,8 +449,17 @@ pub struct Database {
     pub autoscales_to_gib: Option<u32>,
     /// Its class, such as `db.t4g.medium`.
     pub class: String,
+    /// The class that it is being given.
+    pub next_class: Option<String>,
     /// The Aurora cluster that it is a member of.
     pub cluster: Option<String>,
     /// What RDS has said of it lately, the newest first.
     pub events: Vec<String>,
+}
+
+impl Database {
+    /// The class that it has once RDS has done what it was asked for.
+    pub fn class_to_be(&self) -> &str {
+        self.next_class.as_deref().unwrap_or(&self.class)
+    }
 }

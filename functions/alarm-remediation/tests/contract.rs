@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alarm_remediation::hours::{Freeze, Working};
 use alarm_remediation::policy::{
-    GrowStorage, Mapping, OFF, Plain, RaiseGroup, RaiseService, Remedies, ReplaceInstance,
-    ReplaceTasks, RollBack,
+    ChangeClass, GrowStorage, Mapping, OFF, Plain, RaiseGroup, RaiseService, Remedies,
+    ReplaceInstance, ReplaceTasks, RollBack,
 };
 use alarm_remediation::{
     ACTION_KINDS, AlarmRemediation, BEHIND_CALLS, HISTORY, KEPT_FOR, LINGERS, METRICS, NOTES,
@@ -166,6 +166,10 @@ fn names_every_policy_key_with_its_default() {
         &place("grow_storage"),
         with("most_gib", 20),
     ));
+    keys.extend(keys_of::<ChangeClass>(
+        &place("change_class"),
+        json!({"of": of, "classes": ["db.t4g.medium", "db.t4g.large"]}),
+    ));
     keys.extend(keys_of::<Working>(
         "hours.within.*.",
         json!({"days": ["mon"], "from": "09:00", "to": "17:00"}),
@@ -258,6 +262,7 @@ fn the_example_has_every_key_and_what_is_commented_out_has_the_defaults() {
     let it = remedies.grow_storage.unwrap();
     let least = json!({"of": of(it.of.clone()), "most_gib": it.most_gib});
     assert_eq!(it, serde_json::from_value(least).unwrap());
+    assert_eq!(remedies.change_class.unwrap().classes.len(), 3);
 
     assert!(policy.clusters.is_some());
     assert_eq!(policy.targets.len(), 1);

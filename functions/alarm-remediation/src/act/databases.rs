@@ -1,21 +1,24 @@
-//! The storage of RDS instances.
+//! The storage and the class of RDS instances.
 
 use steward::aws;
 use steward::engine::Outcome;
 
 use super::{Early, failed, unchecked};
-use crate::action::GrowingStorage;
+use crate::action::{ChangingClass, GrowingStorage};
 use crate::observe::{Alarms, of_database};
+use crate::world::Database;
+
+const MODIFY: &str = "rds:ModifyDBInstance";
 
 impl Alarms {
-    pub(super) async fn check_storage(&self, it: &GrowingStorage) -> Early<()> {
-        let id = &it.database;
+    /// The database as it is just before it is changed; `Err` when it is to be left alone.
+    async fn check_database(&self, id: &str, resource_id: &str) -> Early<Database> {
         let found = self.describe_database(id).await;
         let found = found.map_err(|unread| unchecked(&unread))?;
         let Some(database) = found.as_ref().and_then(of_database) else {
             return Err(Outcome::Skipped(format!("database {id} is gone")));
         };
-        if database.resource_id != it.resource_id {
+        if database.resource_id != resource_id {
             let why = format!("{id} is another database now: {}", database.resource_id);
             return Err(Outcome::Skipped(why));
         }
@@ -25,6 +28,12 @@ impl Alarms {
         if database.tags.is_parked() {
             return Err(Outcome::Skipped(format!("{id} is now parked")));
         }
+        Ok(database)
+    }
+
+    pub(super) async fn check_storage(&self, it: &GrowingStorage) -> Early<()> {
+        let id = &it.database;
+        let database = self.check_database(id, &it.resource_id).await?;
         if database.storage_gib >= it.to_gib {
             return Err(Outcome::AlreadyDone);
         }
@@ -45,6 +54,35 @@ impl Alarms {
         let answer = self.rds_pace.call(request.send()).await;
         answer
             .map(drop)
-            .map_err(|error| failed("rds:ModifyDBInstance", &aws::explain(&error)))
+            .map_err(|error| failed(MODIFY, &aws::explain(&error)))
+    }
+
+    pub(super) async fn check_class(&self, it: &ChangingClass) -> Early<()> {
+        let id = &it.database;
+        let database = self.check_database(id, &it.resource_id).await?;
+        if database.class_to_be() == it.to {
+            return Err(Outcome::AlreadyDone);
+        }
+        if database.class_to_be() != it.from {
+            let why = format!("{id} is of class {} meanwhile", database.class_to_be());
+            return Err(Outcome::Skipped(why));
+        }
+        if database.status != "available" {
+            return Err(Outcome::Skipped(format!("{id} is {}", database.status)));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn change_class(&self, it: &ChangingClass) -> Early<()> {
+        let request = self
+            .rds
+            .modify_db_instance()
+            .db_instance_identifier(&it.database)
+            .db_instance_class(&it.to)
+            .apply_immediately(true);
+        let answer = self.rds_pace.call(request.send()).await;
+        answer
+            .map(drop)
+            .map_err(|error| failed(MODIFY, &aws::explain(&error)))
     }
 }

@@ -8,7 +8,7 @@ use steward::engine::{Effect, Need};
 use super::{Burns, Deciding, Draft, Subject, pass, refuses};
 use crate::action::{Action, Note, Remedy, Remedying, TakingBack};
 use crate::case::{self, Attempts, Case, Health, Noted, Stage, counts_for, keys};
-use crate::diagnose::{Doing, Patient, Telling, Verdict, diagnose, give_back, health};
+use crate::diagnose::{Doing, PASSING, Patient, Telling, Verdict, diagnose, give_back, health};
 use crate::hours::Closed;
 use crate::policy::{LINGERS, Leave, has_lasted};
 use crate::reason::{Code, Reason};
@@ -612,6 +612,12 @@ fn is_under_way(remedy: &Remedy, world: &World) -> bool {
             let database = world.databases.get(&it.database);
             database.is_some_and(|it| {
                 matches!(it.status.as_str(), "modifying" | "storage-optimization")
+            })
+        }
+        Remedy::ChangeClass(it) => {
+            let database = world.databases.get(&it.database);
+            database.is_some_and(|database| {
+                database.next_class.is_some() || PASSING.contains(&database.status.as_str())
             })
         }
         _ => false,

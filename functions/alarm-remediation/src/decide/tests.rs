@@ -1264,6 +1264,65 @@ fn storage_grows_by_what_rds_takes_and_everything_else_of_a_database_is_told() {
 }
 
 #[test]
+fn a_larger_class_is_proposed_and_never_given_without_a_person() {
+    let of = json!({"include": ["*"]});
+    let classes = ["db.t4g.small", "db.t4g.medium", "db.t4g.large"];
+    let mut policy = policy();
+    let setting = json!({"of": of, "classes": classes});
+    policy.remedies.change_class = Some(serde_json::from_value(setting).unwrap());
+    let world = |symptom, database: Database| {
+        let target = Target::Database("shop-db".to_owned());
+        let mut world = world(alarm(target, symptom));
+        world.databases.insert("shop-db".to_owned(), database);
+        world
+    };
+    for symptom in [Symptom::Connections, Symptom::DatabaseBusy] {
+        let first = plan(&policy, &event(), world(symptom, database()), now());
+        assert_eq!(told(&first), ["open_case(waits_for_approval)"]);
+        let need = &first.needs[0].what;
+        for part in [
+            "db.t4g.large instead of db.t4g.medium",
+            "approve 'shop-web'",
+            "restarts",
+        ] {
+            assert!(need.contains(part), "{part}: {need}");
+        }
+        let Decision::Act(Change {
+            action: Action::Note(note),
+            ..
+        }) = &first.items[0].decision
+        else {
+            panic!("{first:?}");
+        };
+        let case = Noted::all_after(&note.what, None, now()).unwrap();
+        let approved = Scope::Approved("shop-web".to_owned());
+        let at = |database, scope: &Scope| {
+            let world = with_case(world(symptom, database), case.clone());
+            told(&plan(&policy, scope, world, now()))
+        };
+        assert_eq!(at(database(), &approved), ["change_class(small_database)"]);
+        assert_eq!(at(database(), &Scope::OpenCases), ["waits_for_approval"]);
+    }
+    let largest = Database {
+        class: "db.t4g.large".to_owned(),
+        ..database()
+    };
+    let unknown = Database {
+        class: "db.r7g.large".to_owned(),
+        ..database()
+    };
+    let on_its_way = Database {
+        next_class: Some("db.t4g.large".to_owned()),
+        ..database()
+    };
+    for database in [largest, unknown, on_its_way] {
+        let world = world(Symptom::DatabaseBusy, database);
+        let plan = plan(&policy, &event(), world, now());
+        assert_eq!(told(&plan), ["open_case(database)"]);
+    }
+}
+
+#[test]
 fn an_alarm_that_names_nothing_is_told_with_how_to_name_it() {
     let mut nothing = world(alarm(web(), Symptom::Busy));
     nothing.alarms.get_mut(ARN).unwrap().concerns.clear();

@@ -1,8 +1,8 @@
-//! RDS instances. Only storage is grown; everything else is told, because what helps a
-//! database may cost its data or its time.
+//! RDS instances. Only storage is grown, and a larger class proposed; everything else is
+//! told, because what helps a database may cost its data or its time.
 
 use super::{Patient, Verdict, share};
-use crate::action::{GrowingStorage, Remedy};
+use crate::action::{ChangingClass, GrowingStorage, Remedy};
 use crate::reason::Code;
 use crate::world::{Concern, Database, Symptom};
 
@@ -11,7 +11,7 @@ use crate::world::{Concern, Database, Symptom};
 const CHANGEABLE: &[&str] = &["available", "storage-full"];
 
 /// The statuses that pass by themselves.
-const PASSING: &[&str] = &[
+pub(crate) const PASSING: &[&str] = &[
     "backing-up",
     "configuring-enhanced-monitoring",
     "maintenance",
@@ -40,14 +40,18 @@ pub(super) fn diagnose(patient: &Patient<'_>, concern: &Concern, id: &str) -> Ve
     }
     match concern.symptom {
         Symptom::StorageLow => storage(patient, id, database, facts),
-        Symptom::Connections => Verdict::tell(
-            Code::Database,
+        Symptom::Connections => class(
+            patient,
+            id,
+            database,
             format!("it has many connections. {facts}"),
             "Find who holds them (pg_stat_activity: idle in transaction first). Fewer tasks or a \
              pooler help; a larger class allows more connections, and restarts the database.",
         ),
-        Symptom::DatabaseBusy => Verdict::tell(
-            Code::Database,
+        Symptom::DatabaseBusy => class(
+            patient,
+            id,
+            database,
             format!("it is busy. {facts}"),
             "Find the statements in Performance Insights, and locks in pg_locks. A larger class \
              helps against load and not against locks, and restarts the database.",
@@ -68,11 +72,57 @@ fn facts(id: &str, database: &Database) -> String {
     if let Some(most) = database.autoscales_to_gib {
         facts.push_str(&format!(", growing by itself up to {most} GiB"));
     }
+    if let Some(next) = &database.next_class {
+        facts.push_str(&format!(", to be of class {next}"));
+    }
     if !database.events.is_empty() {
         let events: Vec<&str> = database.events.iter().take(3).map(String::as_str).collect();
         facts.push_str(&format!("; RDS said lately: {}", events.join("; ")));
     }
     facts
+}
+
+/// What is to be said of a database that may be too small: the next class of those that the
+/// policy names, for a person to approve, or else what to look at.
+fn class(
+    patient: &Patient<'_>,
+    id: &str,
+    database: &Database,
+    facts: String,
+    next: &'static str,
+) -> Verdict {
+    let setting = patient.policy.remedies.change_class.as_ref();
+    let setting = setting.filter(|it| it.of.selects(id));
+    let larger = setting.and_then(|it| {
+        let mut classes = it.classes.iter();
+        classes.find(|class| **class == database.class)?;
+        classes.next()
+    });
+    match larger {
+        Some(to) if database.status == "available" && database.next_class.is_none() => {
+            Verdict::remedy(
+                Code::SmallDatabase,
+                facts,
+                Remedy::ChangeClass(ChangingClass {
+                    database: id.to_owned(),
+                    resource_id: database.resource_id.clone(),
+                    arn: database.arn.clone(),
+                    from: database.class.clone(),
+                    to: to.clone(),
+                }),
+                "The database restarts, or fails over where it has a standby: connections break. \
+                 A larger class costs more, and helps neither against locks nor against \
+                 connections that nobody closes (pg_stat_activity, pg_locks, Performance \
+                 Insights tell).",
+            )
+        }
+        None if setting.is_some() => Verdict::tell(
+            Code::Database,
+            format!("{facts}; change_class in the policy has no class after this one"),
+            next,
+        ),
+        _ => Verdict::tell(Code::Database, facts, next),
+    }
 }
 
 fn storage(patient: &Patient<'_>, id: &str, database: &Database, facts: String) -> Verdict {

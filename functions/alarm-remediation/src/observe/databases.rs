@@ -86,6 +86,10 @@ pub(crate) fn of_instance(instance: &DbInstance) -> Option<Database> {
         storage_gib: storage,
         autoscales_to_gib: most.filter(|most| *most > 0),
         class: instance.db_instance_class().unwrap_or_default().to_owned(),
+        next_class: instance
+            .pending_modified_values()
+            .and_then(|pending| pending.db_instance_class())
+            .map(str::to_owned),
         cluster: instance.db_cluster_identifier().map(str::to_owned),
         events: vec![],
     })

@@ -43,6 +43,16 @@ fn what_is_wrong_is_named_with_what_is_allowed() {
             "remedies.grow_storage.step_percent: 5 is not allowed; allowed: 10 to 100",
         ),
         (
+            &format!("remedies: {{change_class: {{of: {everything}, classes: [db.t4g.large]}}}}"),
+            "remedies.change_class.classes: a list of 1 is not allowed; allowed: 2 to 20",
+        ),
+        (
+            &format!(
+                "remedies: {{change_class: {{of: {everything}, classes: [db.t4g.large, t4g]}}}}"
+            ),
+            "remedies.change_class.classes[1]: \"t4g\" is not allowed",
+        ),
+        (
             &format!("remedies: {{replace_tasks: {{of: {everything}, batch_percent: 51}}}}"),
             "remedies.replace_tasks.batch_percent: 51",
         ),

@@ -293,3 +293,49 @@ async fn a_database_that_runs_out_of_storage_gets_more_once() {
     alarm.calm().await.unwrap();
     stage.is_closed_in_time().await;
 }
+
+#[tokio::test]
+async fn a_database_gets_a_larger_class_when_a_person_approves_it() {
+    let stage = Stage::new().await;
+    let database = stage.environment.database("shop-db").await.unwrap();
+    stage.account.control().settle().await.unwrap();
+    let class = async || {
+        database
+            .describe()
+            .await
+            .unwrap()
+            .db_instance_class
+            .unwrap()
+    };
+    let has = class().await;
+    let policy = format!(
+        "{{version: 1, alarms: {{include: ['*']}}, settle: 5m, remedies: {{change_class: {{of: \
+         {{include: ['*']}}, classes: [{has}, db.m7g.4xlarge]}}}}}}"
+    );
+    let dimensions = [("DBInstanceIdentifier", "shop-db")];
+    let metric = ("AWS/RDS", "DatabaseConnections");
+    let alarm = stage.account.alarm("db-full", metric, &dimensions, &[]);
+    let alarm = alarm.await.unwrap();
+    alarm.ring().await.unwrap();
+    let event = json!({"operation": "remediate", "alarms": ["db-full"]});
+    let told = stage.run(&policy, event).await;
+    assert_eq!(actions(&told), ["open_case waits_for_approval done"]);
+    stage.minutes_later(1);
+    let waits = stage.run(&policy, json!({})).await;
+    assert_eq!(kept(&waits), ["waits_for_approval"], "{waits:#?}");
+    assert_eq!(class().await, has);
+    let approve = json!({"operation": "approve", "case": "db-full"});
+    let done = stage.run(&policy, approve.clone()).await;
+    assert_eq!(
+        actions(&done),
+        ["change_class small_database done"],
+        "{done:#?}"
+    );
+    stage.account.control().settle().await.unwrap();
+    assert_eq!(class().await, "db.m7g.4xlarge");
+    let again = stage.run(&policy, approve).await;
+    assert_eq!(actions(&again), Vec::<String>::new(), "{again:#?}");
+    alarm.calm().await.unwrap();
+    stage.minutes_later(6);
+    stage.is_closed_in_time().await;
+}
