@@ -46,19 +46,24 @@ pub(crate) trait ByHand: Function + Sized + 'static {
     /// The permissions it needs.
     fn permissions() -> &'static [Permission];
 
-    /// Those that this policy asks for beyond what is always needed.
+    /// Those that this policy asks for beyond what is always needed: on a few of the units
+    /// that it sees, and in environments that a person has named.
     fn asked_for(
         policy: &Self::Policy,
         partition: &str,
         region: &str,
         account: &str,
         units: &[String],
+        environments: &[String],
     ) -> Vec<Asked>;
 
     /// What it has beside its operations, if anything.
     const ASIDE: Option<Aside> = None;
 
-    /// Whether its main operation sees nothing where there is nothing to do. Where that of
+    /// The operation that sees the most, which the doctor plans.
+    const SEES_MOST: &'static str = Self::OPERATIONS[0];
+
+    /// Whether that operation sees nothing where there is nothing to do. Where that of
     /// another function sees nothing, its policy selects nothing that is there.
     const IDLE_SEES_NOTHING: bool = false;
 

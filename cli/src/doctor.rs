@@ -64,6 +64,11 @@ pub(crate) struct DoctorArguments {
     #[arg(long, value_name = "ARN", requires = "function")]
     topic: Option<String>,
 
+    /// An environment, by the value of the tag steward:environment, to try permissions on
+    /// that roles have by that tag; may be repeated. For functions whose policies name none.
+    #[arg(long = "environment", value_name = "NAME")]
+    environments: Vec<String>,
+
     /// Print the findings as JSON, and nothing else.
     #[arg(long)]
     json: bool,
@@ -155,6 +160,8 @@ pub(crate) struct Place<'a> {
     leash: Option<Leash>,
     topic: Option<&'a str>,
     ledger: &'a LedgerTable,
+    /// Environments to try permissions on.
+    environments: &'a [String],
 }
 
 /// What every function's look gives.
@@ -245,7 +252,7 @@ async fn look(
         format!("account {}, as {}", identity.account, identity.arn),
     ));
     let Some(function) = given.function.as_deref().and_then(functions::named) else {
-        findings.extend(deployment::look(config, &identity, &region).await);
+        findings.extend(deployment::look(config, &identity, &region, &given.environments).await);
         return findings;
     };
     let principal = principal(given, config, &identity).await;
@@ -259,6 +266,7 @@ async fn look(
         leash: None,
         topic: given.topic.as_deref(),
         ledger,
+        environments: &given.environments,
     };
     let of_function = (function.findings)(&place).await;
     findings.extend(of_function.into_iter().map(|f| f.of(function.name)));

@@ -90,6 +90,7 @@ impl ByHand for ImagePruning {
         region: &str,
         account: &str,
         repositories: &[String],
+        _: &[String],
     ) -> Vec<Asked> {
         image_pruning::asked_for(policy, partition, region, account, repositories)
     }
@@ -136,6 +137,7 @@ impl ByHand for SnapshotRotation {
         region: &str,
         account: &str,
         units: &[String],
+        _: &[String],
     ) -> Vec<Asked> {
         snapshot_rotation::asked_for(policy, partition, region, account, units)
     }
@@ -186,6 +188,7 @@ impl ByHand for ScheduledScaling {
         region: &str,
         account: &str,
         environments: &[String],
+        _: &[String],
     ) -> Vec<Asked> {
         scheduled_scaling::asked_for(policy, partition, region, account, environments)
     }
@@ -232,8 +235,9 @@ impl ByHand for AlarmRemediation {
     const ABOUT: &'static str =
         "Answer alarms: look, do one bounded thing, see whether it helped, else tell a person";
     const READING: &'static str = "reading alarms, what they are about and what was tried";
-    // It works on open cases.
+    // It works on open cases, and a sweep on what is in alarm beside.
     const IDLE_SEES_NOTHING: bool = true;
+    const SEES_MOST: &'static str = SWEEP;
     const ASIDE: Option<Aside> = Some(history::OF_REMEDIATION);
 
     fn hands(config: &SdkConfig, ledger: LedgerTable) -> Alarms {
@@ -250,9 +254,10 @@ impl ByHand for AlarmRemediation {
         region: &str,
         account: &str,
         _: &[String],
+        environments: &[String],
     ) -> Vec<Asked> {
-        // Its units are what alarms are about, and not environments.
-        alarm_remediation::asked_for(policy, partition, region, account, &[])
+        // Its units are what alarms are about, and its policy names no environments.
+        alarm_remediation::asked_for(policy, partition, region, account, environments)
     }
 
     fn scope_arguments() -> Vec<Arg> {

@@ -39,8 +39,8 @@ pub struct Asked {
     pub action: &'static str,
     /// The ARN.
     pub resource: String,
-    /// The tag, as key and value, by which a role may know the resource.
-    pub tag: Option<(&'static str, String)>,
+    /// The tag by which a role may know the resource, and its value where that is known.
+    pub tag: Option<(&'static str, Option<String>)>,
 }
 
 impl Asked {

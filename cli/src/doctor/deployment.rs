@@ -42,7 +42,12 @@ enum Deployed {
 }
 
 /// Looks at all of it.
-pub(super) async fn look(config: &SdkConfig, identity: &Identity, region: &str) -> Vec<Finding> {
+pub(super) async fn look(
+    config: &SdkConfig,
+    identity: &Identity,
+    region: &str,
+    environments: &[String],
+) -> Vec<Finding> {
     let lambda = aws_sdk_lambda::Client::new(config);
     let mut all = Vec::new();
     for entry in functions::FUNCTIONS {
@@ -77,7 +82,7 @@ pub(super) async fn look(config: &SdkConfig, identity: &Identity, region: &str) 
             Deployed::Yes(configured) => {
                 let mut findings = vec![concurrency_of(&lambda, entry.name).await];
                 findings.extend(of_configuration(configured));
-                let vantage = (config, identity, region);
+                let vantage = (config, identity, region, environments);
                 let environment = environment_of(configured);
                 findings.extend(inside(entry, configured, environment, vantage, &mut topics).await);
                 findings.push(last_run(config, entry).await);
@@ -97,7 +102,7 @@ async fn inside(
     entry: &Entry,
     configured: &GetFunctionConfigurationOutput,
     environment: Result<Environment, Finding>,
-    (config, identity, region): (&SdkConfig, &Identity, &str),
+    (config, identity, region, environments): (&SdkConfig, &Identity, &str, &[String]),
     topics: &mut BTreeSet<String>,
 ) -> Vec<Finding> {
     let environment = match environment {
@@ -139,6 +144,7 @@ async fn inside(
         leash: Some(environment.leash),
         topic: topic.as_deref(),
         ledger: &environment.ledger,
+        environments,
     };
     findings.extend((entry.findings)(&place).await);
     findings

@@ -99,8 +99,8 @@ async fn plan<F: ByHand>(
     place: &Place<'_>,
     policy: &PolicyDocument<F::Policy>,
 ) -> Result<Run<F>, String> {
-    let mut request =
-        lambda::request::<F>(&json!({ "mode": "plan" })).map_err(|error| aws::chain(&error))?;
+    let mut request = lambda::request::<F>(&json!({ "mode": "plan", "operation": F::SEES_MOST }))
+        .map_err(|error| aws::chain(&error))?;
     request.trigger = Trigger::Cli;
     let client = aws_sdk_ssm::Client::new(place.config);
     let switches = Switches::of(client, F::NAME, Absent::Passes);
@@ -198,7 +198,14 @@ async fn permissions<F: ByHand>(
     };
     let partition = arn.partition.as_str();
     let mut asked = policy.map_or_else(Vec::new, |policy| {
-        F::asked_for(policy.policy(), partition, place.region, account, units)
+        F::asked_for(
+            policy.policy(),
+            partition,
+            place.region,
+            account,
+            units,
+            place.environments,
+        )
     });
     match place.policy {
         PolicySource::Ssm(name) => asked.push(Asked::on(

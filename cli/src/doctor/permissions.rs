@@ -49,8 +49,8 @@ struct Question {
     action: &'static str,
     why: &'static str,
     resource: String,
-    /// A tag that the resource has.
-    tag: Option<(&'static str, String)>,
+    /// A tag that the resource has, and its value where that is known.
+    tag: Option<(&'static str, Option<String>)>,
     /// How it is without it.
     without: State,
     when: &'static str,
@@ -73,7 +73,10 @@ impl Needs<'_> {
                         why: permission.why,
                         resource: asked.resource.clone(),
                         tag: asked.tag.clone(),
-                        without: State::Bad,
+                        without: match &asked.tag {
+                            Some((_, None)) => State::Warning,
+                            _ => State::Bad,
+                        },
                         when: "by what is set",
                     }));
                     continue;
@@ -110,7 +113,7 @@ impl Needs<'_> {
             let call = Call {
                 resource: &question.resource,
                 service: question.action.split(':').next().unwrap_or_default(),
-                tag: question.tag.as_ref(),
+                tag: question.known_tag(),
             };
             calls.entry(call).or_default().push(question);
         }
@@ -212,6 +215,12 @@ impl Needs<'_> {
 }
 
 impl Question {
+    /// The tag that IAM is told of.
+    fn known_tag(&self) -> Option<(&str, &str)> {
+        let (key, value) = self.tag.as_ref()?;
+        Some((key, value.as_deref()?))
+    }
+
     fn denied(&self, principal: &str, by: &str) -> Finding {
         let Self {
             action,
@@ -221,7 +230,15 @@ impl Question {
             without,
             when,
         } = self;
-        let tag = tag.as_ref();
+        if let Some((key, None)) = tag {
+            // A role that is scoped by the tag is right to have no more.
+            let found = format!("{action} on {resource} without tags: {by}; {when}: {why}");
+            return Finding::new("permissions", *without, found).todo(format!(
+                "see whether {principal} has it by the tag {key}: steward doctor --environment \
+                 VALUE"
+            ));
+        }
+        let tag = self.known_tag();
         let tag = tag.map(|(key, value)| format!(" with the tag {key}={value}"));
         let on = format!("{resource}{}", tag.unwrap_or_default());
         let found = format!("{action} on {on}: {by}; needed {when}: {why}");
@@ -255,7 +272,7 @@ struct Refused {
 struct Call<'a> {
     resource: &'a str,
     service: &'a str,
-    tag: Option<&'a (&'static str, String)>,
+    tag: Option<(&'a str, &'a str)>,
 }
 
 /// What IAM would know of a request for one of Steward's own things, and does
@@ -427,9 +444,8 @@ mod tests {
         for anywhere in ["*", "arn:aws:iam::123456789012:role/copies"] {
             assert_eq!(told(anywhere, "rds", None), [tag], "{anywhere}");
         }
-        let of = ("steward:environment", "shop-test".to_owned());
         assert_eq!(
-            told("*", "ecs", Some(&of)),
+            told("*", "ecs", Some(("steward:environment", "shop-test"))),
             [tag, "aws:ResourceTag/steward:environment=shop-test"]
         );
         assert_eq!(

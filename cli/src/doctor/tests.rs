@@ -177,7 +177,7 @@ async fn look(client: FaultClient) -> Vec<Finding> {
         account: "123456789012".to_owned(),
         arn: "arn:aws:iam::123456789012:user/ops".to_owned(),
     };
-    deployment::look(&config, &identity, "eu-central-1").await
+    deployment::look(&config, &identity, "eu-central-1", &[]).await
 }
 
 fn told(findings: &[Finding]) -> Vec<(&'static str, State, &str)> {

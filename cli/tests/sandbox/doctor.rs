@@ -32,7 +32,12 @@ pub(crate) async fn role(desk: &Desk, name: &str, statements: Value) -> String {
 /// The findings of `steward doctor image-pruning --json` with these arguments,
 /// and its exit status.
 fn findings(desk: &Desk, arguments: &[&str]) -> (Vec<Value>, i32) {
-    let base = ["doctor", "image-pruning", "--json"];
+    findings_of("image-pruning", desk, arguments)
+}
+
+/// The same of another function.
+fn findings_of(function: &str, desk: &Desk, arguments: &[&str]) -> (Vec<Value>, i32) {
+    let base = ["doctor", function, "--json"];
     let output = desk.steward(&[&base[..], arguments].concat());
     let answer: Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", text(&output)));
@@ -165,4 +170,38 @@ async fn the_doctor_tells_what_it_cannot_see_and_what_a_plan_could_not() {
         shown.contains("if it was denied, allow ecs:ListClusters"),
         "{shown}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_tries_permissions_that_are_had_by_a_tag_with_the_tags_that_are_named() {
+    let desk = desk("the_doctor_tagged");
+    desk.account.ledger().await.unwrap();
+    std::fs::write(
+        desk.directory.join("remedies.yaml"),
+        "version: 1\nalarms: {include: [\"*\"]}\n\
+         remedies: {replace_tasks: {of: {include: [\"*\"]}}}\n",
+    )
+    .unwrap();
+    let scoped = json!([
+        {"Effect": "Allow", "NotAction": "ecs:StopTask", "Resource": "*"},
+        {"Effect": "Allow", "Action": "ecs:StopTask", "Resource": "*",
+         "Condition": {"StringLike": {"aws:ResourceTag/steward:environment": "shop*"}}},
+    ]);
+    let role = role(&desk, "scoped", scoped).await;
+    let look = |more: &[&str]| {
+        let base = ["--role", role.as_str(), "--policy", "remedies.yaml"];
+        let (found, _) = findings_of("alarm-remediation", &desk, &[&base[..], more].concat());
+        let about = about(&found, "permissions");
+        let of_tasks = about
+            .iter()
+            .find(|(_, text)| text.starts_with("ecs:StopTask "));
+        of_tasks.map(|(state, text)| ((*state).to_owned(), (*text).to_owned()))
+    };
+    let (state, text) = look(&[]).unwrap();
+    assert_eq!(state, "warning", "{text}");
+    assert!(text.contains("without tags"), "{text}");
+    assert_eq!(look(&["--environment", "shop-test"]), None);
+    let (state, text) = look(&["--environment", "shop-test", "--environment", "bank"]).unwrap();
+    assert_eq!(state, "bad", "{text}");
+    assert!(text.contains("steward:environment=bank"), "{text}");
 }

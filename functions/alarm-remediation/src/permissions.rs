@@ -272,7 +272,8 @@ fn is_asked_for(remedies: &Remedies, action: &str) -> bool {
 }
 
 /// The permissions that a policy asks for beyond those that are always needed. What
-/// changes resources is asked for by the tag of their environment, where some are named.
+/// changes resources is asked for by the tag of their environment, with the values that are
+/// known.
 pub fn asked_for(
     policy: &RemediationPolicy,
     partition: &str,
@@ -290,14 +291,18 @@ pub fn asked_for(
                     .contains(&permission.action) => {}
             Sometimes => asked.push(Asked::on(permission.action, on)),
             SometimesToApply if is_asked_for(&policy.remedies, permission.action) => {
-                let of_no_environment = on == "*" || environments.is_empty();
-                if of_no_environment || permission.on == DEFINITIONS {
-                    asked.push(Asked::on(permission.action, on));
-                } else {
-                    asked.extend(environments.iter().map(|environment| Asked {
-                        tag: Some((ENVIRONMENT, environment.clone())),
+                let values: Vec<Option<String>> = match environments {
+                    [] => vec![None],
+                    some => some.iter().cloned().map(Some).collect(),
+                };
+                let is_tagged = on != "*" && permission.on != DEFINITIONS;
+                if is_tagged {
+                    asked.extend(values.into_iter().map(|value| Asked {
+                        tag: Some((ENVIRONMENT, value)),
                         ..Asked::on(permission.action, on.clone())
                     }));
+                } else {
+                    asked.push(Asked::on(permission.action, on));
                 }
             }
             _ => {}

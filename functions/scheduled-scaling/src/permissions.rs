@@ -303,7 +303,7 @@ pub fn asked_for(
         let writes = PERMISSIONS.iter().filter(|permission| by_tag(permission));
         let writes = writes.filter(|permission| kinds.ask_for(permission));
         asked.extend(writes.map(|permission| Asked {
-            tag: Some((ENVIRONMENT, name.clone())),
+            tag: Some((ENVIRONMENT, Some(name.clone()))),
             ..Asked::on(permission.action, on(permission))
         }));
     }
@@ -327,7 +327,7 @@ mod tests {
         let asked = asked_for(policy, "aws", "eu-west-1", "123456789012", &environments);
         let told = asked.iter().map(|asked| {
             let tag = asked.tag.as_ref();
-            let tag = tag.map(|(key, value)| format!(" {key}={value}"));
+            let tag = tag.map(|(key, value)| format!(" {key}={}", value.as_ref().unwrap()));
             format!("{}{}", asked.action, tag.unwrap_or_default())
         });
         told.collect()

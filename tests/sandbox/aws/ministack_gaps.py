@@ -8,8 +8,8 @@
 - The credentials of an assumed role act in the account of the role, whichever account assumed it ("IAM tutorial:
   Delegate access across AWS accounts using IAM roles"). ministack knows that of its own sessions, but moto, which does
   not know these, has to read the account from the access key id.
-- SimulateCustomPolicy judges conditions by the context that it is given (`ContextEntries`, IAM API Reference). ministack
-  judges them as if nothing were given.
+- SimulateCustomPolicy and SimulatePrincipalPolicy judge conditions by the context that they are given (`ContextEntries`,
+  IAM API Reference). ministack judges them as if nothing were given.
 """
 
 import contextvars
@@ -32,7 +32,6 @@ _invoke_target = eventbridge._invoke_target
 _assumed_role_arn = sts._assumed_role_arn
 _session_access_key = sts._gen_session_access_key
 
-_simulate_custom_policy = iam._simulate_custom_policy
 _evaluate = iam_evaluator.evaluate
 
 _given_context = contextvars.ContextVar("context of a simulation", default={})
@@ -122,17 +121,21 @@ def session_access_key():
     return f"ASIAX{account}{uuid.uuid4().hex[:16].upper()}" if account else _session_access_key()
 
 
-def simulate_custom_policy(parameters):
+def in_context(simulate):
     """A simulation that knows the context keys it is given, each with its first value."""
-    context, number = {}, 1
-    while name := iam._p(parameters, f"ContextEntries.member.{number}.ContextKeyName"):
-        context[name.lower()] = iam._p(parameters, f"ContextEntries.member.{number}.ContextKeyValues.member.1")
-        number += 1
-    token = _given_context.set(context)
-    try:
-        return _simulate_custom_policy(parameters)
-    finally:
-        _given_context.reset(token)
+
+    def simulate_in_context(parameters):
+        context, number = {}, 1
+        while name := iam._p(parameters, f"ContextEntries.member.{number}.ContextKeyName"):
+            context[name.lower()] = iam._p(parameters, f"ContextEntries.member.{number}.ContextKeyValues.member.1")
+            number += 1
+        token = _given_context.set(context)
+        try:
+            return simulate(parameters)
+        finally:
+            _given_context.reset(token)
+
+    return simulate_in_context
 
 
 def evaluate(context, *policies, **more):
@@ -154,5 +157,6 @@ def install():
     scheduler._SCHEDULE_TICK_INTERVAL = SECONDS_BETWEEN_LOOKS
     sts._assumed_role_arn = assumed_role_arn
     sts._gen_session_access_key = session_access_key
-    iam._IAM_HANDLERS["SimulateCustomPolicy"] = simulate_custom_policy
+    for operation in ("SimulateCustomPolicy", "SimulatePrincipalPolicy"):
+        iam._IAM_HANDLERS[operation] = in_context(iam._IAM_HANDLERS[operation])
     iam_evaluator.evaluate = evaluate
