@@ -40,7 +40,9 @@ impl Course<'_> {
         let end = match (&self.subject.burns, self.known) {
             (Burns::Since(since), known) => self.burning(draft, &mut notes, *since, known),
             (_, None) => return,
-            (Burns::Unknown(reason), Some(_)) => End::Stays(reason.clone()),
+            (Burns::Unknown(reason), Some((_, case))) => {
+                self.unknown(draft, &mut notes, case, reason)
+            }
             (burns @ (Burns::No | Burns::Gone), Some((_, case))) => {
                 self.quiet(draft, &mut notes, case, *burns == Burns::Gone)
             }
@@ -117,6 +119,21 @@ impl Course<'_> {
             "{}. {text} To keep Steward's hands off: tag what it is about steward:hold=yes.",
             self.subject.why.trim_end_matches('.')
         )
+    }
+
+    /// Nobody knows whether it is in alarm still.
+    fn unknown(&self, draft: &mut Draft, notes: &mut Notes, case: &Case, reason: &Reason) -> End {
+        let is_calm = matches!(case.stage, Stage::Calm { .. });
+        if is_calm && reason.code == Code::NoData {
+            // It was quiet, and has not gone off since: a service that nobody asks anything
+            // has no errors.
+            return self.quiet(draft, notes, case, false);
+        }
+        let end = End::Stays(reason.clone());
+        if !is_calm {
+            self.escalate(notes, case, &end);
+        }
+        end
     }
 
     // What is quiet again.
@@ -293,7 +310,13 @@ impl Course<'_> {
             return self.verify(draft, notes, &case, *until, *before);
         }
         if let Some(reason) = self.is_kept_still() {
-            return End::Stays(reason);
+            let is_unread = reason.code == Code::AlarmUnread;
+            let end = End::Stays(reason);
+            // Whoever mutes or suppresses it has said so.
+            if is_unread {
+                self.escalate(notes, &case, &end);
+            }
+            return end;
         }
         let verdict = self.verdict(&case);
         let end = match verdict {

@@ -655,6 +655,66 @@ fn what_is_kept_still_is_a_case_that_is_looked_at_again() {
 }
 
 #[test]
+fn a_case_of_which_nobody_knows_how_it_stands_is_told_when_that_lasts() {
+    let opened = |minutes: i64| {
+        let opened = Noted::Opened {
+            source: Source::Alarm(ARN.to_owned()),
+            name: "shop-web".to_owned(),
+            unit: "shop/web".to_owned(),
+            concerns: vec![],
+            since: Some(ago(minutes)),
+            why: "Threshold Crossed".to_owned(),
+        };
+        Noted::all_after(&[opened], None, ago(minutes)).unwrap()
+    };
+    let tick = |change: &dyn Fn(&mut World), case: Case| {
+        let mut world = with_case(of_service(Symptom::Busy, service()), case);
+        change(&mut world);
+        told(&plan(&policy(), &Scope::OpenCases, world, now()))
+    };
+    let no_data = |world: &mut World| world.alarms.get_mut(ARN).unwrap().state = State::NoData;
+    let unread = |world: &mut World| world.alarms.clear();
+    let quiet = |world: &mut World, quiet: Quiet| {
+        let alarm = world.alarms.get_mut(ARN).unwrap();
+        (alarm.quiet, alarm.since) = (quiet, ago(95));
+    };
+    let unknown = |world: &mut World| quiet(world, Quiet::Unread);
+    let unknowns: [(&dyn Fn(&mut World), &str); 3] = [
+        (&no_data, "no_data"),
+        (&unread, "alarm_unread"),
+        (&unknown, "alarm_unread"),
+    ];
+    for (change, reason) in unknowns {
+        assert_eq!(tick(change, opened(20)), [reason]);
+        let told = format!("tell_person({reason})");
+        assert_eq!(tick(change, opened(31)), [told.as_str()]);
+        let settling = settled(31);
+        let lines = tick(
+            change,
+            Case {
+                since: ago(31),
+                opened: ago(31),
+                ..settling
+            },
+        );
+        assert!(
+            lines.iter().all(|line| !line.contains("raise")),
+            "{lines:?}"
+        );
+    }
+    // It was quiet before it had no data: that is how it ends.
+    let calm =
+        |minutes: i64| Noted::all_after(&[Noted::Calmed], Some(&opened(60)), ago(minutes)).unwrap();
+    assert_eq!(tick(&no_data, calm(14)), ["quiet"]);
+    assert_eq!(tick(&no_data, calm(15)), ["close_case(noted)"]);
+    assert_eq!(tick(&unread, calm(15)), ["alarm_unread"]);
+    // A mute is somebody's word.
+    let by = "night".to_owned();
+    let muted = |world: &mut World| quiet(world, Quiet::Muted { by: by.clone() });
+    assert_eq!(tick(&muted, opened(90)), ["muted"]);
+}
+
+#[test]
 fn what_is_parked_held_or_hidden_is_left_alone() {
     let tagged = |key: &str| Service {
         tags: Tags(BTreeMap::from([(key.to_owned(), "yes".to_owned())])),
