@@ -445,6 +445,8 @@ pub struct Database {
     pub tags: Tags,
     /// Its storage, GiB.
     pub storage_gib: u32,
+    /// What its storage is to be, GiB, where RDS has taken a change that is not made yet.
+    pub grows_to_gib: Option<u32>,
     /// Up to where RDS grows it by itself, GiB.
     pub autoscales_to_gib: Option<u32>,
     /// Its class, such as `db.t4g.medium`.
@@ -453,4 +455,11 @@ pub struct Database {
     pub cluster: Option<String>,
     /// What RDS has said of it lately, the newest first.
     pub events: Vec<String>,
+}
+
+impl Database {
+    /// Whether it has so much storage, or RDS has taken the change that gives it as much.
+    pub fn will_have(&self, gib: u32) -> bool {
+        self.storage_gib >= gib || self.grows_to_gib.is_some_and(|to| to >= gib)
+    }
 }

@@ -5,14 +5,14 @@ use steward::engine::Outcome;
 
 use super::{Early, failed, unchecked};
 use crate::action::GrowingStorage;
-use crate::observe::{Alarms, of_database};
+use crate::observe::Alarms;
 
 impl Alarms {
     pub(super) async fn check_storage(&self, it: &GrowingStorage) -> Early<()> {
         let id = &it.database;
         let found = self.describe_database(id).await;
         let found = found.map_err(|unread| unchecked(&unread))?;
-        let Some(database) = found.as_ref().and_then(of_database) else {
+        let Some(database) = found else {
             return Err(Outcome::Skipped(format!("database {id} is gone")));
         };
         if database.resource_id != it.resource_id {
@@ -25,7 +25,7 @@ impl Alarms {
         if database.tags.is_parked() {
             return Err(Outcome::Skipped(format!("{id} is now parked")));
         }
-        if database.storage_gib >= it.to_gib {
+        if database.will_have(it.to_gib) {
             return Err(Outcome::AlreadyDone);
         }
         if database.storage_gib != it.from_gib {
