@@ -322,7 +322,9 @@ fn of_group(group: &asg::AutoScalingGroup) -> Option<(String, Group)> {
         it.lifecycle_state() == Some(&asg::LifecycleState::InService)
             && it.health_status() == Some("Healthy")
     });
-    let name = group.auto_scaling_group_name()?.to_owned();
+    // The SDK makes an empty text of a name that is absent and must not be.
+    let name = group.auto_scaling_group_name()?;
+    let name = (!name.is_empty()).then(|| name.to_owned())?;
     let group = Group {
         arn: group.auto_scaling_group_arn()?.to_owned(),
         tags: tags(

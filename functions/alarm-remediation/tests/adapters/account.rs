@@ -500,6 +500,7 @@ pub(crate) fn definition() -> Value {
             "containerDefinitions": [{
                 "name": "app",
                 "image": "registry/web:latest",
+                "cpu": 0,
                 "essential": true,
                 "environment": [{"name": "PORT", "value": "8080"}],
             }],

@@ -8,8 +8,8 @@ use steward::engine::Outcome;
 use steward_sandbox::faults::{Answer, At, Fault, Scripted};
 
 use crate::account::{
-    Bell, GROUP, SERVICE, account, ago, alarm, alarms, body, field, group, groups,
-    scalable, service, services,
+    Bell, GROUP, SERVICE, account, ago, alarm, alarms, body, field, group, groups, scalable,
+    service, services,
 };
 use crate::stage::Stage;
 
@@ -195,8 +195,8 @@ async fn what_has_another_size_since_stays_so_and_is_forgotten() {
 
 #[tokio::test]
 async fn what_cannot_be_looked_at_or_changed_now_stays_remembered() {
-    let script = is_raised(account(Bell::Busy));
-    let stage = quiet(script.clone(), raising_service(Some(2)), 1).await;
+    let script = || is_raised(account(Bell::Busy));
+    let stage = quiet(script(), raising_service(Some(2)), 1).await;
     stage
         .client
         .add(At::every("ecs:DescribeServices"), Fault::Deny);
@@ -215,7 +215,7 @@ async fn what_cannot_be_looked_at_or_changed_now_stays_remembered() {
             "nothing was done",
         ),
     ] {
-        let stage = quiet(script.clone(), raising_service(Some(2)), 1).await;
+        let stage = quiet(script(), raising_service(Some(2)), 1).await;
         let seen = stage.observe().await;
         stage.from_now_on(operation, move |_| answer.clone());
         let outcomes = stage.act(&seen).await;
@@ -232,7 +232,7 @@ async fn what_cannot_be_looked_at_or_changed_now_stays_remembered() {
         held["tags"] = json!([{"key": "steward:hold", "value": "a demo"}]);
         services(vec![held])
     };
-    let stage = quiet(script, raising_service(Some(2)), 1).await;
+    let stage = quiet(script(), raising_service(Some(2)), 1).await;
     let seen = stage.observe().await;
     stage.from_now_on("ecs:DescribeServices", held);
     let outcomes = stage.act(&seen).await;

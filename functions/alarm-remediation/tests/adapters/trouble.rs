@@ -525,7 +525,9 @@ async fn what_is_so_already_is_done_and_counts_for_nothing() {
 #[tokio::test]
 async fn a_release_is_not_taken_back_to_images_that_nobody_knows() {
     let mut two = definition();
-    two["taskDefinition"]["containerDefinitions"][1] = json!({"name": "log", "image": "log:1"});
+    let containers = &mut two["taskDefinition"]["containerDefinitions"];
+    let log = json!({"name": "log", "image": "log:1"});
+    containers.as_array_mut().unwrap().push(log);
     let (stage, outcome) = but("roll_back", "ecs:DescribeTaskDefinition", move |_| {
         two.clone().into()
     })
