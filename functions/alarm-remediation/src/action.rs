@@ -574,7 +574,7 @@ fn is_done(remedy: &Remedy, world: &World) -> bool {
             .is_some_and(|group| !group.in_service.contains(&it.ec2)),
         Remedy::GrowStorage(it) => {
             let database = world.databases.get(&it.database);
-            database.is_some_and(|database| database.storage_gib >= it.to_gib)
+            database.is_some_and(|database| database.will_have(it.to_gib))
         }
         Remedy::ChangeClass(it) => {
             let database = world.databases.get(&it.database);

@@ -6,6 +6,7 @@ mod capacity;
 mod concerns;
 mod databases;
 mod memory;
+mod once;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +19,19 @@ use aws_sdk_cloudwatch as cloudwatch;
 use aws_sdk_ecs as ecs;
 use aws_sdk_elasticloadbalancingv2 as elb;
 use aws_sdk_rds as rds;
+use futures::future;
 use jiff::Timestamp;
 use steward::aws::{self, Pace, WholeXml};
 use steward::engine::{Clock, Gap, Hides, Observe, Seen};
 use steward::ledger::{Ledger, LedgerTable};
 
+use self::once::Once;
 use crate::AlarmRemediation;
-use crate::case::{Case, Source};
+use crate::action::Remedy;
+use crate::case::{Case, Source, Stage};
 use crate::policy::RemediationPolicy;
 use crate::scope::Scope;
-use crate::world::{State, Target, World};
+use crate::world::{Memory, State, Target, World};
 
 /// Calls that are under way at once, at the most.
 pub(crate) const CALLS_AT_ONCE: usize = 16;
@@ -82,6 +86,9 @@ impl std::fmt::Display for Unread {
     }
 }
 
+/// Why an answer without the list that was asked for is none.
+const NO_LIST: &str = "the answer has no list in it";
+
 /// What was read, or why it was not.
 pub(crate) type Read<T> = Result<T, Unread>;
 
@@ -117,7 +124,7 @@ impl Alarms {
     }
 
     /// Looks at some things, and at what is needed to judge them.
-    async fn look(&self, targets: BTreeSet<Target>, seen: &mut Seen<World>) {
+    async fn look(&self, targets: BTreeSet<Target>, once: &Once, seen: &mut Seen<World>) {
         let mut services: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut groups: BTreeSet<String> = BTreeSet::new();
         let mut instances: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -138,21 +145,21 @@ impl Alarms {
                 }
             }
         }
-        for (cluster, names) in services {
-            self.services(&cluster, &names, seen).await;
+        let (services, instances, databases) = future::join3(
+            self.services(&services, once),
+            self.instances(&instances),
+            self.databases(&databases),
+        )
+        .await;
+        for part in [services, instances, databases] {
+            add(seen, part);
         }
         let of_services = seen.world.services.values();
         groups.extend(of_services.flat_map(|service| service.groups.clone()));
-        for (cluster, arns) in instances {
-            self.instances(&cluster, &arns, seen).await;
-        }
         let of_instances = seen.world.instances.values();
         groups.extend(of_instances.filter_map(|instance| instance.group.clone()));
         if !groups.is_empty() {
-            self.groups(&groups, seen).await;
-        }
-        for id in databases {
-            self.database(&id, seen).await;
+            self.groups(&groups, once, seen).await;
         }
     }
 }
@@ -177,7 +184,9 @@ impl Observe<AlarmRemediation> for Alarms {
         if let Scope::Alarms(sightings) = scope {
             names.extend(sightings.iter().map(|sighting| sighting.name.clone()));
         }
-        self.alarms(policy, &names, *scope == Scope::Sweep, &cases, &mut seen)
+        let once = Once::default();
+        let all = *scope == Scope::Sweep;
+        self.alarms(policy, (&names, all), &cases, &once, &mut seen)
             .await;
         if let (Scope::Alarms(sightings), true) = (scope, seen.gaps.is_empty()) {
             let found = |arn: &String| seen.world.alarms.contains_key(arn);
@@ -193,7 +202,7 @@ impl Observe<AlarmRemediation> for Alarms {
             }
         }
         for case in cases.values() {
-            targets.extend(of_case(case));
+            targets.extend(of_case(case, memory.as_ref(), now));
         }
         if let Scope::Instance { cluster, instance } = scope {
             targets.insert(Target::Instance {
@@ -203,15 +212,26 @@ impl Observe<AlarmRemediation> for Alarms {
         }
         // Without the ledger nothing is done, and nothing has to be known.
         if memory.is_some() {
-            self.look(targets, &mut seen).await;
+            self.look(targets, &once, &mut seen).await;
         }
         seen.world.memory = memory;
         seen
     }
 }
 
-/// What has to be looked at for a case, whether its alarm is quiet or not.
-fn of_case(case: &Case) -> impl Iterator<Item = Target> {
+/// Adds a part of what is seen.
+fn add(seen: &mut Seen<World>, part: Seen<World>) {
+    seen.world.services.extend(part.world.services);
+    seen.world.instances.extend(part.world.instances);
+    seen.world.databases.extend(part.world.databases);
+    seen.world.absent.extend(part.world.absent);
+    seen.gaps.extend(part.gaps);
+    seen.warnings.extend(part.warnings);
+}
+
+/// What has to be looked at for a case, whether its alarm is quiet or not. Of one that is
+/// quiet already that is what may be given back, and what is due to be taken back.
+fn of_case(case: &Case, memory: Option<&Memory>, now: Timestamp) -> impl Iterator<Item = Target> {
     let agent = match &case.source {
         Source::Alarm(_) => None,
         Source::Agent { cluster, instance } => Some(Target::Instance {
@@ -219,17 +239,21 @@ fn of_case(case: &Case) -> impl Iterator<Item = Target> {
             instance: instance.clone(),
         }),
     };
-    let last = case.last().map(|last| last.remedy.target());
-    let raised = case.tried.iter().filter(|tried| {
-        let arn = tried.remedy.raises();
-        arn.is_some_and(|arn| case.raised.contains(arn))
-    });
+    let is_calm = matches!(case.stage, Stage::Calm { .. });
+    let last = case.last().map(|last| &last.remedy);
+    let last = last.filter(|remedy| !is_calm || matches!(remedy, Remedy::DrainInstance(_)));
+    let last = last.map(Remedy::target);
+    let is_due = |arn: &str| {
+        let raise = memory.and_then(|memory| memory.raises.get(arn));
+        is_calm && case.raised.contains(arn) && raise.is_some_and(|raise| raise.until <= now)
+    };
+    let raised = case.tried.iter();
+    let raised = raised.filter(|tried| tried.remedy.raises().is_some_and(is_due));
     let raised: Vec<Target> = raised.map(|tried| tried.remedy.target()).collect();
     agent.into_iter().chain(last).chain(raised)
 }
 
-pub(crate) use self::capacity::{of_group, of_instance as of_container_instance};
-pub(crate) use self::databases::of_instance as of_database;
+pub(crate) use self::capacity::of_instance as of_container_instance;
 pub(crate) use self::services::of_description as of_service;
 
 /// An instant of the SDK's.

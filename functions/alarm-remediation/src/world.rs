@@ -445,6 +445,8 @@ pub struct Database {
     pub tags: Tags,
     /// Its storage, GiB.
     pub storage_gib: u32,
+    /// What its storage is to be, GiB, where RDS has taken a change that is not made yet.
+    pub grows_to_gib: Option<u32>,
     /// Up to where RDS grows it by itself, GiB.
     pub autoscales_to_gib: Option<u32>,
     /// Its class, such as `db.t4g.medium`.
@@ -461,5 +463,10 @@ impl Database {
     /// The class that it has once RDS has done what it was asked for.
     pub fn class_to_be(&self) -> &str {
         self.next_class.as_deref().unwrap_or(&self.class)
+    }
+
+    /// Whether it has so much storage, or RDS has taken the change that gives it as much.
+    pub fn will_have(&self, gib: u32) -> bool {
+        self.storage_gib >= gib || self.grows_to_gib.is_some_and(|to| to >= gib)
     }
 }

@@ -34,6 +34,8 @@
 
 mod asked;
 mod cbor;
+mod entries;
+mod recorder;
 mod scripted;
 mod sweep;
 mod wire;
@@ -57,6 +59,9 @@ use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::config_bag::ConfigBag;
 use tokio::sync::watch;
 
+pub use cbor::time;
+pub use entries::Entries;
+pub use recorder::Recorder;
 pub use scripted::{Answer, Scripted};
 pub use sweep::{
     Arranged, Cut, calls_of_a_clean_run, in_turn, run_until_cut, survive, sweep, sweep_kinds,

@@ -6,7 +6,7 @@ use steward::engine::Outcome;
 
 use super::{Early, failed, unchecked};
 use crate::action::{OfInstance, RaisingGroup, TakingBack};
-use crate::observe::{Alarms, of_container_instance, of_group};
+use crate::observe::{Alarms, of_container_instance};
 use crate::world::{Group, Tags};
 
 impl Alarms {
@@ -14,7 +14,7 @@ impl Alarms {
     async fn check_group(&self, name: &str) -> Early<Group> {
         let found = self.describe_groups(vec![name.to_owned()]).await;
         let found = found.map_err(|unread| unchecked(&unread))?;
-        let Some((_, group)) = found.iter().find_map(of_group) else {
+        let Some(group) = found.into_values().next() else {
             return Err(Outcome::Skipped(format!("group {name} is gone")));
         };
         self.may_change(name, &group.tags)?;

@@ -5,7 +5,7 @@ use steward::engine::Outcome;
 
 use super::{Early, failed, unchecked};
 use crate::action::{ChangingClass, GrowingStorage};
-use crate::observe::{Alarms, of_database};
+use crate::observe::Alarms;
 use crate::world::Database;
 
 const MODIFY: &str = "rds:ModifyDBInstance";
@@ -15,7 +15,7 @@ impl Alarms {
     async fn check_database(&self, id: &str, resource_id: &str) -> Early<Database> {
         let found = self.describe_database(id).await;
         let found = found.map_err(|unread| unchecked(&unread))?;
-        let Some(database) = found.as_ref().and_then(of_database) else {
+        let Some(database) = found else {
             return Err(Outcome::Skipped(format!("database {id} is gone")));
         };
         if database.resource_id != resource_id {
@@ -34,7 +34,7 @@ impl Alarms {
     pub(super) async fn check_storage(&self, it: &GrowingStorage) -> Early<()> {
         let id = &it.database;
         let database = self.check_database(id, &it.resource_id).await?;
-        if database.storage_gib >= it.to_gib {
+        if database.will_have(it.to_gib) {
             return Err(Outcome::AlreadyDone);
         }
         if database.storage_gib != it.from_gib {

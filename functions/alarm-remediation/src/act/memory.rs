@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use futures::future;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -83,7 +84,14 @@ impl Alarms {
         let Remedying { remedy, .. } = remedying;
         let now = self.clock.now();
         let key = Key::new(PARTITION, format!("{}{}", keys::CASE, remedying.case));
-        let known: Option<(Case, u64)> = self.read(&key).await?;
+        let on = counts_for(remedy);
+        let (on_key, all_key) = (attempts_key(&on), of_all_key());
+        let (known, on_target, of_all) = future::try_join3(
+            self.read::<Case>(&key),
+            self.attempts(&on_key),
+            self.attempts(&all_key),
+        )
+        .await?;
         let Some((case, version)) = known else {
             let why = format!("no case is open for {}", remedying.unit);
             return Err(Outcome::Skipped(why));
@@ -92,9 +100,6 @@ impl Alarms {
             let why = format!("another run works on the case of {}", remedying.unit);
             return Err(Outcome::Skipped(why));
         }
-        let on = counts_for(remedy);
-        let on_target = self.attempts(&attempts_key(&on)).await?;
-        let of_all = self.attempts(&of_all_key()).await?;
         if !remedying.goes_on {
             let both = (&on_target, &of_all);
             let kind = remedy.kind();
@@ -105,7 +110,7 @@ impl Alarms {
         }
         self.check(remedy).await?;
         if !remedying.goes_on {
-            self.record(policy, remedying, &on, &on_target).await?;
+            self.record(policy, remedying, &on_target, of_all).await?;
         }
         let settles = policy.settle.after(now);
         let with = case.with(remedy, &remedying.why, remedying.before, now, settles);
@@ -113,8 +118,14 @@ impl Alarms {
         if let (Some(arn), Some(lasts)) = (remedy.raises(), policy.lasts(remedy)) {
             self.record_raise(remedy, arn, lasts.after(now)).await?;
         }
-        self.make(remedy).await?;
-        Ok(Outcome::Done)
+        let Err(failed) = self.make(remedy).await else {
+            return Ok(Outcome::Done);
+        };
+        // Where an answer is lost the SDK asks again, and AWS refuses what it has done.
+        match self.check(remedy).await {
+            Err(Outcome::AlreadyDone) => Err(Outcome::AlreadyDone),
+            _ => Err(failed),
+        }
     }
 
     /// Writes a try down, for its target and for all.
@@ -122,8 +133,8 @@ impl Alarms {
         &self,
         policy: &RemediationPolicy,
         remedying: &Remedying,
-        on: &Target,
         on_target: &Attempts,
+        mut of_all: Attempts,
     ) -> Early<()> {
         let now = self.clock.now();
         let attempt = Attempt {
@@ -135,7 +146,7 @@ impl Alarms {
         let since = window.before(now);
         let expires = window.after(now);
         let made = on_target.with(attempt.clone(), since);
-        let key = attempts_key(on);
+        let key = attempts_key(&counts_for(&remedying.remedy));
         self.write(&key, &made, Some(expires), on_target.version)
             .await?;
         let hour = SignedDuration::from_hours(1);
@@ -144,7 +155,9 @@ impl Alarms {
         let key = of_all_key();
         let mut lost = None;
         for _ in 0..TRIES {
-            let of_all = self.attempts(&key).await?;
+            if lost.is_some() {
+                of_all = self.attempts(&key).await?;
+            }
             if of_all.since(since, None) >= policy.bounds.per_hour as usize {
                 let why = "other remedies have used up what is allowed in an hour";
                 return Err(Outcome::Skipped(why.to_owned()));

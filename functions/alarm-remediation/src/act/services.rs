@@ -240,8 +240,10 @@ impl Alarms {
             let answer = self.ecs_pace.call(request.send()).await;
             match answer {
                 Ok(_) => {}
-                // Gone already, as wanted.
-                Err(error) if aws::explain(&error).contains("not found") => {}
+                // Gone already, as wanted: "The referenced task was not found."
+                Err(error)
+                    if aws::code(&error) == Some("InvalidParameterException")
+                        && aws::explain(&error).contains("not found") => {}
                 Err(error) => {
                     let why = format!("{task}: {}", aws::explain(&error));
                     return Err(failed("ecs:StopTask", &why));

@@ -9,13 +9,14 @@ use steward::aws;
 use steward::engine::{Hides, Seen};
 
 use super::concerns::Watched;
-use super::{Alarms, CALLS_AT_ONCE, Read, Unread, instant};
+use super::once::Once;
+use super::{Alarms, CALLS_AT_ONCE, NO_LIST, Read, Unread, instant};
 use crate::case::Case;
 use crate::policy::RemediationPolicy;
 use crate::world::{Alarm, Quiet, REMEDIATION, State, World};
 
 /// The most names of one call (`DescribeAlarms`, Amazon CloudWatch API Reference).
-const MOST_NAMES: usize = 100;
+pub(super) const MOST_NAMES: usize = 100;
 
 /// How long after it was configured an alarm without data is still of its making.
 const YOUNG: SignedDuration = SignedDuration::from_mins(15);
@@ -45,9 +46,9 @@ impl Alarms {
     pub(super) async fn alarms(
         &self,
         policy: &RemediationPolicy,
-        names: &BTreeSet<String>,
-        all: bool,
+        (names, all): (&BTreeSet<String>, bool),
         cases: &BTreeMap<&String, &Case>,
+        once: &Once,
         seen: &mut Seen<World>,
     ) {
         let mut described: BTreeMap<String, Described> = BTreeMap::new();
@@ -89,9 +90,9 @@ impl Alarms {
         let looked: Vec<(Alarm, Vec<Unread>)> = stream::iter(described.into_values())
             .map(|it| async move {
                 let case = cases.get(&it.alarm.arn).copied();
-                self.closely(policy, it, case).await
+                self.closely(policy, it, case, once).await
             })
-            .buffer_unordered(CALLS_AT_ONCE)
+            .buffered(CALLS_AT_ONCE)
             .collect()
             .await;
         for (alarm, unread) in looked {
@@ -108,6 +109,7 @@ impl Alarms {
         policy: &RemediationPolicy,
         described: Described,
         case: Option<&Case>,
+        once: &Once,
     ) -> (Alarm, Vec<Unread>) {
         let mut unread = Vec::new();
         let mut alarm = described.alarm.clone();
@@ -144,7 +146,8 @@ impl Alarms {
         match of_case.filter(|concerns| !concerns.is_empty() && !described.is_composite) {
             Some(concerns) => alarm.concerns.clone_from(concerns),
             None => {
-                let (concerns, why) = self.concerns(policy, &described, tag.as_deref()).await;
+                let tag = tag.as_deref();
+                let (concerns, why) = self.concerns(policy, &described, tag, once).await;
                 alarm.concerns = concerns;
                 alarm.unread = why.iter().map(ToString::to_string).collect();
                 unread.extend(why);
@@ -168,14 +171,11 @@ impl Alarms {
                 .set_next_token(token);
             async {
                 let answer = self.cloudwatch_pace.call(request.send()).await;
-                answer.map(|answer| (Some(described_in(&answer)), answer.next_token))
+                answer.map(|answer| (described_in(&answer), answer.next_token))
             }
         });
         let (found, incomplete) = answers.await;
-        match incomplete {
-            None => Ok(found),
-            Some(why) => Err(Unread::of(DESCRIBE, why.to_string())),
-        }
+        all_described(found, incomplete.map(|why| why.to_string()))
     }
 
     /// The names of a composite alarm's children that are in alarm.
@@ -190,26 +190,26 @@ impl Alarms {
                 .set_next_token(token);
             async {
                 let answer = self.cloudwatch_pace.call(request.send()).await;
-                answer.map(|answer| (Some(described_in(&answer)), answer.next_token))
+                answer.map(|answer| (described_in(&answer), answer.next_token))
             }
         });
         let (found, incomplete) = answers.await;
-        match incomplete {
-            None => {
-                let burning = found
-                    .into_iter()
-                    .filter(|it| it.alarm.state == State::Alarm);
-                Ok(burning.map(|it| it.alarm.name).collect())
-            }
-            Some(why) => Err(Unread::of(DESCRIBE, why.to_string())),
-        }
+        let found = all_described(found, incomplete.map(|why| why.to_string()))?;
+        let burning = found.into_iter();
+        let burning = burning.filter(|it| it.alarm.state == State::Alarm);
+        Ok(burning.map(|it| it.alarm.name).collect())
     }
 
     async fn tags_of_alarm(&self, arn: &str) -> Read<BTreeMap<String, String>> {
         let request = self.cloudwatch.list_tags_for_resource().resource_arn(arn);
         let answer = self.cloudwatch_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(TAGS, aws::explain(&error)))?;
-        let tags = answer.tags().iter();
+        // AWS tells of an alarm without tags that it has none. By a tag it may be switched
+        // off, so that no answer is not taken for that.
+        let Some(tags) = &answer.tags else {
+            return Err(Unread::of(TAGS, NO_LIST));
+        };
+        let tags = tags.iter();
         Ok(tags
             .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned())))
             .collect())
@@ -227,10 +227,7 @@ impl Alarms {
                 .set_next_token(token);
             async {
                 let answer = self.cloudwatch_pace.call(request.send()).await;
-                answer.map(|answer| {
-                    let rules = answer.alarm_mute_rule_summaries().to_vec();
-                    (Some(rules), answer.next_token)
-                })
+                answer.map(|answer| (answer.alarm_mute_rule_summaries, answer.next_token))
             }
         });
         let (rules, incomplete) = answers.await;
@@ -251,13 +248,33 @@ impl Alarms {
     }
 }
 
+/// The alarms of a page, `None` for each that lacks what it cannot be without; `None` for a
+/// page that has no list of any kind, which is no answer.
 fn described_in(
     answer: &aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsOutput,
-) -> Vec<Described> {
-    let metric = answer.metric_alarms().iter().filter_map(of_metric);
-    let composite = answer.composite_alarms().iter().filter_map(of_composite);
-    let log = answer.log_alarms().iter().filter_map(of_log);
-    metric.chain(composite).chain(log).collect()
+) -> Option<Vec<Option<Described>>> {
+    let lists = [
+        answer.metric_alarms.is_some(),
+        answer.composite_alarms.is_some(),
+        answer.log_alarms.is_some(),
+    ];
+    let metric = answer.metric_alarms().iter().map(of_metric);
+    let composite = answer.composite_alarms().iter().map(of_composite);
+    let log = answer.log_alarms().iter().map(of_log);
+    let all = metric.chain(composite).chain(log);
+    lists.contains(&true).then(|| all.collect())
+}
+
+/// All alarms of all pages: one that is left out would pass for deleted.
+fn all_described(
+    found: Vec<Option<Described>>,
+    incomplete: Option<String>,
+) -> Read<Vec<Described>> {
+    if let Some(why) = incomplete {
+        return Err(Unread::of(DESCRIBE, why));
+    }
+    let all: Option<Vec<Described>> = found.into_iter().collect();
+    all.ok_or_else(|| Unread::of(DESCRIBE, "an alarm has no name, ARN or state"))
 }
 
 /// What all kinds of alarms have.

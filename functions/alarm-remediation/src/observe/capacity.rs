@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_autoscaling::types as asg;
 use aws_sdk_ecs::types as ecs;
+use futures::{StreamExt, TryStreamExt, future, stream};
 use steward::aws;
 use steward::engine::{Hides, Seen};
 
-use super::{Alarms, Read, Unread, count, tags};
+use super::once::Once;
+use super::services::whole;
+use super::{Alarms, CALLS_AT_ONCE, Read, Unread, count, tags};
 use crate::action::short;
 use crate::world::{Group, Instance, Target, World};
 
@@ -15,6 +18,7 @@ use crate::world::{Group, Instance, Target, World};
 /// References).
 const MOST_INSTANCES: usize = 100;
 const MOST_GROUPS: usize = 50;
+const MOST_MEMBERS: usize = 50;
 
 const CLUSTERS: &str = "ecs:DescribeClusters";
 const PROVIDERS: &str = "ecs:DescribeCapacityProviders";
@@ -35,8 +39,10 @@ impl Alarms {
         let request = self.ecs.describe_clusters().clusters(cluster);
         let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(CLUSTERS, aws::explain(&error)))?;
-        let names = answer.clusters().iter();
-        let names: Vec<String> = names
+        let failures = answer.failures.unwrap_or_default();
+        let clusters = whole(CLUSTERS, 1, answer.clusters, &failures)?;
+        let names: Vec<String> = clusters
+            .iter()
             .flat_map(|it| it.capacity_providers().to_vec())
             .collect();
         if names.is_empty() {
@@ -76,8 +82,13 @@ impl Alarms {
     }
 
     /// Looks at Auto Scaling groups.
-    pub(super) async fn groups(&self, names: &BTreeSet<String>, seen: &mut Seen<World>) {
-        match self.try_groups(names).await {
+    pub(super) async fn groups(
+        &self,
+        names: &BTreeSet<String>,
+        once: &Once,
+        seen: &mut Seen<World>,
+    ) {
+        match self.try_groups(names, once).await {
             Ok(found) => {
                 let absent = names.iter().filter(|name| !found.contains_key(*name));
                 let absent: Vec<Target> = absent.cloned().map(Target::Group).collect();
@@ -88,34 +99,26 @@ impl Alarms {
         }
     }
 
-    async fn try_groups(&self, names: &BTreeSet<String>) -> Read<BTreeMap<String, Group>> {
+    async fn try_groups(
+        &self,
+        names: &BTreeSet<String>,
+        once: &Once,
+    ) -> Read<BTreeMap<String, Group>> {
         let names: Vec<String> = names.iter().cloned().collect();
-        let mut groups = BTreeMap::new();
-        for chunk in names.chunks(MOST_GROUPS) {
-            for group in self.describe_groups(chunk.to_vec()).await? {
-                if let Some((name, group)) = of_group(&group) {
-                    groups.insert(name, group);
-                }
-            }
-        }
+        let groups: Vec<BTreeMap<String, Group>> = stream::iter(names.chunks(MOST_GROUPS))
+            .map(|chunk| self.describe_groups(chunk.to_vec()))
+            .buffered(CALLS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut groups: BTreeMap<String, Group> = groups.into_iter().flatten().collect();
         if groups.is_empty() {
             return Ok(groups);
         }
-        for provider in self.providers(None).await? {
+        let (providers, connected) =
+            future::try_join(self.providers(None), self.connected(once)).await?;
+        for provider in providers {
             if let Some(group) = groups.get_mut(&provider.group) {
                 group.is_managed = provider.is_managed;
-            }
-        }
-        let is_ours = |id: &str| groups.values().any(|it| it.in_service.contains(id));
-        let mut connected: BTreeSet<String> = BTreeSet::new();
-        for cluster in self.clusters().await? {
-            let arns = self.list_instances(&cluster, None).await?;
-            for instance in self.describe_instances(&cluster, &arns).await? {
-                let id = instance.ec2_instance_id().unwrap_or_default();
-                if instance.agent_connected() && instance.status() == Some("ACTIVE") && is_ours(id)
-                {
-                    connected.insert(id.to_owned());
-                }
             }
         }
         for group in groups.values_mut() {
@@ -125,11 +128,28 @@ impl Alarms {
         Ok(groups)
     }
 
-    /// Auto Scaling groups of these names.
+    /// The EC2 instances of the account whose agents are connected and that take tasks.
+    async fn connected(&self, once: &Once) -> Read<BTreeSet<String>> {
+        let clusters = self.all_clusters(once).await?;
+        let instances: Vec<Vec<ecs::ContainerInstance>> = stream::iter(&clusters)
+            .map(|cluster| async move {
+                let arns = self.list_instances(cluster, None).await?;
+                self.describe_instances(cluster, &arns).await
+            })
+            .buffered(CALLS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut instances: Vec<ecs::ContainerInstance> = instances.into_iter().flatten().collect();
+        instances.retain(|it| it.agent_connected() && it.status() == Some("ACTIVE"));
+        let ids = instances.into_iter().filter_map(|it| it.ec2_instance_id);
+        Ok(ids.collect())
+    }
+
+    /// Auto Scaling groups of these names; those that are gone are left out.
     pub(crate) async fn describe_groups(
         &self,
         names: Vec<String>,
-    ) -> Read<Vec<asg::AutoScalingGroup>> {
+    ) -> Read<BTreeMap<String, Group>> {
         let pages = self.groups.describe_auto_scaling_groups();
         let pages = pages.set_auto_scaling_group_names(Some(names));
         let pages = pages.into_paginator().send();
@@ -137,10 +157,12 @@ impl Alarms {
             (page.auto_scaling_groups, page.next_token)
         })
         .await;
-        match incomplete {
-            None => Ok(groups),
-            Some(why) => Err(Unread::of(GROUPS, why.to_string())),
+        if let Some(why) = incomplete {
+            return Err(Unread::of(GROUPS, why.to_string()));
         }
+        // What is left out would pass for gone.
+        let groups: Option<BTreeMap<String, Group>> = groups.iter().map(of_group).collect();
+        groups.ok_or_else(|| Unread::of(GROUPS, "a group has no name, ARN, size or tags"))
     }
 
     async fn list_instances(
@@ -148,29 +170,37 @@ impl Alarms {
         cluster: &str,
         filter: Option<String>,
     ) -> Read<BTreeSet<String>> {
-        let mut arns = BTreeSet::new();
         // Without a status ECS leaves out those that are drained.
-        for status in [
-            ecs::ContainerInstanceStatus::Active,
-            ecs::ContainerInstanceStatus::Draining,
-        ] {
-            let pages = self
-                .ecs
-                .list_container_instances()
-                .cluster(cluster)
-                .set_filter(filter.clone())
-                .status(status);
-            let pages = pages.into_paginator().page_size(100).send();
-            let (found, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
-                (page.container_instance_arns, page.next_token)
-            })
-            .await;
-            if let Some(why) = incomplete {
-                return Err(Unread::of(LIST_INSTANCES, why.to_string()));
-            }
-            arns.extend(found);
+        let of = |status| self.list_instances_of(cluster, filter.clone(), status);
+        let (active, draining) = future::try_join(
+            of(ecs::ContainerInstanceStatus::Active),
+            of(ecs::ContainerInstanceStatus::Draining),
+        )
+        .await?;
+        Ok(active.into_iter().chain(draining).collect())
+    }
+
+    async fn list_instances_of(
+        &self,
+        cluster: &str,
+        filter: Option<String>,
+        status: ecs::ContainerInstanceStatus,
+    ) -> Read<Vec<String>> {
+        let pages = self
+            .ecs
+            .list_container_instances()
+            .cluster(cluster)
+            .set_filter(filter)
+            .status(status);
+        let pages = pages.into_paginator().page_size(100).send();
+        let (found, incomplete) = aws::read_pages_at(&self.ecs_pace, pages, |page| {
+            (page.container_instance_arns, page.next_token)
+        })
+        .await;
+        match incomplete {
+            None => Ok(found),
+            Some(why) => Err(Unread::of(LIST_INSTANCES, why.to_string())),
         }
-        Ok(arns)
     }
 
     /// The ARNs of the container instances on an EC2 instance.
@@ -200,45 +230,50 @@ impl Alarms {
                 .include(ecs::ContainerInstanceField::Tags);
             let answer = self.ecs_pace.call(request.send()).await;
             let answer = answer.map_err(|error| Unread::of(INSTANCES, aws::explain(&error)))?;
-            let mut failures = answer.failures().iter();
-            if let Some(failure) = failures.find(|it| it.reason() != Some("MISSING")) {
-                let why = failure.reason().unwrap_or("a failure without a reason");
-                return Err(Unread::of(INSTANCES, why));
-            }
-            instances.extend(answer.container_instances().to_vec());
+            let failures = answer.failures.unwrap_or_default();
+            let told = answer.container_instances;
+            instances.extend(whole(INSTANCES, chunk.len(), told, &failures)?);
         }
-        Ok(instances)
+        let has_all = |it: &ecs::ContainerInstance| {
+            it.container_instance_arn().is_some() && it.status().is_some()
+        };
+        match instances.iter().all(has_all) {
+            true => Ok(instances),
+            false => Err(Unread::of(INSTANCES, "an instance has no ARN or status")),
+        }
     }
 
-    /// Looks at container instances of a cluster.
+    /// Looks at container instances, by the names of their clusters.
     pub(super) async fn instances(
         &self,
-        cluster: &str,
-        arns: &BTreeSet<String>,
-        seen: &mut Seen<World>,
-    ) {
-        let of = |arn: &String| Target::Instance {
-            cluster: cluster.to_owned(),
-            instance: arn.clone(),
-        };
-        match self.try_instances(cluster, arns).await {
-            Ok(found) => {
-                for arn in arns {
-                    match found.get(arn) {
-                        Some(instance) => {
-                            seen.world.instances.insert(arn.clone(), instance.clone());
-                        }
-                        None => {
-                            seen.world.absent.insert(of(arn));
-                        }
-                    }
+        wanted: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Seen<World> {
+        let looked: Vec<_> = stream::iter(wanted)
+            .map(|(cluster, arns)| async move {
+                (cluster, arns, self.try_instances(cluster, arns).await)
+            })
+            .buffered(CALLS_AT_ONCE)
+            .collect()
+            .await;
+        let mut seen = Seen::<World>::default();
+        for (cluster, arns, found) in looked {
+            let of = |arn: &String| Target::Instance {
+                cluster: cluster.clone(),
+                instance: arn.clone(),
+            };
+            match found {
+                Ok(found) => {
+                    let absent = arns.iter().filter(|arn| !found.contains_key(*arn));
+                    seen.world.absent.extend(absent.map(of));
+                    seen.world.instances.extend(found);
+                }
+                Err(unread) => {
+                    let hidden = arns.iter().map(|arn| of(arn).name()).collect();
+                    seen.gaps.push(unread.gap(Hides::Units(hidden)));
                 }
             }
-            Err(unread) => {
-                let hidden = arns.iter().map(|arn| of(arn).name()).collect();
-                seen.gaps.push(unread.gap(Hides::Units(hidden)));
-            }
         }
+        seen
     }
 
     async fn try_instances(
@@ -253,18 +288,22 @@ impl Alarms {
                 instances.insert(instance.arn.clone(), instance);
             }
         }
-        let ids: Vec<String> = instances.values().map(|it| it.ec2.clone()).collect();
-        if ids.is_empty() {
-            return Ok(instances);
-        }
-        let pages = self.groups.describe_auto_scaling_instances();
-        let pages = pages.set_instance_ids(Some(ids)).into_paginator().send();
-        let (members, incomplete) = aws::read_pages_at(&self.groups_pace, pages, |page| {
-            (page.auto_scaling_instances, page.next_token)
-        })
-        .await;
-        if let Some(why) = incomplete {
-            return Err(Unread::of(OF_GROUPS, why.to_string()));
+        // Those that are not EC2's have other ids, and are of no group.
+        let ids = instances.values().map(|it| it.ec2.clone());
+        let ids: Vec<String> = ids.filter(|id| id.starts_with("i-")).collect();
+        let mut members = Vec::new();
+        for chunk in ids.chunks(MOST_MEMBERS) {
+            let pages = self.groups.describe_auto_scaling_instances();
+            let pages = pages.set_instance_ids(Some(chunk.to_vec()));
+            let pages = pages.into_paginator().send();
+            let (found, incomplete) = aws::read_pages_at(&self.groups_pace, pages, |page| {
+                (page.auto_scaling_instances, page.next_token)
+            })
+            .await;
+            if let Some(why) = incomplete {
+                return Err(Unread::of(OF_GROUPS, why.to_string()));
+            }
+            members.extend(found);
         }
         for instance in instances.values_mut() {
             let mut of = members.iter();
@@ -277,15 +316,24 @@ impl Alarms {
     }
 }
 
-pub(crate) fn of_group(group: &asg::AutoScalingGroup) -> Option<(String, Group)> {
+/// A group; `None` is one that lacks what it cannot be without.
+fn of_group(group: &asg::AutoScalingGroup) -> Option<(String, Group)> {
     let in_service = group.instances().iter().filter(|it| {
         it.lifecycle_state() == Some(&asg::LifecycleState::InService)
             && it.health_status() == Some("Healthy")
     });
-    let name = group.auto_scaling_group_name()?.to_owned();
+    // The SDK makes an empty text of a name that is absent and must not be.
+    let name = group.auto_scaling_group_name()?;
+    let name = (!name.is_empty()).then(|| name.to_owned())?;
     let group = Group {
         arn: group.auto_scaling_group_arn()?.to_owned(),
-        tags: tags(group.tags().iter().map(|tag| (tag.key(), tag.value()))),
+        tags: tags(
+            group
+                .tags
+                .as_ref()?
+                .iter()
+                .map(|tag| (tag.key(), tag.value())),
+        ),
         min: count(group.min_size()?),
         desired: count(group.desired_capacity()?),
         max: count(group.max_size()?),

@@ -7,7 +7,8 @@ use aws_sdk_cloudwatch::types as cw;
 use futures::future::BoxFuture;
 use steward::aws;
 
-use super::alarms::Described;
+use super::alarms::{Described, MOST_NAMES};
+use super::once::Once;
 use super::{Alarms, Read, Unread};
 use crate::action::short;
 use crate::policy::RemediationPolicy;
@@ -127,7 +128,8 @@ impl Watched {
 }
 
 /// Sorts out what is about the same.
-struct Found {
+struct Found<'a> {
+    once: &'a Once,
     concerns: BTreeSet<Concern>,
     unread: Vec<Unread>,
 }
@@ -139,8 +141,10 @@ impl Alarms {
         policy: &RemediationPolicy,
         described: &Described,
         tag: Option<&str>,
+        once: &Once,
     ) -> (Vec<Concern>, Vec<Unread>) {
         let mut found = Found {
+            once,
             concerns: BTreeSet::new(),
             unread: vec![],
         };
@@ -159,7 +163,7 @@ impl Alarms {
         policy: &'a RemediationPolicy,
         described: &'a Described,
         depth: u8,
-        found: &'a mut Found,
+        found: &'a mut Found<'_>,
     ) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if described.is_composite {
@@ -179,13 +183,21 @@ impl Alarms {
                     Err(unread) => found.unread.push(unread),
                 }
             }
+            // An alarm over several metrics of one thing is about that one thing.
+            let mut symptoms: BTreeMap<&BTreeMap<String, String>, Vec<&Watched>> = BTreeMap::new();
             for one in &watched {
-                match self.of_metric(one).await {
+                symptoms.entry(&one.dimensions).or_default().push(one);
+            }
+            for of_one in symptoms.values() {
+                let Some(one) = of_one.first() else { continue };
+                match self.of_metric(one, found.once).await {
                     Ok(targets) => {
-                        let symptom = one.symptom();
-                        let concerns = targets.into_iter();
-                        let concerns = concerns.map(|target| Concern { target, symptom });
-                        found.concerns.extend(concerns);
+                        for one in of_one {
+                            let symptom = one.symptom();
+                            let concerns = targets.iter().cloned();
+                            let concerns = concerns.map(|target| Concern { target, symptom });
+                            found.concerns.extend(concerns);
+                        }
                     }
                     Err(unread) => found.unread.push(unread),
                 }
@@ -198,29 +210,33 @@ impl Alarms {
         policy: &RemediationPolicy,
         described: &Described,
         depth: u8,
-        found: &mut Found,
+        found: &mut Found<'_>,
     ) {
         if depth == 0 {
             return;
         }
         let names = self.children_in_alarm(&described.alarm.name).await;
-        let children = match names {
-            Ok(names) if names.is_empty() => return,
-            Ok(names) => self.described(Some(&names)).await,
-            Err(unread) => Err(unread),
+        let names = match names {
+            Ok(names) => names,
+            Err(unread) => {
+                found.unread.push(unread);
+                return;
+            }
         };
-        match children {
-            Ok(children) => {
-                for child in &children {
-                    match policy.mapped(&child.alarm.name) {
-                        Some(mapped) => {
-                            found.concerns.insert(named_for(mapped, &child.watched));
+        for names in names.chunks(MOST_NAMES) {
+            match self.described(Some(names)).await {
+                Ok(children) => {
+                    for child in &children {
+                        match policy.mapped(&child.alarm.name) {
+                            Some(mapped) => {
+                                found.concerns.insert(named_for(mapped, &child.watched));
+                            }
+                            None => self.of_alarm(policy, child, depth - 1, found).await,
                         }
-                        None => self.of_alarm(policy, child, depth - 1, found).await,
                     }
                 }
+                Err(unread) => found.unread.push(unread),
             }
-            Err(unread) => found.unread.push(unread),
         }
     }
 
@@ -234,10 +250,7 @@ impl Alarms {
                 .set_next_token(token);
             async {
                 let answer = self.cloudwatch_pace.call(request.send()).await;
-                answer.map(|answer| {
-                    let contributors = answer.alarm_contributors().to_vec();
-                    (Some(contributors), answer.next_token)
-                })
+                answer.map(|answer| (answer.alarm_contributors, answer.next_token))
             }
         });
         let (all, incomplete) = answers.await;
@@ -253,7 +266,7 @@ impl Alarms {
     }
 
     /// What a metric is about, by its dimensions.
-    async fn of_metric(&self, watched: &Watched) -> Read<Vec<Target>> {
+    async fn of_metric(&self, watched: &Watched, once: &Once) -> Read<Vec<Target>> {
         let dimension = |name: &str| watched.dimension(name);
         if let (Some(cluster), Some(service)) = (dimension("ClusterName"), dimension("ServiceName"))
         {
@@ -269,38 +282,21 @@ impl Alarms {
             return Ok(vec![Target::Database(id.clone())]);
         }
         if let Some(cluster) = dimension("ClusterName") {
-            let groups = self.groups_of_cluster(cluster).await?;
+            let groups = self.groups_in(cluster, once).await?;
             return Ok(groups.into_iter().map(Target::Group).collect());
         }
         if let Some(group) = dimension("TargetGroup") {
-            return self.services_behind(group).await;
+            return self.services_behind(group, once).await;
         }
         if let Some(id) = dimension("InstanceId") {
-            return self.instance_of(id).await;
+            return self.instance_of(id, once).await;
         }
         Ok(vec![])
     }
 
-    /// The services whose tasks are targets of a group: `targetgroup/NAME/ID`.
-    async fn services_behind(&self, group: &str) -> Read<Vec<Target>> {
-        let mut targets = Vec::new();
-        for cluster in self.clusters().await? {
-            for service in self.services_in(&cluster).await? {
-                let mut groups = super::services::target_groups(&service);
-                if groups.any(|arn| arn.ends_with(&format!(":{group}"))) {
-                    targets.push(Target::Service {
-                        cluster: short(&cluster).to_owned(),
-                        service: service.service_name().unwrap_or_default().to_owned(),
-                    });
-                }
-            }
-        }
-        Ok(targets)
-    }
-
     /// The container instance on an EC2 instance.
-    async fn instance_of(&self, id: &str) -> Read<Vec<Target>> {
-        for cluster in self.clusters().await? {
+    async fn instance_of(&self, id: &str, once: &Once) -> Read<Vec<Target>> {
+        for cluster in self.all_clusters(once).await? {
             let found = self.container_instances_on(&cluster, id).await?;
             if let Some(arn) = found.into_iter().next() {
                 return Ok(vec![Target::Instance {

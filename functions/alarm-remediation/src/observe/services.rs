@@ -5,19 +5,25 @@ use std::collections::BTreeMap;
 use aws_sdk_applicationautoscaling::types::ServiceNamespace;
 use aws_sdk_ecs::types as ecs;
 use aws_sdk_elasticloadbalancingv2::types::{TargetHealthDescription, TargetHealthStateEnum};
+use futures::{StreamExt, TryStreamExt, future, stream};
 use jiff::{SignedDuration, Timestamp};
 use steward::aws;
 use steward::engine::{Hides, Seen};
 
-use super::{Alarms, Read, Unread, count, instant, tags};
+use super::once::Once;
+use super::{Alarms, CALLS_AT_ONCE, NO_LIST, Read, Unread, count, instant, tags};
 use crate::world::{
     Deployer, Deployment, Revision, Scalable, Service, Target, Targets, Task, World,
 };
 
 /// The most that one call describes (`DescribeServices`, `DescribeTasks`, Amazon ECS API
-/// Reference).
+/// Reference; `DescribeScalableTargets`, Application Auto Scaling API Reference).
 const MOST_SERVICES: usize = 10;
 const MOST_TASKS: usize = 100;
+const MOST_SCALABLE: usize = 50;
+
+/// The most deployments of a page (`ListServiceDeployments`); without it they are 20.
+const PAGE: i32 = 100;
 
 /// How long what a service said counts.
 const LATELY: SignedDuration = SignedDuration::from_mins(15);
@@ -67,11 +73,12 @@ impl Alarms {
         if let Some(why) = incomplete {
             return Err(Unread::of(LIST_SERVICES, why.to_string()));
         }
-        let mut services = Vec::new();
-        for chunk in arns.chunks(MOST_SERVICES) {
-            services.extend(self.describe_services(cluster, chunk.to_vec()).await?);
-        }
-        Ok(services)
+        let services: Vec<Vec<ecs::Service>> = stream::iter(chunks(&arns, MOST_SERVICES))
+            .map(|chunk| self.describe_services(cluster, chunk))
+            .buffered(CALLS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(services.into_iter().flatten().collect())
     }
 
     /// Some services of a cluster with their tags; those that are gone are left out.
@@ -80,6 +87,7 @@ impl Alarms {
         cluster: &str,
         names: Vec<String>,
     ) -> Read<Vec<ecs::Service>> {
+        let asked = names.len();
         let request = self
             .ecs
             .describe_services()
@@ -93,65 +101,104 @@ impl Alarms {
             }
             answer => answer.map_err(|error| Unread::of(DESCRIBE, aws::explain(&error)))?,
         };
-        let mut failures = answer.failures().iter();
-        // "MISSING" is what an answer of 200 says of what does not exist.
-        if let Some(failure) = failures.find(|it| it.reason() != Some("MISSING")) {
-            let why = failure.reason().unwrap_or("a failure without a reason");
-            return Err(Unread::of(DESCRIBE, why));
+        let failures = answer.failures.unwrap_or_default();
+        let services = whole(DESCRIBE, asked, answer.services, &failures)?;
+        let has_all = |it: &ecs::Service| {
+            it.service_arn().is_some() && it.service_name().is_some() && it.status().is_some()
+        };
+        if !services.iter().all(has_all) {
+            return Err(Unread::of(DESCRIBE, "a service has no ARN, name or status"));
         }
-        Ok(answer.services().to_vec())
+        Ok(services)
     }
 
-    /// Looks at services of a cluster.
-    pub(super) async fn services(&self, cluster: &str, names: &[String], seen: &mut Seen<World>) {
-        for chunk in names.chunks(MOST_SERVICES) {
+    /// Looks at services, by the names of their clusters.
+    pub(super) async fn services(
+        &self,
+        wanted: &BTreeMap<String, Vec<String>>,
+        once: &Once,
+    ) -> Seen<World> {
+        let chunks = wanted.iter().flat_map(|(cluster, names)| {
+            let chunks = names.chunks(MOST_SERVICES);
+            chunks.map(move |chunk| (cluster.as_str(), chunk))
+        });
+        let describing = stream::iter(chunks)
+            .map(|(cluster, names)| async move {
+                let described = self.describe_services(cluster, names.to_vec()).await;
+                (cluster, names, described)
+            })
+            .buffered(CALLS_AT_ONCE)
+            .collect::<Vec<_>>();
+        let (described, scalable) = future::join(describing, self.all_scalable(wanted)).await;
+
+        let mut seen = Seen::<World>::default();
+        let mut there = Vec::new();
+        for (cluster, names, described) in described {
             let of = |service: &String| Target::Service {
                 cluster: cluster.to_owned(),
                 service: service.clone(),
             };
-            let described = match self.describe_services(cluster, chunk.to_vec()).await {
+            let described = match described {
                 Ok(described) => described,
                 Err(unread) => {
-                    let hidden = chunk.iter().map(|name| of(name).name()).collect();
+                    let hidden = names.iter().map(|name| of(name).name()).collect();
                     seen.gaps.push(unread.gap(Hides::Units(hidden)));
                     continue;
                 }
             };
-            for name in chunk {
+            for name in names {
                 let mut found = described.iter();
-                let found = found.find(|it| it.service_name() == Some(name));
-                let Some(found) = found else {
-                    seen.world.absent.insert(of(name));
-                    continue;
-                };
-                let unit = of(name).name();
-                match Box::pin(self.service(cluster, name, found)).await {
-                    Ok(service) => {
-                        seen.world.services.insert(unit, service);
+                match found.find(|it| it.service_name() == Some(name)) {
+                    Some(found) => there.push((cluster, name.as_str(), found.clone())),
+                    None => {
+                        seen.world.absent.insert(of(name));
                     }
-                    Err(unread) => seen.gaps.push(unread.gap(Hides::unit(unit))),
                 }
             }
         }
+        let looked: Vec<(String, Read<Service>)> = stream::iter(there)
+            .map(|(cluster, name, found)| {
+                let scalable = scalable.get(&scalable_id(cluster, name)).cloned();
+                async move {
+                    let service = self.service((cluster, name), &found, scalable, once);
+                    (format!("{cluster}/{name}"), Box::pin(service).await)
+                }
+            })
+            .buffered(CALLS_AT_ONCE)
+            .collect()
+            .await;
+        for (unit, service) in looked {
+            match service {
+                Ok(service) => {
+                    seen.world.services.insert(unit, service);
+                }
+                Err(unread) => seen.gaps.push(unread.gap(Hides::unit(unit))),
+            }
+        }
+        seen
     }
 
-    async fn service(&self, cluster: &str, name: &str, found: &ecs::Service) -> Read<Service> {
+    async fn service(
+        &self,
+        (cluster, name): (&str, &str),
+        found: &ecs::Service,
+        scalable: Option<Read<Option<Scalable>>>,
+        once: &Once,
+    ) -> Read<Service> {
         let now = self.clock.now();
         let mut service = of_description(found, now);
-        let deployments = self.deployments(cluster, name).await?;
-        self.releases(&mut service, found, deployments).await?;
-        service.scalable = self.scalable(cluster, name).await?;
-        let running = self
-            .tasks(cluster, name, ecs::DesiredStatus::Running)
-            .await?;
-        let stopped = self
-            .tasks(cluster, name, ecs::DesiredStatus::Stopped)
-            .await?;
+        service.scalable = scalable.unwrap_or(Ok(None))?;
+        let (releases, running, stopped, health) = future::try_join4(
+            self.releases(cluster, name, found),
+            self.tasks(cluster, name, ecs::DesiredStatus::Running),
+            self.tasks(cluster, name, ecs::DesiredStatus::Stopped),
+            self.health(found),
+        )
+        .await?;
+        service.under_way = releases.under_way;
+        service.last = releases.last;
+        service.before_last = releases.before_last;
         service.stopped = why_stopped(&stopped, now);
-        let mut health = Vec::new();
-        for group in target_groups(found) {
-            health.extend(self.target_health(group).await?);
-        }
         let by_instance = self.ec2_of(cluster, &running, &health).await?;
         service.tasks = running
             .iter()
@@ -159,7 +206,7 @@ impl Alarms {
             .collect();
         service.targets = targets_of(&health);
         if service.no_place.is_some() {
-            service.groups = self.groups_of_cluster(cluster).await?;
+            service.groups = self.groups_in(cluster, once).await?;
         }
         Ok(service)
     }
@@ -176,6 +223,7 @@ impl Alarms {
                 .list_service_deployments()
                 .cluster(cluster)
                 .service(name)
+                .max_results(PAGE)
                 .set_next_token(token);
             async {
                 let answer = self.ecs_pace.call(request.send()).await;
@@ -191,12 +239,9 @@ impl Alarms {
     }
 
     /// What is being deployed, what was last, and what ran before.
-    async fn releases(
-        &self,
-        service: &mut Service,
-        found: &ecs::Service,
-        deployments: Vec<ecs::ServiceDeploymentBrief>,
-    ) -> Read<()> {
+    async fn releases(&self, cluster: &str, name: &str, found: &ecs::Service) -> Read<Releases> {
+        let deployments = self.deployments(cluster, name).await?;
+        let mut releases = Releases::default();
         let is_under_way = |it: &&Deployment| {
             matches!(
                 it.status.as_str(),
@@ -207,14 +252,19 @@ impl Alarms {
                     | "ROLLBACK_IN_PROGRESS"
             )
         };
-        let all: Vec<Deployment> = deployments.iter().filter_map(deployment_of).collect();
-        service.under_way = all.iter().find(is_under_way).cloned();
+        // One that is left out might be the one that is under way.
+        let all: Option<Vec<Deployment>> = deployments.iter().map(deployment_of).collect();
+        let all = all.ok_or_else(|| {
+            let why = "a deployment has no ARN, status or time";
+            Unread::of(LIST_DEPLOYMENTS, why)
+        })?;
+        releases.under_way = all.iter().find(is_under_way).cloned();
         let mut successful = all.iter().filter(|it| it.is_successful());
-        service.last = successful.next().cloned();
-        let current = service.last.as_ref().map(|it| it.revision.clone());
+        releases.last = successful.next().cloned();
+        let current = releases.last.as_ref().map(|it| it.revision.clone());
         let before = successful.find(|it| Some(&it.revision) != current.as_ref());
         let before = before.map(|it| it.revision.clone());
-        let under_way = service.under_way.as_ref().map(|it| it.revision.clone());
+        let under_way = releases.under_way.as_ref().map(|it| it.revision.clone());
         let mut arns: Vec<String> = [current, before.clone(), under_way]
             .into_iter()
             .flatten()
@@ -222,19 +272,18 @@ impl Alarms {
         arns.sort_unstable();
         arns.dedup();
         if arns.is_empty() {
-            return Ok(());
+            return Ok(releases);
         }
+        let asked = arns.len();
         let request = self.ecs.describe_service_revisions();
         let request = request.set_service_revision_arns(Some(arns));
         let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(REVISIONS, aws::explain(&error)))?;
-        let revisions: Vec<Revision> = answer
-            .service_revisions()
-            .iter()
-            .filter_map(revision_of)
-            .collect();
+        let failures = answer.failures.unwrap_or_default();
+        let revisions = whole(REVISIONS, asked, answer.service_revisions, &failures)?;
+        let revisions: Vec<Revision> = revisions.iter().filter_map(revision_of).collect();
         let of = |arn: &String| revisions.iter().find(|it| it.arn == *arn);
-        for deployment in [&mut service.under_way, &mut service.last]
+        for deployment in [&mut releases.under_way, &mut releases.last]
             .into_iter()
             .flatten()
         {
@@ -246,28 +295,73 @@ impl Alarms {
         }
         let mut primary = found.deployments().iter();
         let primary = primary.find(|it| it.status() == Some("PRIMARY"));
-        if let (Some(under_way), Some(primary)) = (&mut service.under_way, primary) {
+        if let (Some(under_way), Some(primary)) = (&mut releases.under_way, primary) {
             under_way.failed_tasks = count(primary.failed_tasks());
         }
-        service.before_last = before.as_ref().and_then(of).cloned();
-        Ok(())
+        releases.before_last = before.as_ref().and_then(of).cloned();
+        Ok(releases)
     }
 
+    /// What Application Auto Scaling may do with a service.
     pub(crate) async fn scalable(&self, cluster: &str, name: &str) -> Read<Option<Scalable>> {
-        let id = format!("service/{cluster}/{name}");
-        let request = self
+        let id = scalable_id(cluster, name);
+        let found = self.scalable_of(std::slice::from_ref(&id)).await?;
+        Ok(found.get(&id).copied())
+    }
+
+    /// The same of many, by [`scalable_id`].
+    async fn all_scalable(
+        &self,
+        wanted: &BTreeMap<String, Vec<String>>,
+    ) -> BTreeMap<String, Read<Option<Scalable>>> {
+        let ids = wanted.iter().flat_map(|(cluster, names)| {
+            let ids = names.iter();
+            ids.map(move |name| scalable_id(cluster, name))
+        });
+        let ids: Vec<String> = ids.collect();
+        let found: Vec<Vec<(String, Read<Option<Scalable>>)>> =
+            stream::iter(ids.chunks(MOST_SCALABLE))
+                .map(|ids| async move {
+                    let found = self.scalable_of(ids).await;
+                    let of = |id: &String| {
+                        let found = found.as_ref().map_err(Unread::clone);
+                        (id.clone(), found.map(|found| found.get(id).copied()))
+                    };
+                    ids.iter().map(of).collect()
+                })
+                .buffered(CALLS_AT_ONCE)
+                .collect()
+                .await;
+        found.into_iter().flatten().collect()
+    }
+
+    async fn scalable_of(&self, ids: &[String]) -> Read<BTreeMap<String, Scalable>> {
+        let pages = self
             .scaling
             .describe_scalable_targets()
             .service_namespace(ServiceNamespace::Ecs)
-            .resource_ids(&id);
-        let answer = self.scaling_pace.call(request.send()).await;
-        let answer = answer.map_err(|error| Unread::of(SCALABLE, aws::explain(&error)))?;
-        let mut targets = answer.scalable_targets().iter();
-        let target = targets.find(|target| target.resource_id() == id);
-        Ok(target.map(|target| Scalable {
-            min: count(target.min_capacity()),
-            max: count(target.max_capacity()),
-        }))
+            .set_resource_ids(Some(ids.to_vec()))
+            .into_paginator()
+            .send();
+        let (targets, incomplete) = aws::read_pages_at(&self.scaling_pace, pages, |page| {
+            (page.scalable_targets, page.next_token)
+        })
+        .await;
+        if let Some(why) = incomplete {
+            return Err(Unread::of(SCALABLE, why.to_string()));
+        }
+        // The SDK makes an empty text of what is absent and must not be.
+        if targets.iter().any(|it| it.resource_id().is_empty()) {
+            return Err(Unread::of(SCALABLE, "a scalable target has no resource id"));
+        }
+        let targets = targets.iter().map(|target| {
+            let bounds = Scalable {
+                min: count(target.min_capacity()),
+                max: count(target.max_capacity()),
+            };
+            (target.resource_id().to_owned(), bounds)
+        });
+        Ok(targets.collect())
     }
 
     async fn tasks(
@@ -290,27 +384,40 @@ impl Alarms {
         if let Some(why) = incomplete {
             return Err(Unread::of(LIST_TASKS, why.to_string()));
         }
-        let mut tasks = Vec::new();
-        for chunk in arns.chunks(MOST_TASKS) {
-            let request = self.ecs.describe_tasks().cluster(cluster);
-            let request = request.set_tasks(Some(chunk.to_vec()));
-            let answer = self.ecs_pace.call(request.send()).await;
-            let answer = answer.map_err(|error| Unread::of(TASKS, aws::explain(&error)))?;
-            let mut failures = answer.failures().iter();
-            if let Some(failure) = failures.find(|it| it.reason() != Some("MISSING")) {
-                let why = failure.reason().unwrap_or("a failure without a reason");
-                return Err(Unread::of(TASKS, why));
-            }
-            tasks.extend(answer.tasks().to_vec());
-        }
-        Ok(tasks)
+        let tasks: Vec<Vec<ecs::Task>> = stream::iter(chunks(&arns, MOST_TASKS))
+            .map(|chunk| self.describe_tasks(cluster, chunk))
+            .buffered(CALLS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(tasks.into_iter().flatten().collect())
+    }
+
+    async fn describe_tasks(&self, cluster: &str, arns: Vec<String>) -> Read<Vec<ecs::Task>> {
+        let asked = arns.len();
+        let request = self.ecs.describe_tasks().cluster(cluster);
+        let request = request.set_tasks(Some(arns));
+        let answer = self.ecs_pace.call(request.send()).await;
+        let answer = answer.map_err(|error| Unread::of(TASKS, aws::explain(&error)))?;
+        let failures = answer.failures.unwrap_or_default();
+        whole(TASKS, asked, answer.tasks, &failures)
+    }
+
+    /// How the targets of a service are, of all its target groups.
+    async fn health(&self, service: &ecs::Service) -> Read<Vec<TargetHealthDescription>> {
+        let health: Vec<Vec<TargetHealthDescription>> = stream::iter(target_groups(service))
+            .map(|group| self.target_health(group))
+            .buffered(CALLS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(health.into_iter().flatten().collect())
     }
 
     async fn target_health(&self, group: &str) -> Read<Vec<TargetHealthDescription>> {
         let request = self.elb.describe_target_health().target_group_arn(group);
         let answer = self.elb_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(HEALTH, aws::explain(&error)))?;
-        Ok(answer.target_health_descriptions().to_vec())
+        let health = answer.target_health_descriptions;
+        health.ok_or_else(|| Unread::of(HEALTH, NO_LIST))
     }
 
     /// The EC2 instances of tasks, by the ARNs of their container instances; only where
@@ -337,6 +444,46 @@ impl Alarms {
         });
         Ok(pairs.collect())
     }
+}
+
+/// What was deployed of a service.
+#[derive(Default)]
+struct Releases {
+    under_way: Option<Deployment>,
+    last: Option<Deployment>,
+    before_last: Option<Revision>,
+}
+
+/// What one call after the other asks for.
+fn chunks(all: &[String], most: usize) -> Vec<Vec<String>> {
+    all.chunks(most).map(<[String]>::to_vec).collect()
+}
+
+/// What Application Auto Scaling calls a service.
+fn scalable_id(cluster: &str, name: &str) -> String {
+    format!("service/{cluster}/{name}")
+}
+
+/// What an answer of ECS describes, when it says of everything that was asked for what it
+/// is, or that it is missing: "MISSING" is what an answer of 200 says of what does not
+/// exist.
+pub(super) fn whole<T>(
+    read: &'static str,
+    asked: usize,
+    told: Option<Vec<T>>,
+    failures: &[ecs::Failure],
+) -> Read<Vec<T>> {
+    let mut failed = failures.iter();
+    if let Some(failure) = failed.find(|it| it.reason() != Some("MISSING")) {
+        let why = failure.reason().unwrap_or("a failure without a reason");
+        return Err(Unread::of(read, why));
+    }
+    let told = told.ok_or_else(|| Unread::of(read, NO_LIST))?;
+    if told.len() + failures.len() < asked {
+        let why = "the answer lacks some of what was asked for";
+        return Err(Unread::of(read, why));
+    }
+    Ok(told)
 }
 
 /// What a description of a service tells by itself.

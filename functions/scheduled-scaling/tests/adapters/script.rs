@@ -2,25 +2,18 @@
 //! is written, and hands over it.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::Region;
 use aws_config::retry::RetryConfig;
 use aws_sdk_rds::config::Credentials;
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use jiff::Timestamp;
 use scheduled_scaling::{Action, Environments, ScalingPolicy, ScheduledScaling, Scope, World};
 use serde_json::{Value, json};
 use steward::engine::{Act, Clock, Decision, Function, Observe, Outcome, Reason as _, Seen};
 use steward::ledger::LedgerTable;
 use steward::policy::PolicyDocument;
-use steward_sandbox::faults::{Answer, FaultClient, Scripted};
+use steward_sandbox::faults::{Answer, Entries, FaultClient, Recorder, Scripted};
 
 pub(crate) const CLUSTER: &str = "arn:aws:ecs:eu-central-1:123456789012:cluster/shop";
 pub(crate) const SERVICE: &str = "arn:aws:ecs:eu-central-1:123456789012:service/shop/web";
@@ -337,33 +330,25 @@ pub(crate) fn asleep() -> Scripted {
     account(parked_service(), scalable, group(0), database("stopped"))
 }
 
+const PARTITION: &str = "scheduled-scaling";
+
 /// An item of the ledger.
 pub(crate) fn item(sort: &str, says: &Value) -> Value {
-    json!({
-        "pk": {"S": "scheduled-scaling"},
-        "sk": {"S": sort},
-        "body": {"S": says.to_string()},
-        "version": {"N": "7"},
-    })
+    Entries::item(PARTITION, sort, says)
 }
 
-/// The items of the ledger, by sort key. Whatever is written is kept: that writes
-/// have conditions, and what becomes of one that is refused, is tested by itself.
+/// The items of the function in the ledger, by sort key.
 #[derive(Clone, Default)]
-pub(crate) struct Table(Arc<Mutex<BTreeMap<String, Value>>>);
+pub(crate) struct Table(Entries);
 
 impl Table {
     pub(crate) fn put(&self, sort: &str, says: &Value) {
-        self.0
-            .lock()
-            .unwrap()
-            .insert(sort.to_owned(), item(sort, says));
+        self.0.put(PARTITION, sort, says);
     }
 
     /// What stands under a sort key.
     pub(crate) fn says(&self, sort: &str) -> Option<Value> {
-        let items = self.0.lock().unwrap();
-        Some(body(items.get(sort)?["body"]["S"].as_str()?))
+        self.0.says(PARTITION, sort)
     }
 
     /// That something was parked, and what it had before.
@@ -390,119 +375,6 @@ impl Table {
             self.remember(arn);
         }
     }
-
-    fn behind(&self, script: Scripted) -> Scripted {
-        let of = |request: &str, key: &str| {
-            let sort = body(request)[key]["sk"]["S"].as_str().map(str::to_owned);
-            sort.unwrap()
-        };
-        let (query, get, put, delete) = (self.clone(), self.clone(), self.clone(), self.clone());
-        script
-            .always("dynamodb:Query", move |request| {
-                let values = &body(request)["ExpressionAttributeValues"];
-                let start = values[":start"]["S"].as_str().unwrap_or_default();
-                let is_ours = values[":partition"]["S"] == "scheduled-scaling";
-                let items = query.0.lock().unwrap();
-                let found = items
-                    .iter()
-                    .filter(|(key, _)| is_ours && key.starts_with(start));
-                let found: Vec<&Value> = found.map(|(_, item)| item).collect();
-                json!({"Items": found})
-            })
-            .always("dynamodb:GetItem", move |request| {
-                let items = get.0.lock().unwrap();
-                let cost = json!({"TableName": "steward-ledger", "CapacityUnits": 1});
-                match items.get(&of(request, "Key")) {
-                    Some(item) => json!({"Item": item, "ConsumedCapacity": cost}),
-                    None => json!({"ConsumedCapacity": cost}),
-                }
-            })
-            .always("dynamodb:PutItem", move |request| {
-                let mut items = put.0.lock().unwrap();
-                items.insert(of(request, "Item"), body(request)["Item"].clone());
-                json!({})
-            })
-            .always("dynamodb:DeleteItem", move |request| {
-                delete.0.lock().unwrap().remove(&of(request, "Key"));
-                json!({})
-            })
-    }
-}
-
-/// A request as it was sent, and performed.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub(crate) operation: String,
-    pub(crate) body: String,
-}
-
-impl Sent {
-    /// Its operation, and what it concerns of the ledger.
-    fn told(&self) -> String {
-        let asked = body(&self.body);
-        let keys = ["Item", "Key"].map(|key| asked[key]["sk"]["S"].as_str().map(str::to_owned));
-        let [item, key] = keys;
-        match item.or(key) {
-            Some(sort) => {
-                let kind = sort.split('#').next().unwrap_or_default();
-                format!("{} {kind}", self.operation)
-            }
-            None => self.operation.clone(),
-        }
-    }
-}
-
-/// Writes down what is sent.
-#[derive(Clone)]
-struct Recorder {
-    sent: Arc<Mutex<Vec<Sent>>>,
-    crowd: Arc<Mutex<(usize, usize)>>,
-    inner: Scripted,
-}
-
-impl fmt::Debug for Recorder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recorder").finish_non_exhaustive()
-    }
-}
-
-impl HttpConnector for Recorder {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let body = request.body().bytes().unwrap_or_default();
-        let body = String::from_utf8(body.to_vec()).unwrap();
-        let operation = match field(&body, "Action") {
-            Some(action) => action,
-            None => target.rsplit('.').next().unwrap_or_default().to_owned(),
-        };
-        self.sent.lock().unwrap().push(Sent { operation, body });
-        let answer = self.inner.call(request);
-        let crowd = Arc::clone(&self.crowd);
-        HttpConnectorFuture::new(async move {
-            {
-                let mut crowd = crowd.lock().unwrap();
-                crowd.0 += 1;
-                crowd.1 = crowd.1.max(crowd.0);
-            }
-            // Whoever else wants to call does so now.
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-            let answer = answer.await;
-            crowd.lock().unwrap().0 -= 1;
-            answer
-        })
-    }
-}
-
-impl HttpClient for Recorder {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
 }
 
 /// The function's hands over a script.
@@ -528,11 +400,7 @@ impl Stage {
     ) -> Self {
         let table = Table::default();
         table.put("environment#dev", &moment.progress());
-        let recorder = Recorder {
-            sent: Arc::default(),
-            crowd: Arc::default(),
-            inner: change(table.behind(script)),
-        };
+        let recorder = Recorder::new(change(table.0.behind(script)));
         let client = FaultClient::new(recorder.clone());
         let config = steward::aws::config_loader()
             .region(Region::new("eu-central-1"))
@@ -615,7 +483,7 @@ impl Stage {
 
     /// Acts on what was seen.
     pub(crate) async fn act(&self, seen: &Seen<World>) -> Vec<(&'static str, Outcome)> {
-        self.recorder.sent.lock().unwrap().clear();
+        self.recorder.clear();
         let mut all = Vec::new();
         for batch in self.changes(seen).into_values() {
             let outcomes = Act::<ScheduledScaling>::act(&self.hands, &self.policy, &batch).await;
@@ -635,19 +503,16 @@ impl Stage {
     /// What was sent since the last look, in order: the operation, and of those of the
     /// ledger the kind of entry.
     pub(crate) fn order(&self) -> Vec<String> {
-        let sent = self.recorder.sent.lock().unwrap();
-        sent.iter().map(Sent::told).collect()
+        self.recorder.order()
     }
 
     /// What was sent to an operation.
     pub(crate) fn sent(&self, operation: &str) -> Vec<String> {
-        let sent = self.recorder.sent.lock().unwrap();
-        let of = sent.iter().filter(|sent| sent.operation == operation);
-        of.map(|sent| sent.body.clone()).collect()
+        self.recorder.sent(operation)
     }
 
     /// The most calls that were under way at once since this was asked last.
     pub(crate) fn crowd(&self) -> usize {
-        std::mem::take(&mut self.recorder.crowd.lock().unwrap().1)
+        self.recorder.crowd()
     }
 }

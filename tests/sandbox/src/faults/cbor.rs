@@ -10,7 +10,19 @@ const ARRAY: u8 = 4;
 const MAP: u8 = 5;
 const TAG: u8 = 6;
 
-/// JSON as CBOR: times would need their tag and have to be left out.
+/// The only key of an object that stands for a time.
+const TIME: &str = "$time";
+
+/// The tag of a time (RFC 8949, 3.4.2).
+const EPOCH: u64 = 1;
+
+/// A time, in seconds since 1970, for an answer in CBOR: JSON has none.
+#[must_use]
+pub fn time(seconds: i64) -> Value {
+    json!({TIME: seconds})
+}
+
+/// JSON as CBOR, with times as [`time`] writes them.
 pub(super) fn encode(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     write(value, &mut bytes);
@@ -50,6 +62,10 @@ fn write(value: &Value, out: &mut Vec<u8>) {
         Value::Array(list) => {
             write_head(ARRAY, list.len() as u64, out);
             list.iter().for_each(|item| write(item, out));
+        }
+        Value::Object(object) if object.len() == 1 && object.contains_key(TIME) => {
+            write_head(TAG, EPOCH, out);
+            object.values().for_each(|seconds| write(seconds, out));
         }
         Value::Object(object) => {
             write_head(MAP, object.len() as u64, out);
@@ -196,6 +212,15 @@ mod tests {
             "text": "ü", "list": [1, -2, 0.5, null], "inner": {"yes": true, "no": false}, "none": {},
         });
         assert_eq!(decode(&encode(&value)), Some(value));
+    }
+
+    #[test]
+    fn a_time_has_its_tag() {
+        assert_eq!(
+            encode(&time(10)),
+            [0xdb, 0, 0, 0, 0, 0, 0, 0, 1, 0x1b, 0, 0, 0, 0, 0, 0, 0, 10]
+        );
+        assert_eq!(decode(&encode(&json!([time(10)]))), Some(json!([10])));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::wire::{self, Protocol, Recognised};
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// A success with this JSON: for JSON services, REST services with JSON, and
-    /// CloudWatch (as CBOR; times cannot be written that way).
+    /// CloudWatch (as CBOR, with times as [`time`](super::time) writes them).
     Json(Value),
     /// A success of a query service: what stands inside `<OperationResult>`.
     Result(String),
