@@ -21,6 +21,7 @@ import faults
 import network
 import rds
 import rds_backups
+import rds_restores
 import rds_snapshots
 import rds_states
 import rds_storage
@@ -88,6 +89,7 @@ def settle(request):
     """Let everything that takes time come to its end, also what AWS does of itself after a while."""
     rds_states.settle(request.account)
     rds_storage.settle(request.account)
+    rds.settle(request.account)
     rds_states.settle(request.account)
     # Policies want tasks, which want instances, which make room for the tasks; then groups may be larger than they need.
     for part in (autoscaling, scalable_targets, ecs, autoscaling, ecs):
@@ -170,6 +172,29 @@ def put_free_storage(request):
 
 def start_instance_automatically(request):
     rds.start_automatically(request.account, request.region, request["instance"])
+    return {}
+
+
+def make_database_real(request):
+    _refuse_unknown(request.members, {"instance"})
+    rds.make_real(request.account, request.region, request["instance"])
+    return rds.connection_of(request.account, request.region, request["instance"])
+
+
+def tell_connection(request):
+    _refuse_unknown(request.members, {"instance"})
+    return rds.connection_of(request.account, request.region, request["instance"])
+
+
+def run_sql(request):
+    _refuse_unknown(request.members, {"instance", "sql", "parameters"})
+    parameters = request.members.get("parameters") or {}
+    return rds.run_sql(request.account, request.region, request["instance"], request["sql"], parameters)
+
+
+def put_outcome(request):
+    _refuse_unknown(request.members, {"instance", "status"})
+    rds_restores.put_outcome(request.account, request.region, request["instance"], request["status"])
     return {}
 
 
@@ -260,6 +285,10 @@ ROUTES = {
     ("POST", "rds/storage"): put_free_storage,
     ("POST", "rds/automatic-start"): start_instance_automatically,
     ("POST", "rds/replicated-backups"): put_replicated_backup,
+    ("POST", "rds/outcomes"): put_outcome,
+    ("POST", "database/real"): make_database_real,
+    ("POST", "database/connection"): tell_connection,
+    ("POST", "database/sql"): run_sql,
     ("POST", "elbv2/target-health"): put_target_health,
     ("POST", "network"): lay_out_network,
     ("POST", "settings"): change_settings,

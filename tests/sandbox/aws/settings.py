@@ -27,6 +27,8 @@ class Settings:
         self.ecs_service_revisions = True
         #: Gibibytes of storage that an account may have in a Region ("Quotas for Amazon RDS": 100,000 unless raised).
         self.rds_storage_gib = 100_000
+        #: True if every new PostgreSQL instance is a real server ("Databases that hold rows" in README.md).
+        self.rds_real = False
         #: True if Amazon ECS and Amazon RDS tell EventBridge what happens, which wakes whoever has a rule for it.
         self.service_events = False
 
