@@ -28,6 +28,7 @@ import rds_storage
 import scalable_targets
 import settings
 import targets
+import web_balancer
 
 PREFIX = "/sandbox/"
 
@@ -105,6 +106,11 @@ def put_target_health(request):
     group = changes.pop("target_group", None) or request["target_group"]
     ecs.put_target_health(request.account, request.region, group, **changes)
     return {}
+
+
+def tell_address(request):
+    _refuse_unknown(request.members, {"load_balancer"})
+    return {"url": web_balancer.address_of(request.account, request.region, request["load_balancer"])}
 
 
 def put_trouble(request):
@@ -290,6 +296,7 @@ ROUTES = {
     ("POST", "database/connection"): tell_connection,
     ("POST", "database/sql"): run_sql,
     ("POST", "elbv2/target-health"): put_target_health,
+    ("POST", "elbv2/address"): tell_address,
     ("POST", "network"): lay_out_network,
     ("POST", "settings"): change_settings,
     ("POST", "settle"): settle,

@@ -205,6 +205,9 @@ def make_real(account, region, name):
     """Let an instance be a real server from now on, with its master user and nothing else in it."""
     instance = _existing(account, region, name)
     rds_data.make_real(instance, rds_changes.password_of(instance), rds_parameters.of_instance(instance))
+    # Its newest automated backup is what it can be restored to a point in time from.
+    for snapshot in rds_snapshots.automated_of(instance)[-1:]:
+        rds_data.keep(snapshot, instance, is_automated=True)
 
 
 def connection_of(account, region, name):

@@ -15,6 +15,8 @@ class Settings:
         self.ecs_polls = 0
         #: Tasks that a container instance of an Auto Scaling group has room for.
         self.ecs_tasks_per_instance = 10
+        #: True if a web application runs in every task, and answers through load balancers ("Databases that hold rows").
+        self.ecs_applications = False
         #: DescribeAutoScalingGroups calls that instances take to come and go.
         self.autoscaling_polls = 0
         #: Instances that there is capacity for, over all Auto Scaling groups.
