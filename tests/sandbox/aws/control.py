@@ -7,6 +7,7 @@ import json
 from datetime import datetime, timezone
 from urllib.parse import parse_qsl
 
+import pg8000
 from moto.core.exceptions import ServiceException
 
 import accounts
@@ -19,6 +20,7 @@ import ecs_capacity
 import events
 import faults
 import network
+import postgres
 import rds
 import rds_backups
 import rds_restores
@@ -321,7 +323,7 @@ def answer(environ, body):
         return 200, action(Request(environ, body))
     except ServiceException as error:
         return 400, {"error": f"{error.code}: {error.message}"}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, pg8000.Error, postgres.Unavailable) as error:
         return 400, {"error": f"{type(error).__name__}: {error}"}
 
 

@@ -79,6 +79,7 @@ class Database:
         self.server.start()
         master = _identifier(self.master)
         self.server.run(f"{ROLES} CREATE ROLE {master} LOGIN CREATEDB CREATEROLE; GRANT rds_superuser TO {master}")
+        self.server.run(f"ALTER DATABASE postgres OWNER TO {master}")
         if self.name != "postgres":
             self.server.run(f"CREATE DATABASE {_identifier(self.name)} OWNER {master}")
         self.set_password(password)
