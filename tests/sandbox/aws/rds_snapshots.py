@@ -111,7 +111,11 @@ def take(backend, instance_id, name, snapshot_type="manual", tags=None, original
 def take_automated(backend, instance):
     """The automated snapshot that Amazon RDS takes of a new instance ("Introduction to backups", RDS User Guide)."""
     instance.add_event("DB_INSTANCE_BACKUP_START")
-    snapshot = take(backend, instance.db_instance_identifier, automated_name(instance, utcnow()), "automated")
+    moment = utcnow()
+    # Another instance may have had the name within the minute.
+    while automated_name(instance, moment) in backend.database_snapshots:
+        moment += timedelta(minutes=1)
+    snapshot = take(backend, instance.db_instance_identifier, automated_name(instance, moment), "automated")
     snapshot.add_event("DB_SNAPSHOT_CREATE_AUTOMATED_START")
     snapshot.add_event("DB_SNAPSHOT_CREATE_AUTOMATED_FINISH")
     instance.add_event("DB_INSTANCE_BACKUP_FINISH")
