@@ -7,6 +7,7 @@ import json
 from datetime import datetime, timezone
 from urllib.parse import parse_qsl
 
+import pg8000
 from moto.core.exceptions import ServiceException
 
 import accounts
@@ -19,14 +20,17 @@ import ecs_capacity
 import events
 import faults
 import network
+import postgres
 import rds
 import rds_backups
+import rds_restores
 import rds_snapshots
 import rds_states
 import rds_storage
 import scalable_targets
 import settings
 import targets
+import web_balancer
 
 PREFIX = "/sandbox/"
 
@@ -88,6 +92,7 @@ def settle(request):
     """Let everything that takes time come to its end, also what AWS does of itself after a while."""
     rds_states.settle(request.account)
     rds_storage.settle(request.account)
+    rds.settle(request.account)
     rds_states.settle(request.account)
     # Policies want tasks, which want instances, which make room for the tasks; then groups may be larger than they need.
     for part in (autoscaling, scalable_targets, ecs, autoscaling, ecs):
@@ -103,6 +108,11 @@ def put_target_health(request):
     group = changes.pop("target_group", None) or request["target_group"]
     ecs.put_target_health(request.account, request.region, group, **changes)
     return {}
+
+
+def tell_address(request):
+    _refuse_unknown(request.members, {"load_balancer"})
+    return {"url": web_balancer.address_of(request.account, request.region, request["load_balancer"])}
 
 
 def put_trouble(request):
@@ -170,6 +180,29 @@ def put_free_storage(request):
 
 def start_instance_automatically(request):
     rds.start_automatically(request.account, request.region, request["instance"])
+    return {}
+
+
+def make_database_real(request):
+    _refuse_unknown(request.members, {"instance"})
+    rds.make_real(request.account, request.region, request["instance"])
+    return rds.connection_of(request.account, request.region, request["instance"])
+
+
+def tell_connection(request):
+    _refuse_unknown(request.members, {"instance"})
+    return rds.connection_of(request.account, request.region, request["instance"])
+
+
+def run_sql(request):
+    _refuse_unknown(request.members, {"instance", "sql", "parameters"})
+    parameters = request.members.get("parameters") or {}
+    return rds.run_sql(request.account, request.region, request["instance"], request["sql"], parameters)
+
+
+def put_outcome(request):
+    _refuse_unknown(request.members, {"instance", "status"})
+    rds_restores.put_outcome(request.account, request.region, request["instance"], request["status"])
     return {}
 
 
@@ -260,7 +293,12 @@ ROUTES = {
     ("POST", "rds/storage"): put_free_storage,
     ("POST", "rds/automatic-start"): start_instance_automatically,
     ("POST", "rds/replicated-backups"): put_replicated_backup,
+    ("POST", "rds/outcomes"): put_outcome,
+    ("POST", "database/real"): make_database_real,
+    ("POST", "database/connection"): tell_connection,
+    ("POST", "database/sql"): run_sql,
     ("POST", "elbv2/target-health"): put_target_health,
+    ("POST", "elbv2/address"): tell_address,
     ("POST", "network"): lay_out_network,
     ("POST", "settings"): change_settings,
     ("POST", "settle"): settle,
@@ -285,7 +323,7 @@ def answer(environ, body):
         return 200, action(Request(environ, body))
     except ServiceException as error:
         return 400, {"error": f"{error.code}: {error.message}"}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, pg8000.Error, postgres.Unavailable) as error:
         return 400, {"error": f"{type(error).__name__}: {error}"}
 
 

@@ -13,6 +13,7 @@ import ecs_events
 import ecs_trouble
 import settings
 import targets
+import web_application
 from ecs_capacity import Demand, instance_of
 from ecs_capacity import look as look_at_capacity
 from ecs_references import present_digest
@@ -124,6 +125,7 @@ class Task:
         self.tags = members.pop("tags", None) or []
         self.members = members
         self.revision = None
+        self._application = None
         #: True of a task that a test has put into a state, in which it is to stay.
         self.is_held = False
         #: The trouble that ends it soon, though it runs.
@@ -165,7 +167,10 @@ class Task:
         if self.told_health:
             return self.told_health
         checked = any(container.get("healthCheck") for container in self.task_definition.container_definitions)
-        return "HEALTHY" if checked and self.last_status == "RUNNING" else "UNKNOWN"
+        if not checked or self.last_status != "RUNNING":
+            return "UNKNOWN"
+        application = self.application()
+        return "HEALTHY" if application is None or application.is_well() else "UNHEALTHY"
 
     @property
     def is_seen(self):
@@ -186,7 +191,20 @@ class Task:
             else:
                 self.set_digest(container, present_digest(container["image"]))
         self.last_status, self.started_at = "RUNNING", time.time()
+        self._application = None
+        self.application()
         targets.register(self)
+
+    def application(self):
+        """The application that runs in its first container, where the account wants one to; None otherwise.
+
+        It keeps the secrets that there were when it was started.
+        """
+        if self.last_status != "RUNNING" or not settings.of_account(self.place.account).ecs_applications:
+            return None
+        if self._application is None:
+            self._application = web_application.of_container(self.task_definition.container_definitions[0])
+        return self._application
 
     def pend(self):
         """Back to before anything was pulled."""
@@ -223,6 +241,7 @@ class Task:
 
     def describe(self, with_tags):
         """API_Task."""
+        health = self.health
         described = {
             **self.members,
             "taskArn": self.task_arn,
@@ -230,9 +249,9 @@ class Task:
             "containerInstanceArn": self.container_instance_arn,
             "taskDefinitionArn": self.task_definition_arn,
             "containers": [
-                {**container, "lastStatus": self.last_status, "healthStatus": self.health} for container in self.containers
+                {**container, "lastStatus": self.last_status, "healthStatus": health} for container in self.containers
             ],
-            "healthStatus": self.health,
+            "healthStatus": health,
             "group": self.group,
             "startedBy": self.started_by,
             "desiredStatus": self.desired_status,

@@ -18,9 +18,13 @@ import kms
 import operations
 import rds_answers
 import rds_backups
+import rds_changes
 import rds_copies
+import rds_data
 import rds_events
 import rds_groups
+import rds_parameters
+import rds_restores
 import rds_sharing
 import rds_snapshots
 import rds_states
@@ -68,8 +72,6 @@ _moto = {
         "delete_db_instance",
         "modify_db_instance",
         "reboot_db_instance",
-        "restore_db_instance_from_db_snapshot",
-        "restore_db_instance_to_point_in_time",
         "start_db_instance",
         "stop_db_instance",
     )
@@ -97,8 +99,11 @@ def create_db_instance(response):
             f"Specified KMS key [{key}] does not exist, is not enabled or you do not have permissions to access it.",
         )
     rds_storage.check_new(response)
-    result = _created(response, "create_db_instance")
-    _keep_what_moto_forgets(result.result["DBInstance"], response.params)
+    _check_new(response)
+    result = _moto["create_db_instance"](response)
+    instance = result.result["DBInstance"]
+    rds_restores.begin(instance)
+    _keep_what_moto_forgets(instance, response.params)
     return result
 
 
@@ -117,39 +122,35 @@ def create_db_instance_read_replica(response):
     return result
 
 
-def restore_db_instance_from_db_snapshot(response):
-    """API_RestoreDBInstanceFromDBSnapshot: the snapshot must be available."""
-    snapshot = response.backend.database_snapshots.get(response.params.get("DBSnapshotIdentifier"))
-    if snapshot is not None and snapshot.status != "available":
-        refuse_snapshot_state(snapshot, "is not currently in the available state.")
-    return _created(response, "restore_db_instance_from_db_snapshot")
-
-
-def restore_db_instance_to_point_in_time(response):
-    """API_RestoreDBInstanceToPointInTime."""
-    return _created(response, "restore_db_instance_to_point_in_time")
-
-
 def modify_db_instance(response):
     """API_ModifyDBInstance: not while another change is under way, but for storage that is being optimized."""
     instance = _instance(response)
-    grown = None
-    if instance is not None and instance.db_cluster_identifier is None:
-        if rds_states.is_changing(instance) and instance.status != "storage-optimization":
-            refuse_instance_state(instance, "available")
-        at_once = response.params.get("ApplyImmediately")
-        grown = rds_storage.take_growth(response, instance)
-        if grown is not None:
-            result = _moto["modify_db_instance"](response)
-            (rds_storage.grow if at_once else rds_storage.grow_later)(instance, grown)
-    if grown is None:
-        result = _changed(response, "modify_db_instance", "modifying")
-    _keep_what_moto_forgets(result.result["DBInstance"], response.params)
+    if instance is None or instance.db_cluster_identifier is not None:
+        return _changed(response, "modify_db_instance", "modifying")
+    params, before, old_name = response.params, instance.status, instance.db_instance_identifier
+    if rds_states.is_changing(instance) and before != "storage-optimization":
+        refuse_instance_state(instance, "available")
+    rds_changes.check(response, instance)
+    rds_changes.take_what_waits(params, instance)
+    had_backups, at_once = bool(instance.backup_retention_period), params.get("ApplyImmediately")
+    grown = rds_storage.take_growth(response, instance)
+    changes, during = set(params) - {"DBInstanceIdentifier", "ApplyImmediately"}, rds_changes.during(params)
+    result = _moto["modify_db_instance"](response)
+    rds_changes.applied(instance, params, old_name, had_backups)
+    if grown is not None:
+        (rds_storage.grow if at_once else rds_storage.grow_later)(instance, grown)
+    elif changes and before == "available":
+        rds_states.begin(response.current_account, instance, during)
+    _keep_what_moto_forgets(instance, params)
     return result
 
 
 def reboot_db_instance(response):
-    """API_RebootDBInstance: not while another change is under way."""
+    """API_RebootDBInstance: not while another change is under way. Parameters that need a restart take effect."""
+    instance = _instance(response)
+    is_own = instance is not None and instance.db_cluster_identifier is None
+    if is_own and not rds_states.is_changing(instance):
+        rds_parameters.take(instance)
     return _changed(response, "reboot_db_instance", "rebooting", "RDS-EVENT-0006")
 
 
@@ -182,7 +183,13 @@ def delete_db_instance(response):
             "InvalidParameterCombination",
             "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and forbidden then.",
         )
+    automated = rds_snapshots.automated_of(instance) if instance is not None else ()
     result = _moto["delete_db_instance"](response)
+    for snapshot in automated:
+        if snapshot.db_snapshot_identifier not in response.backend.database_snapshots:
+            rds_data.lose(snapshot)
+    keeps_backups = response.params.get("DeleteAutomatedBackups") is False or rds_backups.is_replicated(instance)
+    rds_data.end(instance, keeps_backups)
     rds_events.tell(instance, "RDS-EVENT-0003")
     _begin_snapshot_named(response, "FinalDBSnapshotIdentifier")
     return result
@@ -194,11 +201,42 @@ def add_tags_to_resource(response):
     return _moto["add_tags_to_resource"](response)
 
 
+def make_real(account, region, name):
+    """Let an instance be a real server from now on, with its master user and nothing else in it."""
+    instance = _existing(account, region, name)
+    rds_data.make_real(instance, rds_changes.password_of(instance), rds_parameters.of_instance(instance))
+    # Its newest automated backup is what it can be restored to a point in time from.
+    for snapshot in rds_snapshots.automated_of(instance)[-1:]:
+        rds_data.keep(snapshot, instance, is_automated=True)
+
+
+def connection_of(account, region, name):
+    """How to get into a real database: the endpoint, and the file of the authority that its certificate is from."""
+    instance = _existing(account, region, name)
+    database = rds_data.existing(instance)
+    return {
+        "host": database.address,
+        "port": database.door.port,
+        "database": database.name,
+        "user": database.master,
+        "authority": rds_data.authority_file(),
+    }
+
+
+def run_sql(account, region, name, sql, parameters):
+    """Run a statement in a real database as its master user, whether or not clients are let in."""
+    columns, rows, count = rds_data.existing(_existing(account, region, name)).run(sql, parameters)
+    return {"columns": columns, "rows": [[_told(value) for value in row] for row in rows], "count": count}
+
+
+def settle(account):
+    """The maintenance window comes for what waits for it."""
+    rds_changes.settle(account)
+
+
 def put_instance(account, region, name, status=None, latest_restorable_time=None):
     """Put an instance into a state that lasts until a call changes it; times in seconds since 1970."""
-    instance = rds_backends[account][region].databases.get(name)
-    if instance is None:
-        raise ValueError(f"there is no instance {name!r}")
+    instance = _existing(account, region, name)
     if status is not None:
         rds_states.put(instance, status)
         instance.automatic_restart_time = utcnow() + LONGEST_STOP if status == "stopped" else None
@@ -209,9 +247,7 @@ def put_instance(account, region, name, status=None, latest_restorable_time=None
 
 def start_automatically(account, region, name):
     """What AWS does to an instance that has been stopped for seven days."""
-    instance = rds_backends[account][region].databases.get(name)
-    if instance is None:
-        raise ValueError(f"there is no instance {name!r}")
+    instance = _existing(account, region, name)
     if instance.status != "stopped":
         raise ValueError(f"instance {name!r} is {instance.status}, not stopped")
     instance.status = "available"
@@ -222,8 +258,12 @@ def start_automatically(account, region, name):
 def install():
     """Put these operations in place of moto's."""
     kms.install()
-    for part in (rds_backups, rds_copies, rds_events, rds_groups, rds_sharing, rds_snapshots):
+    parts = (rds_backups, rds_changes, rds_copies, rds_events, rds_groups, rds_restores, rds_sharing, rds_snapshots)
+    for part in parts:
         part.install()
+    # Whoever sets the status of an instance starts or stops its server thereby, if it is a real one.
+    DBInstance.status = property(_status, _set_status)
+    DBInstance.endpoint = property(_endpoint)
     # moto calls this once, for every new instance but replicas, when all of it is set.
     DBInstance.save_automated_backup = _be_born
     DBInstance.latest_restorable_time = property(_latest_restorable_time, _set_latest_restorable_time)
@@ -232,8 +272,6 @@ def install():
         describe_db_instances,
         create_db_instance,
         create_db_instance_read_replica,
-        restore_db_instance_from_db_snapshot,
-        restore_db_instance_to_point_in_time,
         modify_db_instance,
         reboot_db_instance,
         start_db_instance,
@@ -259,6 +297,7 @@ def _be_born(instance):
         instance.kms_key_id = (named or kms.default_key(instance.account_id, instance.region)).arn
     if not instance.option_group_supplied:
         instance.option_group_name = rds_groups.default_option_group_of(instance.engine, instance.engine_version)
+    rds_data.be_born(instance, rds_changes.password_of(instance), rds_parameters.of_instance(instance))
     # "Backup retention period": automated backups are off when it is 0.
     if instance.backup_retention_period:
         rds_snapshots.take_automated(instance.backend, instance)
@@ -278,7 +317,7 @@ def _new_resource_id(instance):
 def _latest_restorable_time(instance):
     """API_DBInstance, LatestRestorableTime: there is one as long as there are automated backups."""
     told = instance.__dict__.get("told_restorable_time")
-    typical = max(instance.created, utcnow() - BEHIND)
+    typical = max(rds_data.first_backup_of(instance) or instance.created, utcnow() - BEHIND)
     return told or (typical if instance.backup_retention_period else None)
 
 
@@ -303,10 +342,31 @@ def _keep_what_moto_forgets(instance, params):
         instance.performance_insights_retention_period = DEFAULT_INSIGHTS_DAYS
 
 
-def _created(response, operation):
-    result = _moto[operation](response)
-    rds_states.begin(response.current_account, result.result["DBInstance"], "creating")
-    return result
+def _check_new(response):
+    """What a new instance must have; members of clusters have the cluster's."""
+    params = response.params
+    if params.get("DBClusterIdentifier"):
+        return
+    rds_restores.check_network(response, params.get("DBSubnetGroupName"), params.get("VpcSecurityGroupIds"))
+    if params.get("ManageMasterUserPassword") and params.get("MasterUserPassword"):
+        refuse("InvalidParameterCombination", "You can't specify MasterUserPassword for a managed master user password.")
+
+
+def _status(instance):
+    return vars(instance)["told_status"]
+
+
+def _set_status(instance, status):
+    vars(instance)["told_status"] = status
+    rds_data.follow(instance)
+
+
+def _endpoint(instance):
+    """API_DBInstance, Endpoint: "might not be shown for instances with the status of creating"."""
+    database = rds_data.of_instance(instance)
+    if database is None:
+        return {"Address": instance.address, "Port": instance.port}
+    return None if instance.status == "creating" else {"Address": database.address, "Port": database.door.port}
 
 
 def _begin_start(instance):
@@ -360,6 +420,18 @@ def _begin_snapshot_named(response, parameter):
 
 def _instance(response):
     return response.backend.databases.get(response.params.get("DBInstanceIdentifier"))
+
+
+def _existing(account, region, name):
+    instance = rds_backends[account][region].databases.get(name)
+    if instance is None:
+        raise ValueError(f"there is no instance {name!r}")
+    return instance
+
+
+def _told(value):
+    """A value of a database as JSON has it; what that doesn't know as text."""
+    return value if value is None or isinstance(value, (bool, int, float, str, list, dict)) else str(value)
 
 
 def _looked_at(instance):

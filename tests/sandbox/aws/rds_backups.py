@@ -16,6 +16,7 @@ from moto.rds.responses import RDSResponse
 import kms
 import operations
 import rds_answers
+import rds_data
 from operations import refuse
 
 # API_DescribeDBInstanceAutomatedBackups, Filters.
@@ -26,6 +27,8 @@ DEFAULT_RETENTION_DAYS = 7
 
 # Account and Region -> resource id of the source instance -> its backup that is replicated there.
 _replicated = collections.defaultdict(dict)
+# ARN of a backup that is replicated -> its source instance, which may be gone.
+_sources = {}
 
 
 def describe_db_instance_automated_backups(response):
@@ -65,7 +68,7 @@ def start_db_instance_automated_backups_replication(response):
     place = f"{response.region}:{response.current_account}"
     arn = f"arn:aws:rds:{place}:auto-backup:ab-{instance.dbi_resource_id.removeprefix('db-').lower()}"
     backup = {
-        **_of_instance(instance),
+        **of_instance(instance),
         "Status": "replicating",
         "Encrypted": key is not None,
         "KmsKeyId": key,
@@ -75,6 +78,7 @@ def start_db_instance_automated_backups_replication(response):
         "TagList": rds_answers.tags_of(response) or [],
     }
     _replicated[response.current_account, response.region][instance.dbi_resource_id] = backup
+    _sources[arn] = instance
     told = getattr(instance, "db_instance_automated_backups_replications", [])
     others = [each for each in told if each["DBInstanceAutomatedBackupsArn"] != arn]
     instance.db_instance_automated_backups_replications = [*others, {"DBInstanceAutomatedBackupsArn": arn}]
@@ -108,6 +112,26 @@ def put_replicated(account, region, resource_id, status=None, earliest=None, lat
     backup["RestoreWindow"] = window
 
 
+def find(response, resource_id, arn):
+    """An instance as it is or was, and its automated backup of this Region: its own, or one that is replicated here."""
+    replicated = _replicated[response.current_account, response.region]
+    for backup in replicated.values():
+        if arn is not None and backup["DBInstanceAutomatedBackupsArn"] == arn:
+            return _sources[arn], backup
+    for instance in response.backend.databases.values():
+        if instance.dbi_resource_id == resource_id and instance.db_cluster_identifier is None:
+            return instance, of_instance(instance)
+    for instance, backup in _retained(response.backend):
+        if backup["DbiResourceId"] == resource_id:
+            return instance, backup
+    return None
+
+
+def is_replicated(instance):
+    """Whether there are backups of an instance in another Region, which stay when it goes."""
+    return any(instance.dbi_resource_id in replicated for replicated in _replicated.values())
+
+
 def install():
     """Put these operations in place of moto's."""
     operations.install(
@@ -121,7 +145,13 @@ def install():
 def _own_backups(backend):
     for instance in backend.databases.values():
         if instance.db_cluster_identifier is None and instance.backup_retention_period:
-            yield _of_instance(instance)
+            yield of_instance(instance)
+    for _, backup in _retained(backend):
+        yield backup
+
+
+def _retained(backend):
+    """The instances that are deleted and told to keep their backups, each with what is retained of it."""
     alive = {instance.dbi_resource_id for instance in backend.databases.values()}
     retained = {}
     for snapshot in backend.database_snapshots.values():
@@ -129,13 +159,16 @@ def _own_backups(backend):
             retained.setdefault(snapshot.dbi_resource_id, []).append(snapshot)
     for snapshots in retained.values():
         times = sorted(snapshot.original_snapshot_create_time for snapshot in snapshots)
-        window = {"EarliestTime": times[0], "LatestTime": times[-1]}
-        yield {**_of_instance(snapshots[0].database), "Status": "retained", "RestoreWindow": window}
+        instance = snapshots[0].database
+        begin, end = rds_data.first_backup_of(instance), rds_data.end_of(instance)
+        window = {"EarliestTime": begin or times[0], "LatestTime": end or times[-1]}
+        yield instance, {**of_instance(instance), "Status": "retained", "RestoreWindow": window}
 
 
-def _of_instance(instance):
+def of_instance(instance):
     """The automated backup of an instance that there is."""
     latest = instance.latest_restorable_time
+    begin = rds_data.first_backup_of(instance) or instance.created
     kept_from = utcnow() - timedelta(days=instance.backup_retention_period)
     group = getattr(instance, "db_subnet_group", None)
     return {
@@ -159,7 +192,7 @@ def _of_instance(instance):
         "Port": instance.port,
         "PreferredBackupWindow": instance.preferred_backup_window,
         "Region": instance.region,
-        "RestoreWindow": {"EarliestTime": max(instance.created, kept_from), "LatestTime": latest},
+        "RestoreWindow": {"EarliestTime": max(begin, kept_from), "LatestTime": latest},
         "Status": "active",
         "StorageType": instance.storage_type,
         "VpcId": group.vpc_id if group else None,

@@ -13,6 +13,7 @@ from moto.rds.responses import RDSResponse
 import kms
 import operations
 import rds_answers
+import rds_data
 import rds_sharing
 import rds_snapshots
 import rds_states
@@ -133,6 +134,7 @@ def _copied(backend, source, target, key, option_group):
     copy.source_db_snapshot_identifier = source.arn if moved else None
     copy.snapshot_database_time = source.snapshot_database_time
     copy.copied_from = source
+    rds_data.carry(copy, source)
     backend.database_snapshots[copy.db_snapshot_identifier] = copy
     return copy
 

@@ -11,6 +11,7 @@ from moto.rds.responses import RDSResponse
 
 import operations
 import rds_answers
+import rds_parameters
 import rds_snapshots
 import settings
 from operations import refuse
@@ -106,17 +107,30 @@ def modify_db_parameter_group(response):
     count = len(response.params.get("Parameters") or [])
     if not 1 <= count <= MOST_PARAMETERS_AT_ONCE:
         refuse("InvalidParameterValue", f"{count} parameters; there must be 1 to {MOST_PARAMETERS_AT_ONCE}.")
-    return _modify_db_parameter_group_of_moto(response)
+    changes = response.params["Parameters"]
+    rds_parameters.check_changes(changes)
+    result = _modify_db_parameter_group_of_moto(response)
+    rds_parameters.changed(group, [each["ParameterName"] for each in changes])
+    return result
 
 
 def reset_db_parameter_group(response):
     """API_ResetDBParameterGroup: some parameters, or all, are the engine's again."""
     group = _parameter_group(response, response.params["DBParameterGroupName"])
+    names = [each["ParameterName"] for each in response.params.get("Parameters") or []]
     if response.params.get("ResetAllParameters"):
-        group.parameters.clear()
-    for each in response.params.get("Parameters") or []:
-        group.parameters.pop(each["ParameterName"], None)
+        names = list(group.parameters)
+    for name in names:
+        group.parameters.pop(name, None)
+    rds_parameters.changed(group, names)
     return ActionResult({"DBParameterGroupName": group.name})
+
+
+def check_family(response, name, instance):
+    """The group of an instance must be there, and of the family of its engine and version."""
+    family = f"{instance.engine}{major_version_of(instance.engine, instance.engine_version)}"
+    if _parameter_group(response, name).family != family:
+        refuse("InvalidParameterCombination", f"The Parameter Group {name} is not of the family {family}.")
 
 
 # Option groups

@@ -14,6 +14,7 @@ from moto.rds.responses import RDSResponse
 
 import operations
 import rds_answers
+import rds_data
 import rds_events
 import rds_sharing
 import rds_states
@@ -82,6 +83,7 @@ def delete_db_snapshot(response):
     if snapshot.status != "available":
         refuse_snapshot_state(snapshot, "is not currently in the available state.")
     del response.backend.database_snapshots[snapshot.db_snapshot_identifier]
+    rds_data.lose(snapshot)
     for copy in rds_states.changing():
         if getattr(copy, "copied_from", None) is snapshot:
             rds_states.put(copy, "failed")
@@ -102,16 +104,35 @@ def take(backend, instance_id, name, snapshot_type="manual", tags=None, original
     snapshot.source_db_snapshot_identifier = None
     snapshot.snapshot_database_time = snapshot.original_snapshot_create_time
     backend.database_snapshots[snapshot.db_snapshot_identifier] = snapshot
+    rds_data.keep(snapshot, instance, snapshot_type == "automated")
     return snapshot
 
 
 def take_automated(backend, instance):
     """The automated snapshot that Amazon RDS takes of a new instance ("Introduction to backups", RDS User Guide)."""
     instance.add_event("DB_INSTANCE_BACKUP_START")
-    snapshot = take(backend, instance.db_instance_identifier, automated_name(instance, utcnow()), "automated")
+    moment = utcnow()
+    # Another instance may have had the name within the minute.
+    while automated_name(instance, moment) in backend.database_snapshots:
+        moment += timedelta(minutes=1)
+    snapshot = take(backend, instance.db_instance_identifier, automated_name(instance, moment), "automated")
     snapshot.add_event("DB_SNAPSHOT_CREATE_AUTOMATED_START")
     snapshot.add_event("DB_SNAPSHOT_CREATE_AUTOMATED_FINISH")
     instance.add_event("DB_INSTANCE_BACKUP_FINISH")
+
+
+def automated_of(instance):
+    """The automated snapshots of an instance that there are."""
+    snapshots = instance.backend.database_snapshots.values()
+    wanted = "automated", instance.dbi_resource_id
+    return [each for each in snapshots if (each.snapshot_type, each.dbi_resource_id) == wanted]
+
+
+def lose_automated(instance):
+    """Automated backups are switched off, and what there was of them is deleted."""
+    for snapshot in automated_of(instance):
+        del instance.backend.database_snapshots[snapshot.db_snapshot_identifier]
+        rds_data.lose(snapshot)
 
 
 def automated_name(instance, moment):
@@ -312,6 +333,7 @@ def _seeded(backend, wanted):
     stamp = moment.replace(tzinfo=timezone.utc).timestamp()
     _date(snapshot, wanted.get("created_at", stamp), stamp)
     backend.database_snapshots[snapshot.db_snapshot_identifier] = snapshot
+    rds_data.keep(snapshot, instance, is_automated=False)
     return snapshot.db_snapshot_identifier
 
 

@@ -78,7 +78,7 @@ def grow(instance, size, by_itself=False):
 
     def applied():
         gained, instance.allocated_storage = size - instance.allocated_storage, size
-        instance.pending_modified_values = None
+        _no_longer_pending(instance)
         rds_events.tell(instance, ends)
         if "free_bytes" in vars(instance):
             _tell_free(instance, instance.free_bytes + gained * GIB)
@@ -90,7 +90,7 @@ def grow(instance, size, by_itself=False):
 
 def grow_later(instance, size):
     """Without ApplyImmediately the change waits for the maintenance window."""
-    instance.pending_modified_values = {"AllocatedStorage": size}
+    instance.pending_modified_values = {**(_pending(instance) or {}), "AllocatedStorage": size}
 
 
 def put_free(account, region, name, free_bytes):
@@ -120,9 +120,18 @@ def settle(account):
     """The maintenance window comes."""
     for backend in rds_backends[account].values():
         for instance in list(backend.databases.values()):
-            pending = vars(instance).get("pending_modified_values")
-            if pending and instance.status == "available":
-                grow(instance, pending["AllocatedStorage"])
+            size = (_pending(instance) or {}).get("AllocatedStorage")
+            if size and instance.status == "available":
+                grow(instance, size)
+
+
+def _pending(instance):
+    return vars(instance).get("pending_modified_values")
+
+
+def _no_longer_pending(instance):
+    others = {name: value for name, value in (_pending(instance) or {}).items() if name != "AllocatedStorage"}
+    instance.pending_modified_values = others or None
 
 
 def _tell_free(instance, free_bytes):

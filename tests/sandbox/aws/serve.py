@@ -34,8 +34,14 @@ def main():
 
 def serve_moto(port):
     """Serve moto with the plugin until standard input ends."""
-    when_input_ends(lambda: os._exit(0))
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    import postgres
+
+    def end(*_):
+        postgres.end()
+        os._exit(0)
+
+    when_input_ends(end)
+    signal.signal(signal.SIGTERM, end)
     from werkzeug.serving import make_server
 
     from application import Application, QuietRequestHandler

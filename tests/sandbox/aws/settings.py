@@ -15,6 +15,8 @@ class Settings:
         self.ecs_polls = 0
         #: Tasks that a container instance of an Auto Scaling group has room for.
         self.ecs_tasks_per_instance = 10
+        #: True if a web application runs in every task, and answers through load balancers ("Databases that hold rows").
+        self.ecs_applications = False
         #: DescribeAutoScalingGroups calls that instances take to come and go.
         self.autoscaling_polls = 0
         #: Instances that there is capacity for, over all Auto Scaling groups.
@@ -27,6 +29,8 @@ class Settings:
         self.ecs_service_revisions = True
         #: Gibibytes of storage that an account may have in a Region ("Quotas for Amazon RDS": 100,000 unless raised).
         self.rds_storage_gib = 100_000
+        #: True if every new PostgreSQL instance is a real server ("Databases that hold rows" in README.md).
+        self.rds_real = False
         #: True if Amazon ECS and Amazon RDS tell EventBridge what happens, which wakes whoever has a rule for it.
         self.service_events = False
 

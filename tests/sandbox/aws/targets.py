@@ -23,10 +23,12 @@ REASONS = {
     "healthy": (None, None),
 }
 
+MISMATCH = "Target.ResponseCodeMismatch"
+
 # What is said beside each reason of API_TargetHealth for an unhealthy target, in the words of its documentation.
 UNHEALTHY = {
     "Target.FailedHealthChecks": "Health checks failed",
-    "Target.ResponseCodeMismatch": "Health checks failed with these codes: [502]",
+    MISMATCH: "Health checks failed with these codes: [502]",
     "Target.Timeout": "Request timed out",
     "Elb.InternalError": "The health checks failed due to an internal error",
 }
@@ -38,7 +40,8 @@ _describe_of_moto = ELBV2Response.describe_target_health
 class Target:
     """A task as a target."""
 
-    def __init__(self, polls):
+    def __init__(self, polls, task):
+        self.task = task
         self.polls_left = polls
         self.state = "initial" if polls else "healthy"
         #: The state and reason that a test says it has; None for as it would be.
@@ -62,7 +65,7 @@ def register(task):
     """A task runs: it is registered, and healthy after as many describes as the account's settings say."""
     for group, port in _groups_of(task):
         group.targets[task.address] = {"Id": task.address, "Port": port}
-        _of_tasks(group)[task.address] = Target(settings.of_account(task.place.account).target_polls)
+        _of_tasks(group)[task.address] = Target(settings.of_account(task.place.account).target_polls, task)
 
 
 def drain(task):
@@ -114,6 +117,13 @@ def settle(account):
                 target.look()
 
 
+def in_turn(group):
+    """The tasks that requests to a group go to: the healthy ones, or if there are none those that are unhealthy."""
+    found = [(target.task, _state_of(group, target)[0]) for target in list(_of_tasks(group).values())]
+    by_state = {state: [task for task, is_in in found if is_in == state] for state in ("healthy", "unhealthy")}
+    return by_state["healthy"] or by_state["unhealthy"]
+
+
 def describe_target_health(response):
     """API_DescribeTargetHealth."""
     group = response.elbv2_backend.target_groups.get(response._get_param("TargetGroupArn"))
@@ -133,11 +143,30 @@ def _health_of(response, group, target):
     if found is None:
         return group.health_for(target, response.elbv2_backend.ec2_backend)
     found.look()
-    state, reason = found.state, None
-    if state != "draining":
-        state, reason = found.told or vars(group).get("told") or (state, None)
+    state, reason = _state_of(group, found)
     reason, description = reason or REASONS[state][0], description_of(state, reason)
     return FakeHealthStatus(target["Id"], group.targets[target["Id"]]["Port"], None, state, reason, description)
+
+
+def _state_of(group, target):
+    """The state of a target and its reason: as a test says, or as its application answers where one runs."""
+    if target.state == "draining":
+        return target.state, None
+    told = target.told or vars(group).get("told")
+    if told is not None or target.state != "healthy":
+        return told or (target.state, None)
+    application = target.task.application()
+    if application is None:
+        return target.state, None
+    status, _ = application.answer(group.health_check_path or "/")
+    matcher = (group.matcher or {}).get("HttpCode") or "200"
+    return ("healthy", None) if _matches(status, matcher) else ("unhealthy", MISMATCH)
+
+
+def _matches(status, codes):
+    """API_Matcher, HttpCode: codes or ranges of them, separated by commas."""
+    ranges = [each.split("-") for each in codes.split(",")]
+    return any(int(each[0]) <= status <= int(each[-1]) for each in ranges)
 
 
 def _told(state, reason):

@@ -2,6 +2,7 @@
 //! seed. Each uses the SDK as a person or a pipeline would.
 
 mod alarm;
+mod application;
 mod database;
 mod environment;
 mod group;

@@ -13,8 +13,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+mod database;
 mod trouble;
 
+pub use database::{Connection, Rows, Visit};
 pub use trouble::{AlarmEdit, Event, MetricEdit, TargetEdit, Trouble, TroubleKind};
 
 /// The control API for one account and Region.
@@ -184,6 +186,14 @@ pub struct Settings {
     /// unless told otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rds_manual_snapshots: Option<u32>,
+    /// Whether every new `PostgreSQL` instance is a real server; they are not
+    /// unless told otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rds_real: Option<bool>,
+    /// Whether a web application runs in every task, and answers through load
+    /// balancers from its database; none does unless told otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs_applications: Option<bool>,
     /// How many describes an ECS rollout takes to move on, and tasks take to
     /// start and stop; 0 is at once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -294,6 +304,16 @@ pub struct ControlError {
     method: &'static str,
     path: String,
     reason: String,
+}
+
+impl ControlError {
+    fn new(method: &'static str, path: &str, reason: String) -> Self {
+        Self {
+            method,
+            path: path.to_owned(),
+            reason,
+        }
+    }
 }
 
 impl Control {
@@ -538,35 +558,10 @@ impl Control {
         path: &str,
         body: Option<Value>,
     ) -> Result<T, ControlError> {
-        let failed = |reason: String| ControlError {
-            method,
-            path: path.to_owned(),
-            reason,
-        };
-        let mut request = HttpRequest::new(
-            body.map_or_else(SdkBody::empty, |body| SdkBody::from(body.to_string())),
-        );
-        request
-            .set_method(method)
-            .map_err(|error| failed(error.to_string()))?;
-        request
-            .set_uri(format!("{}{path}", self.base))
-            .map_err(|error| failed(error.to_string()))?;
-        request
-            .headers_mut()
-            .insert("content-type", "application/json");
-        // A connection for one call: callers may each have a runtime of their own.
-        let response = Connector::builder()
-            .build_http()
-            .call(request)
+        let failed = |reason: String| ControlError::new(method, path, reason);
+        let (status, bytes) = send(method, &format!("{}{path}", self.base), body)
             .await
-            .map_err(|error| failed(format!("{error:?}")))?;
-        let status = response.status().as_u16();
-        let bytes = aws_smithy_types::byte_stream::ByteStream::new(response.into_body())
-            .collect()
-            .await
-            .map_err(|error| failed(error.to_string()))?
-            .into_bytes();
+            .map_err(failed)?;
         if !(200..300).contains(&status) {
             return Err(failed(format!(
                 "{status} {}",
@@ -574,11 +569,37 @@ impl Control {
             )));
         }
         let bytes = if bytes.is_empty() {
-            b"null".as_slice().into()
+            b"null".to_vec()
         } else {
             bytes
         };
         serde_json::from_slice(&bytes)
             .map_err(|error| failed(format!("{error} in {}", String::from_utf8_lossy(&bytes))))
     }
+}
+
+/// The status and body that answer a request; or why there is no answer.
+async fn send(method: &str, uri: &str, body: Option<Value>) -> Result<(u16, Vec<u8>), String> {
+    let body = body.map_or_else(SdkBody::empty, |body| SdkBody::from(body.to_string()));
+    let mut request = HttpRequest::new(body);
+    request
+        .set_method(method)
+        .map_err(|error| error.to_string())?;
+    request.set_uri(uri).map_err(|error| error.to_string())?;
+    request
+        .headers_mut()
+        .insert("content-type", "application/json");
+    // A connection for one call: callers may each have a runtime of their own.
+    let response = Connector::builder()
+        .build_http()
+        .call(request)
+        .await
+        .map_err(|error| format!("{error:?}"))?;
+    let status = response.status().as_u16();
+    let bytes = aws_smithy_types::byte_stream::ByteStream::new(response.into_body())
+        .collect()
+        .await
+        .map_err(|error| error.to_string())?
+        .to_vec();
+    Ok((status, bytes))
 }

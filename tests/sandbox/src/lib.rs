@@ -41,9 +41,9 @@ pub use arrange::{
     Repository, Sizes, container,
 };
 pub use control::{
-    AlarmEdit, Call, Control, DatabaseEdit, Event, Fault, Image, ImageFailure, MetricEdit, Network,
-    ReplicatedBackupEdit, SecurityGroups, SeededSnapshot, Settings, TargetEdit, TaskEdit, Trouble,
-    TroubleKind,
+    AlarmEdit, Call, Connection, Control, DatabaseEdit, Event, Fault, Image, ImageFailure,
+    MetricEdit, Network, ReplicatedBackupEdit, Rows, SecurityGroups, SeededSnapshot, Settings,
+    TargetEdit, TaskEdit, Trouble, TroubleKind, Visit,
 };
 pub use endpoints::{Endpoints, NotLoopback, refuse_beyond_loopback};
 pub use listener::Listener;

@@ -6,12 +6,14 @@
 //! so that two seeds of the same moment are equal.
 
 mod alarms;
+mod alive;
 mod registry;
 mod system;
 
 use anyhow::Result;
 use jiff::Timestamp;
 
+pub use alive::bring_to_life;
 pub use registry::{
     BatchStory, ReleaseImages, ReportsStory, ThumbnailsStory, UnusedStory, WebStory, WorkerStory,
 };

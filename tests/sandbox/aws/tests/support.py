@@ -25,11 +25,12 @@ _server = None
 class Server:
     """An emulator as the sandbox runs it. It ends with the pipe that is its standard input."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, **environment):
         self.process = subprocess.Popen(
             [sys.executable, SERVE, *arguments, "--port", "0"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env={**os.environ, **environment},
             text=True,
         )
         line = self.process.stdout.readline()

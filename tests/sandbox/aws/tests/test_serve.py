@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,18 @@ def is_running(pid):
     """True if there is such a process, and it is more than an entry that nobody has read yet."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
     return bool(state) and not state.startswith("Z")
+
+
+def children_of(pid):
+    """The processes that a process started."""
+    said = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [int(child) for child in said.split()]
+
+
+def descendants_of(pid):
+    """The processes that a process started, and those that these started."""
+    found = children_of(pid)
+    return found + [each for child in found for each in descendants_of(child)]
 
 
 class ServeTest(unittest.TestCase):
@@ -131,9 +144,48 @@ class Ministack(ServeTest):
 
 class Moto(ServeTest):
     def start_moto(self):
-        server = Server("moto")
+        # What is killed leaves its files behind, and the sandbox removes them by this directory.
+        server = Server("moto", TMPDIR=self.state_dir)
         self.addCleanup(server.end)
         return server
+
+    def real_database(self, url):
+        """Make a database real; returns where it answers and the processes that it takes."""
+        rds = boto3.client(
+            "rds", "us-east-1", endpoint_url=url, aws_access_key_id="123456789012", aws_secret_access_key="test"
+        )
+        rds.create_db_instance(
+            DBInstanceIdentifier="db",
+            DBInstanceClass="db.t3.micro",
+            Engine="postgres",
+            AllocatedStorage=20,
+            MasterUsername="master",
+            MasterUserPassword="not-a-secret",
+        )
+        request = urllib.request.Request(f"{url}/sandbox/database/real", data=b'{"instance": "db"}')
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def test_databases_end_with_it_however_it_ends(self):
+        for end in ("standard input", "SIGTERM", "SIGKILL", "its keeper is killed"):
+            with self.subTest(end):
+                server = self.start_moto()
+                connection = self.real_database(server.url)
+                socket.create_connection((connection["host"], connection["port"])).close()
+                family = descendants_of(server.process.pid)
+                self.assertGreaterEqual(len(family), 3, "a keeper, the server and its own processes")
+                if end == "standard input":
+                    server.process.stdin.close()
+                elif end == "its keeper is killed":
+                    [keeper] = children_of(server.process.pid)
+                    os.kill(keeper, signal.SIGKILL)
+                    self.assert_gone(*family)
+                    server.end()
+                else:
+                    os.kill(server.process.pid, getattr(signal, end))
+                self.assert_gone(server.process.pid, *family)
+                if end in ("standard input", "SIGTERM"):
+                    self.assertFalse(os.path.exists(os.path.dirname(connection["authority"])))
 
     def test_it_ends_with_standard_input(self):
         server = self.start_moto()
