@@ -1,8 +1,8 @@
 """Amazon CloudWatch: alarms with their states, history, contributors and mute rules, and the data of metrics.
 
 Rules are from the Amazon CloudWatch API Reference (named API_*). Nothing is evaluated by itself: a test or SetAlarmState
-says what state an alarm is in, and composite alarms follow. Actions are kept, not carried out; EventBridge is told of
-everything (`cloudwatch_alarms.py`). Dashboards, metrics and their statistics are moto's.
+says what state an alarm is in, and composite alarms follow. EventBridge is told of everything (`cloudwatch_alarms.py`),
+topics and functions where an alarm names them. Dashboards, metrics and their statistics are moto's.
 """
 
 import json

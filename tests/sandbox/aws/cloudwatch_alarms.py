@@ -10,6 +10,7 @@ import time
 import uuid
 from datetime import datetime, timezone
 
+import cloudwatch_actions
 import events
 from cloudwatch_mutes import MuteRule
 from cloudwatch_rules import Rule, name_of
@@ -322,7 +323,10 @@ class Place:
                 "state": contributor.state.of_event(),
                 "configuration": alarm.configuration_of_events(),
             }
-            self._emit("CloudWatch Alarm Contributor State Change", alarm, {**detail, **self._mute_of(alarm)})
+            muted = self._mute_of(alarm)
+            self._emit("CloudWatch Alarm Contributor State Change", alarm, {**detail, **muted})
+            if not muted:
+                cloudwatch_actions.carry_out_of(alarm, contributor, detail)
         in_alarm = sum(each.state.value == "ALARM" for each in alarm.contributors.values())
         summary = f"{in_alarm} out of {len(alarm.contributors)} time series evaluated to ALARM"
         self.transition(alarm, "ALARM" if in_alarm else "OK", summary)
@@ -378,8 +382,11 @@ class Place:
             "previousState": before.of_event(),
             "configuration": alarm.configuration_of_events(),
         }
-        told = {**detail, **self._mute_of(alarm), **alarm.tags_of_events()}
-        self._emit("CloudWatch Alarm State Change", alarm, told)
+        muted, tags = self._mute_of(alarm), alarm.tags_of_events()
+        self._emit("CloudWatch Alarm State Change", alarm, {**detail, **muted, **tags})
+        # Of an alarm on several time series each of these does what is to be done.
+        if not muted and not by and alarm.query is None:
+            cloudwatch_actions.carry_out(alarm, {**detail, **tags}, before)
 
     def _tell_of_change(self, alarm, operation, before):
         state = alarm.state.of_event()

@@ -1,4 +1,5 @@
-"""What AWS services tell EventBridge: kept for tests to read, and delivered to the bus that ministack has.
+"""What AWS services tell EventBridge: kept for tests to read, and delivered to the bus that ministack has. And what alarms
+do, which topics and functions of ministack hear of.
 
 Only AWS puts events whose source begins with `aws.` onto a bus (API_PutEvents), and moto's services are not those of
 ministack; so ministack has a door of its own for them (`ministack_events.py`), of which it tells here when it starts.
@@ -17,6 +18,7 @@ from datetime import datetime, timezone
 import settings
 
 DOOR = "/_sandbox/events"
+DOOR_OF_ACTIONS = "/_sandbox/alarm-actions"
 
 _kept = {}
 _lock = threading.Lock()
@@ -37,7 +39,12 @@ def emit(account, region, source, detail_type, resources, detail):
     }
     with _lock:
         _kept.setdefault(account, []).append(event)
-    _outbox().append(event)
+    _outbox().append((DOOR, event))
+
+
+def act(action):
+    """An alarm does something: it is under way before the request that is being answered is answered."""
+    _outbox().append((DOOR_OF_ACTIONS, action))
 
 
 def emit_of_service(account, region, source, detail_type, resources, detail):
@@ -47,12 +54,12 @@ def emit_of_service(account, region, source, detail_type, resources, detail):
 
 
 def deliver():
-    """Bring what this thread's request has told of to the bus."""
+    """Bring what this thread's request has told of to ministack."""
     waiting = _outbox()
     while waiting:
-        event = waiting.pop(0)
+        door, told = waiting.pop(0)
         if _bus is not None:
-            _put(event)
+            _put(door, told)
 
 
 def of_account(account, region=None):
@@ -85,15 +92,15 @@ def zulu(moment=None):
     return milliseconds(time.time() if moment is None else moment).replace("+0000", "Z")
 
 
-def _put(event):
-    request = urllib.request.Request(_bus + DOOR, json.dumps(event).encode(), {"Content-Type": "application/json"})
+def _put(door, told):
+    request = urllib.request.Request(_bus + door, json.dumps(told).encode(), {"Content-Type": "application/json"})
     try:
         urllib.request.urlopen(request, timeout=30).close()
     except (urllib.error.URLError, OSError) as error:
-        print(f"an event was lost: {error}: {json.dumps(event)}", file=sys.stderr)
+        print(f"nobody heard of this: {error}: {json.dumps(told)}", file=sys.stderr)
 
 
 def _outbox():
-    if not hasattr(_under_way, "events"):
-        _under_way.events = []
-    return _under_way.events
+    if not hasattr(_under_way, "told"):
+        _under_way.told = []
+    return _under_way.told

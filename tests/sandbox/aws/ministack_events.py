@@ -1,7 +1,8 @@
-"""The door by which events of AWS services come onto ministack's event buses.
+"""The door by which events of AWS services come onto ministack's event buses, and that for what alarms do.
 
 ministack refuses PutEvents with a source of AWS, as AWS does. What moto's services tell (`events.py`) comes in here, and
-from here on ministack's rules and targets are those of EventBridge.
+from here on ministack's rules and targets are those of EventBridge. What alarms do has a door of its own
+(`ministack_wakes.py`).
 """
 
 import json
@@ -9,7 +10,8 @@ import sys
 import urllib.error
 import urllib.request
 
-from events import DOOR
+import ministack_wakes
+from events import DOOR, DOOR_OF_ACTIONS
 
 REGISTRATION = "/sandbox/events/bus"
 
@@ -21,10 +23,11 @@ class Door:
         self._application = application
 
     async def __call__(self, scope, receive, send):
-        if scope["type"] != "http" or scope["path"] != DOOR or scope["method"] != "POST":
+        told_to = DOORS.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if told_to is None:
             await self._application(scope, receive, send)
             return
-        put(json.loads(await _body_of(receive)))
+        told_to(json.loads(await _body_of(receive)))
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{}"})
 
@@ -43,6 +46,9 @@ def put(event):
     with request_scope(event["account"], event["region"]):
         eventbridge._ensure_default_bus()
         eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+DOORS = {DOOR: put, DOOR_OF_ACTIONS: ministack_wakes.act}
 
 
 def register(moto_url, own_url):

@@ -23,6 +23,8 @@ from datetime import datetime, timezone
 from ministack.core import iam_evaluator
 from ministack.services import eventbridge, iam, lambda_svc, scheduler, sts
 
+import ministack_wakes
+
 SECONDS_BETWEEN_LOOKS = 0.5
 # "How Lambda handles errors and retries with asynchronous invocation": two more attempts unless it is configured.
 RETRIES_IF_NOT_SAID = 2
@@ -35,12 +37,14 @@ _session_access_key = sts._gen_session_access_key
 _evaluate = iam_evaluator.evaluate
 
 _given_context = contextvars.ContextVar("context of a simulation", default={})
+_rule = contextvars.ContextVar("the rule whose target is being invoked", default=None)
 _account_of_role = contextvars.ContextVar("account of the role that is being assumed")
 
 
 def invoke_target(target, event, rule, view=None):
     """Scheduler's targets are invoked as those of rules are, once their input is filled in."""
-    if event.get("Source") == "aws.scheduler" and target.get("Input"):
+    is_schedule = event.get("Source") == "aws.scheduler"
+    if is_schedule and target.get("Input"):
         context = {
             "schedule-arn": rule["Arn"],
             "scheduled-time": datetime.fromtimestamp(event["Time"], timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -49,12 +53,22 @@ def invoke_target(target, event, rule, view=None):
         }
         for keyword, value in context.items():
             target = target | {"Input": target["Input"].replace(f"<aws.scheduler.{keyword}>", value)}
-    _invoke_target(target, event, rule, view)
+    token = _rule.set(None if is_schedule else rule.get("Arn"))
+    try:
+        _invoke_target(target, event, rule, view)
+    finally:
+        _rule.reset(token)
 
 
 def dispatch_to_lambda(arn, payload):
-    """EventBridge invokes functions asynchronously ("Invoking a Lambda function asynchronously")."""
-    event = json.loads(payload)
+    """EventBridge invokes functions asynchronously ("Invoking a Lambda function asynchronously").
+
+    A rule does so by the function's policy, Scheduler by a role of its own.
+    """
+    event, rule = json.loads(payload), _rule.get()
+    if rule is not None:
+        ministack_wakes.invoke(arn, event, ministack_wakes.RULES, rule)
+        return
     function, config, _ = lambda_svc._get_func_record_for_ref(arn)
     if function and config:
         invoke_asynchronously(lambda_svc._execution_record_for_config(function, config), event)

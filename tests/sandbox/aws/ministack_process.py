@@ -70,8 +70,10 @@ def run(listener_descriptor):
 
     import ministack_calendars
     import ministack_gaps
+    import ministack_wakes
 
     ministack_gaps.install()
+    ministack_wakes.install()
     ministack_calendars.install()
     if ministack_enforcement.MOTO_URL in os.environ:
         ministack_enforcement.install()
