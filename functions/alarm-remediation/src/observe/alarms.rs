@@ -200,7 +200,7 @@ impl Alarms {
         Ok(burning.map(|it| it.alarm.name).collect())
     }
 
-    async fn tags_of_alarm(&self, arn: &str) -> Read<BTreeMap<String, String>> {
+    pub(super) async fn tags_of_alarm(&self, arn: &str) -> Read<BTreeMap<String, String>> {
         let request = self.cloudwatch.list_tags_for_resource().resource_arn(arn);
         let answer = self.cloudwatch_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(TAGS, aws::explain(&error)))?;

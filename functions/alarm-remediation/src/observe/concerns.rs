@@ -11,8 +11,8 @@ use super::alarms::{Described, MOST_NAMES};
 use super::once::Once;
 use super::{Alarms, Read, Unread};
 use crate::action::short;
-use crate::policy::RemediationPolicy;
-use crate::world::{Concern, Symptom, Target};
+use crate::policy::{OFF, RemediationPolicy};
+use crate::world::{Concern, REMEDIATION, Symptom, Target};
 
 /// How deep composite alarms are followed.
 const DEPTH: u8 = 3;
@@ -148,10 +148,8 @@ impl Alarms {
             concerns: BTreeSet::new(),
             unread: vec![],
         };
-        let mapped = policy.mapped(&described.alarm.name);
-        let named = tag.and_then(|tag| Some((tag.parse().ok()?, None)));
-        if let Some(mapped) = named.or(mapped) {
-            found.concerns.insert(named_for(mapped, &described.watched));
+        if let Some(named) = named_by(policy, &described.alarm.name, tag) {
+            found.concerns.insert(named_for(named, &described.watched));
         } else {
             self.of_alarm(policy, described, DEPTH, &mut found).await;
         }
@@ -227,16 +225,40 @@ impl Alarms {
             match self.described(Some(names)).await {
                 Ok(children) => {
                     for child in &children {
-                        match policy.mapped(&child.alarm.name) {
-                            Some(mapped) => {
-                                found.concerns.insert(named_for(mapped, &child.watched));
-                            }
-                            None => self.of_alarm(policy, child, depth - 1, found).await,
-                        }
+                        self.of_child(policy, child, depth - 1, found).await;
                     }
                 }
                 Err(unread) => found.unread.push(unread),
             }
+        }
+    }
+
+    /// What a child is about, as if it were on its own: by its tag, by the policy, or by its
+    /// dimensions.
+    async fn of_child(
+        &self,
+        policy: &RemediationPolicy,
+        child: &Described,
+        depth: u8,
+        found: &mut Found<'_>,
+    ) {
+        let tags = match self.tags_of_alarm(&child.alarm.arn).await {
+            Ok(tags) => tags,
+            // It may be switched off by them.
+            Err(unread) => {
+                found.unread.push(unread);
+                return;
+            }
+        };
+        let tag = tags.get(REMEDIATION).map(String::as_str);
+        if tag == Some(OFF) {
+            return;
+        }
+        match named_by(policy, &child.alarm.name, tag) {
+            Some(named) => {
+                found.concerns.insert(named_for(named, &child.watched));
+            }
+            None => self.of_alarm(policy, child, depth, found).await,
         }
     }
 
@@ -307,6 +329,16 @@ impl Alarms {
         }
         Ok(vec![])
     }
+}
+
+/// What an alarm is about by its tag, or else by the policy.
+fn named_by(
+    policy: &RemediationPolicy,
+    alarm: &str,
+    tag: Option<&str>,
+) -> Option<(Target, Option<Symptom>)> {
+    let by_tag = tag.and_then(|tag| Some((tag.parse().ok()?, None)));
+    by_tag.or_else(|| policy.mapped(alarm))
 }
 
 fn named_for((target, symptom): (Target, Option<Symptom>), watched: &[Watched]) -> Concern {

@@ -93,6 +93,43 @@ async fn a_composite_alarm_is_about_what_its_children_in_alarm_are_about() {
 }
 
 #[tokio::test]
+async fn a_child_of_a_composite_alarm_is_about_what_its_own_tag_says() {
+    let script = account(Bell::Busy)
+        .always("cloudwatch:DescribeAlarms", |request| {
+            let request = body(request);
+            if request["ChildrenOfAlarmName"] == "it" {
+                let children = ["a", "b", "c"].map(|name| child(name, "ALARM"));
+                return alarms(children.to_vec());
+            }
+            match request["AlarmNames"].to_string().as_str() {
+                r#"["it"]"# => json!({"MetricAlarms": [], "CompositeAlarms": [composite("it")]}),
+                r#"["a","b","c"]"# => {
+                    alarms(["a", "b", "c"].map(|name| alarm(name, Bell::Busy)).to_vec())
+                }
+                other => panic!("{other}"),
+            }
+        })
+        .always("cloudwatch:ListTagsForResource", |request| {
+            let request = body(request);
+            let arn = request["ResourceARN"].as_str().unwrap();
+            let value = match arn.rsplit(':').next().unwrap() {
+                "a" => "database:shop-db",
+                "b" => "off",
+                _ => return json!({"Tags": []}),
+            };
+            json!({"Tags": [{"Key": "steward:remediation", "Value": value}]})
+        });
+    let (_, concerns) = about(script).await;
+    assert_eq!(
+        concerns,
+        [
+            concern("service:shop/web", Symptom::Busy),
+            concern("database:shop-db", Symptom::Other),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn composite_alarms_that_watch_each_other_are_followed_no_further_than_they_go() {
     let script = account(Bell::Busy).always("cloudwatch:DescribeAlarms", |request| {
         match body(request)["ChildrenOfAlarmName"].is_null() {
