@@ -168,7 +168,7 @@ impl Observe<AlarmRemediation> for Alarms {
     async fn observe(&self, policy: &RemediationPolicy, scope: &Scope) -> Seen<World> {
         let now = self.clock.now();
         let mut seen = Seen::default();
-        let memory = self.memory(now, &mut seen).await;
+        let memory = self.memory(scope, now, &mut seen).await;
         let remembered = memory.iter().flat_map(|memory| &memory.cases);
         let cases: BTreeMap<&String, &Case> = remembered
             .map(|(key, (_, case))| (key, case))

@@ -47,8 +47,8 @@ pub struct Memory {
     pub attempts: BTreeMap<Target, Attempts>,
     /// What was tried in all of the account, the last hour.
     pub of_all: Attempts,
-    /// What is larger than usual for a while, by ARN; only where an open case raised
-    /// something.
+    /// What is larger than usual for a while, by ARN; only where a case that the run works
+    /// on raised something.
     pub raises: BTreeMap<String, Raise>,
     /// The keys of entries that cannot be understood.
     pub malformed: BTreeSet<String>,

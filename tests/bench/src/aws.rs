@@ -23,9 +23,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use crate::cbor;
 use crate::ecr::Registry;
 use crate::ecs::Clusters;
 use crate::environments::Environments;
+use crate::incidents::Incidents;
 use crate::pruning::Pruning;
 use crate::rds::{Asked, Databases};
 use crate::s3::{self, Buckets};
@@ -33,9 +35,10 @@ use crate::scenario::{REGION, Scenario, Work};
 
 /// The services that the functions talk to, as the SDK's endpoint variables
 /// name them (AWS SDKs and Tools Reference Guide, "Service-specific endpoints").
-const SERVICES: [&str; 16] = [
+const SERVICES: [&str; 17] = [
     "APPLICATION_AUTO_SCALING",
     "AUTO_SCALING",
+    "CLOUDWATCH",
     "DYNAMODB",
     "ECR",
     "ECS",
@@ -79,6 +82,23 @@ impl Answer {
         }
     }
 
+    /// A body as CloudWatch writes it ("Smithy RPC v2 CBOR", Smithy 2.0 specification).
+    pub(crate) fn cbor(value: &Value) -> Self {
+        Self {
+            headers: vec![("smithy-protocol", "rpc-v2-cbor")],
+            content_type: "application/cbor",
+            body: cbor::encode(value).into(),
+            ..Self::status(StatusCode::OK)
+        }
+    }
+
+    pub(crate) fn cbor_error(code: &str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            ..Self::cbor(&json!({"__type": code, "message": code}))
+        }
+    }
+
     pub(crate) fn xml(body: impl Into<Bytes>) -> Self {
         Self {
             body: body.into(),
@@ -116,6 +136,31 @@ pub(crate) struct Seen {
     pub(crate) connections: BTreeMap<&'static str, usize>,
     /// When the first call came.
     pub(crate) first_call: Option<Instant>,
+    /// The calls that change something on AWS, without what is only remembered.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// A call that changes something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    /// When it came.
+    pub(crate) at: Instant,
+    /// How many calls came before it.
+    pub(crate) after: usize,
+}
+
+impl Seen {
+    /// How many calls there were.
+    pub(crate) fn all_calls(&self) -> usize {
+        self.calls.values().sum()
+    }
+}
+
+/// Whether a call changes something that is not Steward's own.
+fn is_change(service: &str, operation: &str) -> bool {
+    let reads = ["Describe", "List", "Get", "BatchGet", "Head", "Query"];
+    let is_own = matches!(service, "DYNAMODB" | "S3" | "SNS" | "SSM" | "STS");
+    !is_own && !reads.iter().any(|verb| operation.starts_with(verb))
 }
 
 /// How fast an operation may be called before it throttles.
@@ -147,6 +192,7 @@ enum Holdings {
     Registry(Registry, Clusters),
     Databases(Databases, Buckets, Clusters),
     Environments(Environments),
+    Incidents(Incidents),
 }
 
 /// A request, read whole.
@@ -184,7 +230,10 @@ impl State {
     }
 
     fn answer(&self, service: &str, operation: &str, call: &Call) -> Answer {
-        let asked: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+        let asked: Value = match service {
+            "CLOUDWATCH" => cbor::decode(&call.body).unwrap_or_default(),
+            _ => serde_json::from_slice(&call.body).unwrap_or_default(),
+        };
         match (service, operation, &self.holdings) {
             ("ECR", _, Holdings::Registry(registry, _)) => registry.answer(operation, &asked),
             ("RDS", _, Holdings::Databases(databases, ..)) => {
@@ -221,6 +270,9 @@ impl State {
             (_, _, Holdings::Environments(environments)) => {
                 environments.answer(service, operation, &asked, &call.form())
             }
+            (_, _, Holdings::Incidents(incidents)) => {
+                incidents.answer(service, operation, &asked, &call.form())
+            }
             _ => Answer::error("UnknownOperationException", operation),
         }
     }
@@ -240,6 +292,10 @@ impl Call {
         let path = self.head.uri.path();
         match path.trim_end_matches('/') {
             _ if service == "S3" => s3::operation_of(&self.head.method, path),
+            path if service == "CLOUDWATCH" => {
+                let operation = path.rsplit('/').next();
+                operation.unwrap_or_default().to_owned()
+            }
             "/2015-03-31/functions" => "ListFunctions".to_owned(),
             "/schedules" => "ListSchedules".to_owned(),
             path => format!("{} {path}", self.head.method),
@@ -302,6 +358,7 @@ impl Aws {
                 Holdings::Databases(databases, buckets, clusters)
             }
             Work::Scaling(scaling) => Holdings::Environments(Environments::of(scaling)),
+            Work::Remediation(remediation) => Holdings::Incidents(Incidents::of(remediation)),
         };
         let state = Arc::new(State {
             latency: scenario.latency,
@@ -340,12 +397,14 @@ impl Aws {
         self.state.seen().clone()
     }
 
-    /// How many images or snapshots there are, or things that are awake.
+    /// How many images or snapshots there are, or things that are awake, or to which
+    /// nothing was done.
     pub(crate) fn left(&self) -> usize {
         match &self.state.holdings {
             Holdings::Registry(registry, _) => registry.images_left(),
             Holdings::Databases(databases, ..) => databases.snapshots_left(),
             Holdings::Environments(environments) => environments.awake(),
+            Holdings::Incidents(incidents) => incidents.untreated(),
         }
     }
 }
@@ -398,6 +457,10 @@ async fn respond(
     {
         let mut seen = state.seen();
         seen.first_call.get_or_insert(arrived);
+        if is_change(service, &operation) {
+            let after = seen.all_calls();
+            seen.changes.push(Change { at: arrived, after });
+        }
         if !through {
             *seen.throttled.entry(action.clone()).or_default() += 1;
         }

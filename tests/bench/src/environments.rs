@@ -23,6 +23,8 @@ const GROUPS_OF_A_PAGE: usize = 100;
 /// Events that ECS tells of each service, whether they are wanted or not.
 const EVENTS: usize = 100;
 
+const PARTITION: &str = "scheduled-scaling";
+
 /// By day.
 const TASKS: u64 = 3;
 const MOST_TASKS: u64 = 6;
@@ -666,7 +668,7 @@ fn remembered(scaling: &Scaling) -> Vec<((String, String), Value)> {
     let mut all: Vec<_> = (0..scaling.environments)
         .map(|of| {
             let sort = format!("environment#{}", Scaling::environment(of));
-            ledger::entry(&sort, &progress)
+            ledger::entry(PARTITION, &sort, &progress)
         })
         .collect();
     if !sleeps {
@@ -680,7 +682,7 @@ fn remembered(scaling: &Scaling) -> Vec<((String, String), Value)> {
             "transition": last,
             "state": "parked",
         });
-        all.push(ledger::entry(&format!("size#{arn}"), &body));
+        all.push(ledger::entry(PARTITION, &format!("size#{arn}"), &body));
     };
     for n in 0..scaling.services() {
         let environment = n / SERVICES;

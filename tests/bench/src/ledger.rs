@@ -20,8 +20,7 @@ pub(crate) struct Ledger {
 }
 
 /// What the ledger writes under a key.
-pub(crate) fn entry(sort: &str, body: &Value) -> (Key, Value) {
-    let partition = "scheduled-scaling";
+pub(crate) fn entry(partition: &str, sort: &str, body: &Value) -> (Key, Value) {
     let item = json!({
         "pk": {"S": partition},
         "sk": {"S": sort},

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::aws::{Aws, Seen};
+use crate::aws::{Aws, Change, Seen};
 use crate::process::{self, CpuShare};
 use crate::runtime::Runtime;
 use crate::scenario::{REGION, Scenario, Truth};
@@ -32,6 +32,9 @@ pub(crate) struct Measured {
     pub(crate) run_ms: f64,
     pub(crate) cpu_ms: f64,
     pub(crate) peak_mib: f64,
+    /// Until the first call of the first event that changes something, from the start of
+    /// the process, and of the last, from the event.
+    pub(crate) to_change_ms: Option<(f64, f64)>,
     pub(crate) seen: Seen,
     /// Calls that were too many or too few by their formulae, in any run.
     pub(crate) wrong_calls: Vec<String>,
@@ -45,6 +48,7 @@ struct Run {
     run: Duration,
     cpu: Duration,
     peak_mib: f64,
+    to_change: Option<(Duration, Duration)>,
     seen: Seen,
 }
 
@@ -80,6 +84,10 @@ pub(crate) async fn measure(
         run_ms: median(&|run| ms(run.run)),
         cpu_ms: median(&|run| ms(run.cpu)),
         peak_mib: median(&|run| run.peak_mib),
+        to_change_ms: runs.iter().all(|run| run.to_change.is_some()).then(|| {
+            let of = |run: &Run| run.to_change.unwrap_or_default();
+            (median(&|run| ms(of(run).0)), median(&|run| ms(of(run).1)))
+        }),
         seen,
         wrong_calls,
         skipped: None,
@@ -94,6 +102,7 @@ impl Measured {
             run_ms: 0.0,
             cpu_ms: 0.0,
             peak_mib: 0.0,
+            to_change_ms: None,
             seen: Seen::default(),
             wrong_calls: vec![],
             skipped: Some(why),
@@ -119,9 +128,23 @@ async fn run(
         share.hold(pid)?;
     }
     let mut took = Duration::ZERO;
+    let mut to_change = None;
     for nth in 0..scenario.events() {
-        let (report, of_this) = runtime.invoke(&scenario.event()).await?;
+        let before = aws.seen().all_calls();
+        let began = Instant::now();
+        let (report, of_this) = runtime.invoke(&scenario.event(nth)).await?;
         took += of_this;
+        if let Some(expected) = scenario.before_the_first_change(nth) {
+            let change = first_change(&aws.seen(), before)?;
+            let calls = change.after - before;
+            ensure!(
+                calls == expected,
+                "{calls} calls before the first that changes something, {expected} by formula"
+            );
+            let warm = change.at - began;
+            let (cold, _) = to_change.unwrap_or((change.at - spawned, warm));
+            to_change = Some((cold, warm));
+        }
         // Asking for the next event ends the work on this one.
         runtime.next().await?;
         let number = nth + 1;
@@ -144,8 +167,16 @@ async fn run(
         run: took,
         cpu,
         peak_mib,
+        to_change,
         seen,
     })
+}
+
+/// The first call that changes something, of those after so many.
+fn first_change(seen: &Seen, before: usize) -> Result<Change> {
+    let mut changes = seen.changes.iter();
+    let first = changes.find(|change| change.after >= before);
+    first.copied().context("nothing was changed")
 }
 
 fn spawn(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::pruning::Pruning;
+use crate::remediation::{Remediation, Remedy};
 use crate::rotation::Rotation;
 use crate::scaling::{Scaling, Time};
 
@@ -49,6 +50,7 @@ pub(crate) enum Work {
     Pruning(Pruning),
     Rotation(Rotation),
     Scaling(Scaling),
+    Remediation(Remediation),
 }
 
 /// What a report has to say, and what has to be there after the last.
@@ -58,7 +60,7 @@ pub(crate) struct Truth {
     pub(crate) kept: usize,
     pub(crate) planned: usize,
     pub(crate) deferred: usize,
-    /// Images or snapshots, or things that are awake.
+    /// Images or snapshots, or things that are awake, or to which nothing was done.
     pub(crate) left: usize,
 }
 
@@ -94,12 +96,21 @@ impl Scenario {
         }
     }
 
+    fn remediation(name: &'static str, remediation: Remediation) -> Self {
+        Self {
+            // The function's memory in `infra/automation.yaml`.
+            targets: vec![Target::PeakMib(256.0)],
+            ..Self::of(name, Work::Remediation(remediation))
+        }
+    }
+
     /// The function under measurement.
     pub(crate) fn function(&self) -> &'static str {
         match &self.work {
             Work::Pruning(_) => "image-pruning",
             Work::Rotation(_) => "snapshot-rotation",
             Work::Scaling(_) => "scheduled-scaling",
+            Work::Remediation(_) => "alarm-remediation",
         }
     }
 
@@ -108,6 +119,7 @@ impl Scenario {
         match &self.work {
             Work::Pruning(_) | Work::Rotation(_) => 1,
             Work::Scaling(scaling) => scaling.ticks(),
+            Work::Remediation(remediation) => remediation.events(),
         }
     }
 
@@ -115,7 +127,7 @@ impl Scenario {
         match &self.work {
             Work::Pruning(pruning) => pruning.apply,
             Work::Rotation(rotation) => rotation.apply,
-            Work::Scaling(_) => true,
+            Work::Scaling(_) | Work::Remediation(_) => true,
         }
     }
 
@@ -123,11 +135,13 @@ impl Scenario {
         if self.applies() { "apply" } else { "plan" }
     }
 
-    pub(crate) fn event(&self) -> Value {
+    /// The `nth` event, from 0.
+    pub(crate) fn event(&self, nth: usize) -> Value {
         let operation = match &self.work {
             Work::Pruning(_) => "prune",
             Work::Rotation(_) => "rotate",
             Work::Scaling(_) => "scale",
+            Work::Remediation(remediation) => return remediation.event(nth),
         };
         json!({"operation": operation, "mode": self.mode()})
     }
@@ -137,6 +151,7 @@ impl Scenario {
             Work::Pruning(pruning) => pruning.policy(),
             Work::Rotation(rotation) => rotation.policy(),
             Work::Scaling(scaling) => scaling.policy(),
+            Work::Remediation(remediation) => remediation.policy(),
         }
     }
 
@@ -146,6 +161,7 @@ impl Scenario {
             Work::Pruning(pruning) => pruning.truth(),
             Work::Rotation(rotation) => rotation.truth(),
             Work::Scaling(scaling) => scaling.truth(nth),
+            Work::Remediation(remediation) => remediation.truth(nth),
         }
     }
 
@@ -156,6 +172,7 @@ impl Scenario {
             Work::Pruning(pruning) => pruning.calls(),
             Work::Rotation(rotation) => rotation.calls(),
             Work::Scaling(scaling) => scaling.calls(),
+            Work::Remediation(remediation) => remediation.calls(),
         };
         all.into_iter().filter(|(_, n)| *n > 0).collect()
     }
@@ -167,6 +184,16 @@ impl Scenario {
             Work::Pruning(pruning) => pruning.critical_path(),
             Work::Rotation(rotation) => rotation.critical_path(),
             Work::Scaling(scaling) => scaling.critical_path(),
+            Work::Remediation(remediation) => remediation.critical_path(),
+        }
+    }
+
+    /// The calls of the `nth` event before the first that changes something on AWS, where
+    /// each event is to change something.
+    pub(crate) fn before_the_first_change(&self, nth: usize) -> Option<usize> {
+        match &self.work {
+            Work::Remediation(remediation) => remediation.before_the_first_change(nth),
+            _ => None,
         }
     }
 }
@@ -192,6 +219,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     let mut all = of_pruning();
     all.extend(of_rotation());
     all.extend(of_scaling());
+    all.extend(of_remediation());
     all
 }
 
@@ -347,6 +375,45 @@ fn of_scaling() -> Vec<Scenario> {
         Scenario {
             cpu_share: Some(0.1447),
             ..by_night("2,000 targets in 200 environments, at night, CPU share of 256 MB")
+        },
+    ]
+}
+
+fn of_remediation() -> Vec<Scenario> {
+    let of = |name, remedy| Scenario::remediation(name, Remediation::of(remedy));
+    let twenty_ms = Duration::from_millis(20);
+    vec![
+        of("an alarm, raise_service", Remedy::RaiseService),
+        of("an alarm, stop_deployment", Remedy::StopDeployment),
+        of("an alarm, roll_back", Remedy::RollBack),
+        of("an alarm, replace_tasks", Remedy::ReplaceTasks),
+        of("an alarm, raise_group", Remedy::RaiseGroup),
+        of("an alarm, replace_instance", Remedy::ReplaceInstance),
+        of("an alarm, grow_storage", Remedy::GrowStorage),
+        Scenario {
+            latency: twenty_ms,
+            targets: vec![Target::OverCriticalPath(1.5)],
+            ..of(
+                "an alarm, raise_service, 20 ms a call",
+                Remedy::RaiseService,
+            )
+        },
+        Scenario::remediation("a tick, no open case", Remediation::cases(0)),
+        Scenario::remediation("a tick, 200 open cases", Remediation::cases(200)),
+        Scenario {
+            latency: twenty_ms,
+            targets: vec![Target::OverCriticalPath(1.5)],
+            ..Scenario::remediation(
+                "a tick, 200 open cases, 20 ms a call",
+                Remediation::cases(200),
+            )
+        },
+        Scenario {
+            cpu_share: Some(0.1447),
+            ..of(
+                "an alarm, raise_service, CPU share of 256 MB",
+                Remedy::RaiseService,
+            )
         },
     ]
 }

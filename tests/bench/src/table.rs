@@ -48,6 +48,7 @@ pub(crate) fn print(rows: &[(Scenario, Measured)], calls: bool) -> bool {
             verdicts.join(", ")
         );
     }
+    print_changes(rows);
     for (scenario, measured) in rows {
         for wrong in &measured.wrong_calls {
             all_met = false;
@@ -64,6 +65,30 @@ pub(crate) fn print(rows: &[(Scenario, Measured)], calls: bool) -> bool {
         }
     }
     all_met
+}
+
+/// How long it takes from an event to the first call that changes something.
+fn print_changes(rows: &[(Scenario, Measured)]) {
+    let mut is_first = true;
+    for (scenario, measured) in rows {
+        let Some((cold, warm)) = measured.to_change_ms else {
+            continue;
+        };
+        if is_first {
+            println!(
+                "\n| scenario | calls of an event | before the first that changes something \
+                 | until then ms, cold | warm |\n|---|---|---|---|---|"
+            );
+            is_first = false;
+        }
+        let last = scenario.events() - 1;
+        let before = scenario.before_the_first_change(last).unwrap_or_default();
+        let all = measured.seen.all_calls() / scenario.events();
+        println!(
+            "| {} | {all} | {before} | {cold:.1} | {warm:.1} |",
+            scenario.name
+        );
+    }
 }
 
 fn judge(target: Target, scenario: &Scenario, measured: &Measured) -> (f64, f64, String) {

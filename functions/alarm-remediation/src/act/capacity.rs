@@ -1,6 +1,7 @@
 //! Auto Scaling groups and their instances.
 
 use aws_sdk_ecs::types::ContainerInstanceStatus;
+use futures::{TryFutureExt, future};
 use steward::aws;
 use steward::engine::Outcome;
 
@@ -74,10 +75,13 @@ impl Alarms {
 
     /// An instance in one status that is to get another.
     pub(super) async fn check_instance(&self, it: &OfInstance, from: &str, to: &str) -> Early<()> {
-        self.check_group(&it.group).await?;
         let arns = std::iter::once(it.instance.clone()).collect();
-        let found = self.describe_instances(&it.cluster, &arns).await;
-        let found = found.map_err(|unread| unchecked(&unread))?;
+        let found = self.describe_instances(&it.cluster, &arns);
+        let (_, found) = future::try_join(
+            self.check_group(&it.group),
+            found.map_err(|unread| unchecked(&unread)),
+        )
+        .await?;
         let mut found = found.iter();
         let Some(instance) = found.find_map(|one| of_container_instance(&it.cluster, one)) else {
             return Err(Outcome::Skipped(format!("instance {} is gone", it.ec2)));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace};
 use aws_sdk_ecs::types as ecs;
+use futures::{TryFutureExt, future};
 use steward::aws;
 use steward::engine::Outcome;
 use steward::names;
@@ -38,9 +39,12 @@ impl Alarms {
     }
 
     pub(super) async fn check_raise(&self, it: &RaisingService) -> Early<()> {
-        let service = self.check_service(&it.cluster, &it.service).await?;
-        let scalable = self.scalable(&it.cluster, &it.service).await;
-        let scalable = scalable.map_err(|unread| unchecked(&unread))?;
+        let scalable = self.scalable(&it.cluster, &it.service);
+        let (service, scalable) = future::try_join(
+            self.check_service(&it.cluster, &it.service),
+            scalable.map_err(|unread| unchecked(&unread)),
+        )
+        .await?;
         let has = (scalable.map(|scalable| scalable.min), service.desired);
         if has == (it.min, it.desired) {
             return Ok(());
@@ -109,10 +113,23 @@ impl Alarms {
         Ok(())
     }
 
+    /// The deployments of a service that may be changed, the newest first.
+    async fn check_deployments(
+        &self,
+        cluster: &str,
+        name: &str,
+    ) -> Early<Vec<ecs::ServiceDeploymentBrief>> {
+        let deployments = self.deployments(cluster, name);
+        let (_, deployments) = future::try_join(
+            self.check_service(cluster, name),
+            deployments.map_err(|unread| unchecked(&unread)),
+        )
+        .await?;
+        Ok(deployments)
+    }
+
     pub(super) async fn check_stop(&self, it: &StoppingDeployment) -> Early<()> {
-        self.check_service(&it.cluster, &it.service).await?;
-        let deployments = self.deployments(&it.cluster, &it.service).await;
-        let deployments = deployments.map_err(|unread| unchecked(&unread))?;
+        let deployments = self.check_deployments(&it.cluster, &it.service).await?;
         let mut deployments = deployments.iter();
         let found =
             deployments.find(|one| one.service_deployment_arn() == Some(it.deployment.as_str()));
@@ -142,9 +159,7 @@ impl Alarms {
     }
 
     pub(super) async fn check_roll_back(&self, it: &RollingBack) -> Early<()> {
-        self.check_service(&it.cluster, &it.service).await?;
-        let deployments = self.deployments(&it.cluster, &it.service).await;
-        let deployments = deployments.map_err(|unread| unchecked(&unread))?;
+        let deployments = self.check_deployments(&it.cluster, &it.service).await?;
         let newest = deployments.first();
         if newest.and_then(|one| one.service_deployment_arn()) == Some(it.from.as_str()) {
             return Ok(());

@@ -6,10 +6,16 @@ use steward::ledger::{Entry, LedgerError};
 
 use super::Alarms;
 use crate::case::{Attempt, Attempts, PARTITION, keys};
+use crate::scope::Scope;
 use crate::world::{Memory, World};
 
 impl Alarms {
-    pub(super) async fn memory(&self, now: Timestamp, seen: &mut Seen<World>) -> Option<Memory> {
+    pub(super) async fn memory(
+        &self,
+        scope: &Scope,
+        now: Timestamp,
+        seen: &mut Seen<World>,
+    ) -> Option<Memory> {
         let entries = match self.ledger.entries(PARTITION, "", now).await {
             Ok(entries) => entries,
             Err(LedgerError::NoTable { .. }) if self.ledger.may_be_missing() => {
@@ -32,11 +38,8 @@ impl Alarms {
             }
         }
         // Only who raised something has to know what still is.
-        let raised = memory
-            .cases
-            .values()
-            .any(|(_, case)| !case.raised.is_empty());
-        if raised {
+        let mut cases = memory.cases.iter();
+        if cases.any(|(key, (_, case))| scope.covers(key, case) && !case.raised.is_empty()) {
             match self.ledger.raises(now).await {
                 Ok(raises) => {
                     let by_arn = raises.into_iter().map(|it| (it.resource.clone(), it));

@@ -164,6 +164,16 @@ async fn what_is_raised_for_longer_is_not_even_looked_at() {
     );
 }
 
+/// A run about another alarm has nothing to do with it.
+#[tokio::test]
+async fn what_is_raised_for_another_case_is_not_asked_for() {
+    let script = is_raised(account(Bell::Busy));
+    let stage = quiet(script, raising_service(Some(2)), 1).await;
+    let stage = stage.about(crate::stage::of_alarms(&["another"]));
+    stage.observe().await;
+    assert_eq!(stage.client.count("dynamodb:Query"), 1);
+}
+
 /// What somebody has changed since is theirs, and what is gone has no size.
 #[tokio::test]
 async fn what_has_another_size_since_stays_so_and_is_forgotten() {
