@@ -178,7 +178,7 @@ class Server:
         settings = {
             **SETTINGS,
             "port": str(self.port),
-            "archive_command": f"cp %p {self.archive}/%f",
+            "archive_command": f"mkdir -p {self.archive} && cp %p {self.archive}/%f",
             **self.settings,
             **recovery,
         }
@@ -212,9 +212,7 @@ _servers = []
 
 def new_server(port):
     """A server without data, on a port that `new_port` gave."""
-    directory = new_directory("server")
-    os.mkdir(os.path.join(directory, "archive"))
-    server = Server(directory, port)
+    server = Server(new_directory("server"), port)
     with _lock:
         _servers.append(server)
     return server

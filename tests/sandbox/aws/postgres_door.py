@@ -16,6 +16,7 @@ import ssl
 import struct
 import threading
 
+import scramp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,6 +28,9 @@ from postgres import HOST
 # What a connection may begin with instead of a start-up message: a length, and a code in place of a version.
 SSL_REQUEST, GSS_REQUEST = (struct.pack("!ii", 8, code) for code in (80877103, 80877104))
 YES, NO = b"S", b"N"
+# Protocol 3.0, and what an authentication message may ask for.
+VERSION = struct.pack("!i", 196608)
+CLEARTEXT_PASSWORD, SASL, SASL_CONTINUE, SASL_FINAL = 3, 10, 11, 12
 SIZE = struct.Struct("!i")
 LONGEST_START = 10_000
 # "PostgreSQL Error Codes": invalid_authorization_specification.
@@ -40,6 +44,8 @@ class Door:
         self.port = postgres.new_port()
         #: Whether who comes without TLS is sent away ("Using SSL with a PostgreSQL DB instance": `rds.force_ssl`).
         self.needs_tls = True
+        #: Who may say which users have tokens instead of passwords, and whether one is good.
+        self.tokens = None
         self._listener = None
         self._connections = set()
 
@@ -77,10 +83,18 @@ class Door:
             client, start = self._begun(client)
             if start is None:
                 return
+            user = _user_of(start)
+            has_token = user is not None and self.tokens is not None and self.tokens.are_asked_of(user)
+            if has_token and not self._is_let_in(client, user):
+                return
+            # It has to be in effect before the server looks for it.
+            password = self.tokens.password_of(user) if has_token else None
             server = socket.create_connection((HOST, port))
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._connections |= {client, server}
             server.sendall(start)
+            if has_token:
+                client.sendall(_authenticate(server, user, password))
             _pass_on(client, server)
         except (OSError, ValueError):
             pass  # Either side has gone away, and so does the other.
@@ -101,6 +115,19 @@ class Door:
             client.sendall(_refusal(f'no pg_hba.conf entry for host "{HOST}", no encryption'))
             return client, None
         return client, start
+
+
+    def _is_let_in(self, client, user):
+        """Ask a client for a token; who has none that is good is sent away."""
+        token = None
+        if isinstance(client, ssl.SSLSocket):
+            client.sendall(_message(b"R", SIZE.pack(CLEARTEXT_PASSWORD)))
+            kind, body = _message_of(client)
+            token = body.rstrip(b"\0").decode("utf-8", "replace") if kind == b"p" else None
+        if token is not None and self.tokens.are_good(user, token):
+            return True
+        client.sendall(_refusal(f'PAM authentication failed for user "{user}"'))
+        return False
 
 
 class Authority:
@@ -181,8 +208,46 @@ def _exactly(client, count):
 def _refusal(message):
     """An ErrorResponse."""
     fields = {"S": "FATAL", "V": "FATAL", "C": NOT_AUTHORIZED, "M": message}
-    body = b"".join(f"{kind}{text}\0".encode() for kind, text in fields.items()) + b"\0"
-    return b"E" + SIZE.pack(len(body) + SIZE.size) + body
+    return _message(b"E", b"".join(f"{kind}{text}\0".encode() for kind, text in fields.items()) + b"\0")
+
+
+def _message(kind, body):
+    return kind + SIZE.pack(len(body) + SIZE.size) + body
+
+
+def _message_of(connection):
+    """The kind and body of the next message; nothing of either at the end."""
+    head = _exactly(connection, 1 + SIZE.size)
+    body = _exactly(connection, SIZE.unpack(head[1:])[0] - SIZE.size) if head else None
+    return (head[:1], body) if body is not None else (b"", b"")
+
+
+def _user_of(start):
+    """The user of a StartupMessage; None of another, such as a CancelRequest."""
+    version, rest = start[SIZE.size : 2 * SIZE.size], start[2 * SIZE.size :]
+    if version != VERSION:
+        return None
+    members = rest.decode("utf-8", "replace").split("\0")
+    return dict(zip(members[::2], members[1::2])).get("user")
+
+
+def _authenticate(server, user, password):
+    """Be authenticated as a user by SCRAM ("SASL Authentication"); returns the last message, which is for the client."""
+    scram = scramp.ScramClient(["SCRAM-SHA-256"], user, password)
+    while True:
+        kind, body = _message_of(server)
+        step = SIZE.unpack(body[: SIZE.size])[0] if kind == b"R" else None
+        said = body[SIZE.size :].decode() if kind == b"R" else None
+        if step == SASL:
+            first = scram.get_client_first().encode()
+            server.sendall(_message(b"p", b"SCRAM-SHA-256\0" + SIZE.pack(len(first)) + first))
+        elif step == SASL_CONTINUE:
+            scram.set_server_first(said)
+            server.sendall(_message(b"p", scram.get_client_final().encode()))
+        elif step == SASL_FINAL:
+            scram.set_server_final(said)
+        else:
+            return _message(kind, body)
 
 
 def _pass_on(client, server):

@@ -7,6 +7,7 @@ PostgreSQL database engine", "Backing up and restoring" and "Using SSL with a Po
 
 import contextlib
 import os
+import secrets
 import shutil
 import threading
 import weakref
@@ -16,6 +17,7 @@ import pg8000.native
 
 import postgres
 import postgres_door
+import rds_tokens
 import settings
 from operations import refuse
 
@@ -51,6 +53,13 @@ CREATE ROLE rds_superuser; CREATE ROLE rds_iam; CREATE ROLE rds_password;
 GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO rds_superuser;
 """
 
+# Whom "GRANT rds_iam" was made to; who may only grant it on is none of them.
+MEMBERS_OF_IAM = """
+SELECT 1 FROM pg_auth_members
+JOIN pg_roles role ON role.oid = roleid JOIN pg_roles granted ON granted.oid = member
+WHERE role.rolname = 'rds_iam' AND granted.rolname = :user AND (inherit_option OR set_option)
+"""
+
 # Parameter of a parameter group that the server doesn't know.
 FORCE_SSL = "rds.force_ssl"
 
@@ -70,6 +79,7 @@ class Database:
         self.name = instance.db_name or "postgres"
         self.backups = _backups.setdefault(instance.dbi_resource_id, Backups(self.server.archive))
         self.address = postgres.HOST
+        self._instance = weakref.ref(instance)
         self._parameters = parameters
         self._password = None
 
@@ -79,6 +89,7 @@ class Database:
         self.server.start()
         master = _identifier(self.master)
         self.server.run(f"{ROLES} CREATE ROLE {master} LOGIN CREATEDB CREATEROLE; GRANT rds_superuser TO {master}")
+        self.server.run(f"GRANT rds_iam TO {master} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
         self.server.run(f"ALTER DATABASE postgres OWNER TO {master}")
         if self.name != "postgres":
             self.server.run(f"CREATE DATABASE {_identifier(self.name)} OWNER {master}")
@@ -114,11 +125,32 @@ class Database:
         if status not in CLOSED:
             self.start()
             if not self.door.is_open:
+                self.door.tokens = self
                 self.door.open_to(self.server)
             return
         self.door.close()
         if status == STOPPED:
             self.stop()
+
+    def are_asked_of(self, user):
+        """Whether a user has tokens instead of a password: who is granted `rds_iam`."""
+        return bool(self.server.run(MEMBERS_OF_IAM, user=user))
+
+    def are_good(self, user, token):
+        """Whether a token lets a user in, as long as the instance has IAM database authentication enabled."""
+        instance = self._instance()
+        endpoint = self.address, self.door.port
+        return (
+            instance is not None
+            and instance.enable_iam_database_authentication
+            and rds_tokens.is_valid(token, user, *endpoint, instance.account_id, instance.region)
+        )
+
+    def password_of(self, user):
+        """A password with which the server itself lets a user in who has shown a token; another one each time."""
+        password = secrets.token_hex(16)
+        self.server.run(f"ALTER ROLE {_identifier(user)} PASSWORD '{password}'")
+        return password
 
     def stop(self):
         """Stop the server; what was logged until then remains."""

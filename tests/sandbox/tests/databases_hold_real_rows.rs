@@ -134,17 +134,22 @@ async fn names_are_swapped_and_the_endpoint_stays() -> Result<()> {
     Ok(())
 }
 
+/// What time it is for a database.
+async fn time_of(database: &Database) -> Result<Timestamp> {
+    let rows = database.sql("SELECT clock_timestamp()::text").await?;
+    let text = rows[0][0].as_str().context("no time")?;
+    Ok(text.parse()?)
+}
+
 #[tokio::test]
 async fn rows_are_those_of_a_point_in_time() -> Result<()> {
     let account = Sandbox::shared()?.account();
     let database = account.database("db", &[]).await?;
     database.make_real().await?;
     database.sql("CREATE TABLE t AS SELECT 1 AS n").await?;
-    let now = database.sql("SELECT clock_timestamp()::text").await?;
+    let moment = time_of(&database).await?;
     database.sql("UPDATE t SET n = 2").await?;
-    let text = now[0][0].as_str().context("no time")?.replace(' ', "T");
-    let moment: Timestamp = text.replace("+00", "Z").parse()?;
-    database.restorable_until(Timestamp::now()).await?;
+    database.restorable_until(time_of(&database).await?).await?;
     let moment = aws_sdk_rds::primitives::DateTime::from_nanos(moment.as_nanosecond())?;
     account
         .rds()

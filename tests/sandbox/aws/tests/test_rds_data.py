@@ -287,6 +287,46 @@ class Passwords(RealTest):
         return value["password"]
 
 
+class Tokens(RealTest):
+    def setUp(self):
+        super().setUp()
+        self.sql("CREATE USER probe; GRANT rds_iam TO probe")
+
+    def enable(self, enabled=True):
+        self.rds.modify_db_instance(
+            DBInstanceIdentifier="db", EnableIAMDatabaseAuthentication=enabled, ApplyImmediately=True
+        )
+
+    def token(self, user="probe", region=HERE, **endpoint):
+        found = self.describe()["Endpoint"]
+        where = {"DBHostname": found["Address"], "Port": found["Port"], **endpoint}
+        return self.client("rds", region).generate_db_auth_token(DBUsername=user, **where)
+
+    def refuse(self, password):
+        with self.assertRaisesRegex(pg8000.Error, "PAM authentication failed"):
+            self.connect(password, user="probe").__enter__()
+
+    def test_who_is_granted_the_role_comes_in_with_a_token_and_not_otherwise(self):
+        token = self.token()
+        self.refuse(token)
+        self.enable()
+        for _ in range(2):
+            with self.connect(token, user="probe") as connection:
+                self.assertEqual([["probe"]], connection.run("SELECT current_user"))
+        for wrong in ("", "a-password", self.token("master"), self.token(Port=1), self.token(region=THERE)):
+            self.refuse(wrong)
+        self.refuse(token.replace("X-Amz-Expires=900", "X-Amz-Expires=90000"))
+        self.enable(False)
+        self.refuse(token)
+
+    def test_who_is_not_comes_in_with_a_password_only(self):
+        self.enable()
+        with self.connect() as connection:
+            self.assertEqual([["master"]], connection.run("SELECT current_user"))
+        with self.assertRaisesRegex(pg8000.Error, "password authentication failed"):
+            self.connect(self.token("master")).__enter__()
+
+
 class Parameters(RealTest):
     def setUp(self):
         super().setUp()
