@@ -36,7 +36,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::lease::{Lease, holder};
-pub use self::raise::{RAISES, Raise};
+pub use self::raise::{RAISES, Raise, Sizes};
 use crate::aws;
 use crate::engine::Outcome;
 

@@ -10,7 +10,7 @@ mod canned;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use steward::aws::ErrorKind;
-use steward::ledger::{Entry, Key, Ledger, LedgerError, LedgerTable, RAISES, Raise};
+use steward::ledger::{Entry, Key, Ledger, LedgerError, LedgerTable, RAISES, Raise, Sizes};
 
 use canned::{Answer, Canned};
 
@@ -508,6 +508,10 @@ async fn raises_are_read_with_their_resource() {
         desired_before: None,
         max_before: Some(4),
         until: in_seconds(-60),
+        to: vec![Sizes {
+            min: Some(6),
+            ..Sizes::default()
+        }],
     };
     assert_eq!(raise.key(), Key::new(RAISES, resource));
     // As it is written: with itself as the body, and there until it was undone,

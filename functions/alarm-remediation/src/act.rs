@@ -6,7 +6,7 @@
 
 mod capacity;
 mod databases;
-mod memory;
+pub(crate) mod memory;
 mod services;
 
 use std::sync::PoisonError;

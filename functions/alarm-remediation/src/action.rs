@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use steward::engine::ActionView;
@@ -217,13 +218,14 @@ pub struct TakingBack {
     pub target: Target,
     /// Its ARN.
     pub arn: String,
-    /// The least that it had before, where that was changed.
-    pub min: Option<u32>,
-    /// How many were asked for before, where that was changed, and is what it was
-    /// changed to still.
-    pub desired: Option<u32>,
-    /// The most that it had before, where that was changed.
-    pub max: Option<u32>,
+    /// Until when it was to be raised, as the ledger says it.
+    pub until: Timestamp,
+    /// The least that it has and is to have, where that is what it was raised to still.
+    pub min: Option<(u32, u32)>,
+    /// The same of how many are asked for.
+    pub desired: Option<(u32, u32)>,
+    /// The same of the most that it may have.
+    pub max: Option<(u32, u32)>,
 }
 
 /// Every action kind, for the contract section of the README.
@@ -470,8 +472,8 @@ pub(crate) fn view(action: &Action) -> ActionView {
                 ("desired", back.desired),
                 ("max", back.max),
             ] {
-                if let Some(value) = value {
-                    detail.insert(key.to_owned(), json!(value));
+                if let Some((_, to)) = value {
+                    detail.insert(key.to_owned(), json!(to));
                 }
             }
             back.arn.clone()
@@ -500,7 +502,13 @@ pub(crate) fn tell(action: &Action) -> Option<String> {
             }
             Some(text)
         }
-        Action::TakeBack(back) => Some(format!("{} has its usual size again", back.arn)),
+        Action::TakeBack(back) => Some(match (back.min, back.desired, back.max) {
+            (None, None, None) => format!(
+                "{} is not of the size that it was raised to any more, and stays as it is",
+                back.arn
+            ),
+            _ => format!("{} has its usual size again", back.arn),
+        }),
     }
 }
 
@@ -535,7 +543,8 @@ pub(crate) fn achieved(action: &Action, world: &World) -> bool {
     }
 }
 
-fn is_done(remedy: &Remedy, world: &World) -> bool {
+/// Whether things are as a remedy would leave them.
+pub(crate) fn is_done(remedy: &Remedy, world: &World) -> bool {
     let service = |target: &Target| world.services.get(&target.name());
     match remedy {
         Remedy::RaiseService(it) => service(&remedy.target()).is_some_and(|service| {

@@ -78,6 +78,11 @@ pub enum Effect {
     DidNotHelp,
     /// It is not, and more is broken than before.
     MadeWorse,
+    /// It is not, and what was to be done is not so: the call failed, or a run was killed
+    /// before it.
+    NotDone,
+    /// Nobody can tell: the alarm has no data any more.
+    NotKnown,
 }
 
 impl Effect {
@@ -87,6 +92,8 @@ impl Effect {
             Self::Helped => "helped",
             Self::DidNotHelp => "did not help",
             Self::MadeWorse => "made it worse",
+            Self::NotDone => "was not done",
+            Self::NotKnown => "was done, and nobody can tell whether it helped",
         }
     }
 }
@@ -177,10 +184,11 @@ impl Case {
         self.tried.last()
     }
 
-    /// Whether such a remedy was tried and did not help.
+    /// Whether such a remedy was tried, was done, and did not help.
     pub fn has_failed(&self, is: impl Fn(&Remedy) -> bool) -> bool {
+        let failed = [Some(Effect::DidNotHelp), Some(Effect::MadeWorse)];
         let tried = self.tried.iter();
-        let mut failed = tried.filter(|it| !matches!(it.effect, None | Some(Effect::Helped)));
+        let mut failed = tried.filter(|it| failed.contains(&it.effect));
         failed.any(|tried| is(&tried.remedy))
     }
 
@@ -378,7 +386,9 @@ impl Noted {
             Self::Verified { effect, .. } => {
                 case.last().is_some_and(|it| it.effect == Some(*effect))
             }
-            Self::Told { codes, .. } => codes.is_subset(&case.told),
+            Self::Told {
+                codes, proposed, ..
+            } => codes.is_subset(&case.told) && (proposed.is_none() || *proposed == case.proposed),
             Self::RaiseGone { arn } => !case.raised.contains(arn),
             Self::Closed { .. } => false,
         }

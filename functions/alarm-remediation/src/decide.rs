@@ -14,12 +14,14 @@ use steward::engine::{
 };
 
 use self::course::Course;
-use crate::action::Action;
+use crate::action::{Action, Remedy};
 use crate::case::{Case, Source, Stage};
 use crate::policy::{OFF, RemediationPolicy};
 use crate::reason::{Code, Reason};
 use crate::scope::{Scope, Sighting};
-use crate::world::{Alarm, Concern, Memory, Quiet, REMEDIATION, State, Symptom, Target, World};
+use crate::world::{
+    Alarm, Concern, Instance, Memory, Quiet, REMEDIATION, State, Symptom, Target, World,
+};
 
 pub use self::bounds::refuses;
 
@@ -381,6 +383,9 @@ impl Deciding<'_> {
             }
             Some(it) if !matches!(it.status.as_str(), "ACTIVE" | "DRAINING") => Burns::Gone,
             Some(it) if it.is_connected => Burns::No,
+            // Its group has ended it, and ECS keeps what was not connected then
+            // (`DeregisterContainerInstance`, Amazon ECS API Reference).
+            Some(it) if it.group.is_none() && was_of_a_group(it, case) => Burns::Gone,
             // ECS does not say since when: from when it was first seen, or seen again.
             Some(_) => match case {
                 Some(case) if !matches!(case.stage, Stage::Calm { .. }) => {
@@ -462,6 +467,16 @@ impl Deciding<'_> {
     pub(crate) fn is_hidden(&self, unit: &str) -> bool {
         self.seen.gaps.iter().any(|gap| gap.hides.covers(unit))
     }
+}
+
+/// Whether an instance that is of no group now was of one.
+fn was_of_a_group(instance: &Instance, case: Option<&Case>) -> bool {
+    let mut tried = case.into_iter().flat_map(|case| &case.tried);
+    instance.is_of_provider
+        || tried.any(|it| {
+            matches!(&it.remedy, Remedy::DrainInstance(of) | Remedy::ReplaceInstance(of)
+                if of.instance == instance.arn)
+        })
 }
 
 /// The value of the tag `steward:remediation`.

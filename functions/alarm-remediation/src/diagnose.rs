@@ -5,7 +5,7 @@ mod capacity;
 mod databases;
 mod services;
 
-pub(crate) use self::capacity::give_back;
+pub(crate) use self::capacity::{drained, give_back};
 pub(crate) use self::databases::PASSING;
 
 use jiff::Timestamp;
@@ -78,9 +78,11 @@ impl Verdict {
     pub(crate) fn rank(&self) -> u8 {
         match self {
             Self::Do(_) => 0,
+            // What is on hold is nobody's, and keeps nobody from the rest.
+            Self::Wait(reason) if reason.code == Code::Held => 3,
             Self::Wait(_) => 1,
             Self::Tell(_) => 2,
-            Self::Nothing(_) => 3,
+            Self::Nothing(_) => 4,
         }
     }
 }

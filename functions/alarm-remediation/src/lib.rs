@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use steward::engine::{ActionView, Function, PlanOf, RunLimits, ScopeError, Seen, UnitLimits};
 use steward::event::Event;
 
+pub use crate::act::memory::raise_of;
 pub use crate::action::{
     ACTION_KINDS, Action, ChangingClass, GrowingStorage, NOTES, Note, OfInstance, RaisingGroup,
     RaisingService, Remedy, Remedying, ReplacingTasks, RollingBack, StoppingDeployment, TakingBack,

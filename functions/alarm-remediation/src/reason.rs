@@ -171,6 +171,8 @@ codes! {
     InstanceBack = "instance_back",
     /// A database runs out of storage.
     StorageLow = "storage_low",
+    /// An instance stays drained, and nobody can tell whether it is well.
+    LeftDrained = "left_drained",
     /// The database gets a larger class, as a person has approved.
     SmallDatabase = "small_database",
     /// A raise is over.

@@ -337,10 +337,14 @@ pub struct Service {
     pub deployer: Deployer,
     /// Whether each instance has one task of it.
     pub is_daemon: bool,
+    /// How long ECS does not look at the health of a task that has started, seconds.
+    pub grace_seconds: u32,
     /// The least share of tasks that deployments leave, percent of the desired.
     pub min_healthy_percent: u32,
     /// The deployment under way.
     pub under_way: Option<Deployment>,
+    /// The newest deployment that has ended, however it did.
+    pub newest: Option<Deployment>,
     /// The last deployment that brought what runs.
     pub last: Option<Deployment>,
     /// What ran before that: the target of the successful deployment before.
@@ -428,6 +432,8 @@ pub struct Instance {
     pub is_connected: bool,
     /// How many tasks run on it.
     pub tasks: u32,
+    /// Whether it came from a capacity provider, and so from an Auto Scaling group.
+    pub is_of_provider: bool,
     /// Its tags.
     pub tags: Tags,
 }

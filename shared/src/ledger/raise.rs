@@ -28,6 +28,20 @@ pub struct Raise {
     pub max_before: Option<u32>,
     /// When it is to be undone.
     pub until: Timestamp,
+    /// What it was raised to, each time: what else it has then is somebody's choice.
+    #[serde(default)]
+    pub to: Vec<Sizes>,
+}
+
+/// Sizes that something was raised to; `None` is what was not touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// The minimum.
+    pub min: Option<u32>,
+    /// The desired number.
+    pub desired: Option<u32>,
+    /// The maximum.
+    pub max: Option<u32>,
 }
 
 impl Raise {

@@ -55,8 +55,21 @@ impl Alarms {
         if back.max.is_none() && back.desired.is_none() {
             return Ok(());
         }
-        self.check_group(name).await?;
-        self.set_group(name, back.max, back.desired).await
+        // What somebody has changed since it was decided on stays.
+        let group = self.check_group(name).await?;
+        let is_so = |has: u32, back: Option<(u32, u32)>| {
+            back.and_then(|(from, to)| (from == has).then_some(to))
+        };
+        let max = is_so(group.max, back.max);
+        let desired = is_so(group.desired, back.desired);
+        if max.is_none() && desired.is_none() {
+            return Ok(());
+        }
+        if desired.is_none() && max.is_some_and(|max| group.desired > max) {
+            let why = format!("{name} needs its room again");
+            return Err(Outcome::Skipped(why));
+        }
+        self.set_group(name, max, desired).await
     }
 
     async fn set_group(&self, name: &str, max: Option<u32>, desired: Option<u32>) -> Early<()> {

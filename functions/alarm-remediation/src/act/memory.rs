@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use steward::engine::Outcome;
-use steward::ledger::{self, Key, Lease, LedgerError, RAISES, Raise};
+use steward::ledger::{self, Key, Lease, LedgerError, RAISES, Raise, Sizes};
 
 use super::Early;
 use crate::action::{Note, Remedy, Remedying, TakingBack};
@@ -185,28 +185,15 @@ impl Alarms {
         let key = Key::new(RAISES, arn);
         let known: Option<(Raise, u64)> = self.read(&key).await?;
         let (known, version) = known.unzip();
-        let new = match remedy {
-            Remedy::RaiseService(it) => Raise {
-                resource: arn.to_owned(),
-                min_before: it.min,
-                desired_before: Some(it.desired),
-                max_before: None,
-                until,
-            },
-            Remedy::RaiseGroup(it) => Raise {
-                resource: arn.to_owned(),
-                min_before: None,
-                desired_before: it.desired.map(|(before, _)| before),
-                max_before: Some(it.max.0),
-                until,
-            },
-            _ => return Ok(()),
+        let Some(new) = raise_of(remedy, until) else {
+            return Ok(());
         };
         let raise = match known {
-            Some(known) => Raise {
-                until: known.until.max(until),
-                ..known
-            },
+            Some(mut known) => {
+                known.until = known.until.max(until);
+                known.to.extend(new.to);
+                known
+            }
             None => new,
         };
         self.write(&key, &raise, None, version).await
@@ -223,7 +210,11 @@ impl Alarms {
         let now = self.clock.now();
         let key = Key::new(RAISES, &back.arn);
         let raise: Option<(Raise, u64)> = self.read(&key).await?;
-        if let Some((_, version)) = raise {
+        if let Some((raise, version)) = raise {
+            if raise.until != back.until {
+                let why = format!("{} was raised again meanwhile", back.arn);
+                return Err(Outcome::Skipped(why));
+            }
             self.restore(back).await?;
             self.ledger.remove(&key, version).await?;
         }
@@ -287,6 +278,38 @@ impl Alarms {
         self.ledger.put(key, body, expires_at, seen, now).await?;
         Ok(())
     }
+}
+
+/// What is written down of a remedy that raises something.
+pub fn raise_of(remedy: &Remedy, until: Timestamp) -> Option<Raise> {
+    let resource = remedy.raises()?.to_owned();
+    Some(match remedy {
+        Remedy::RaiseService(it) => Raise {
+            resource,
+            min_before: it.min,
+            desired_before: Some(it.desired),
+            max_before: None,
+            until,
+            to: vec![Sizes {
+                min: it.min.map(|_| it.to),
+                desired: it.min.is_none().then_some(it.to),
+                max: None,
+            }],
+        },
+        Remedy::RaiseGroup(it) => Raise {
+            resource,
+            min_before: None,
+            desired_before: it.desired.map(|(before, _)| before),
+            max_before: Some(it.max.0),
+            until,
+            to: vec![Sizes {
+                min: None,
+                desired: it.desired.map(|(_, to)| to),
+                max: (it.max.0 != it.max.1).then_some(it.max.1),
+            }],
+        },
+        _ => return None,
+    })
 }
 
 fn attempts_key(on: &Target) -> Key {

@@ -103,12 +103,19 @@ impl Alarms {
         if back.min.is_none() && back.desired.is_none() {
             return Ok(());
         }
-        self.check_service(cluster, service).await?;
-        if let Some(min) = back.min {
-            self.set_least(cluster, service, min).await?;
+        // What somebody has changed since it was decided on stays.
+        let found = self.check_service(cluster, service).await?;
+        if let Some((from, to)) = back.min {
+            let scalable = self.scalable(cluster, service).await;
+            let scalable = scalable.map_err(|unread| unchecked(&unread))?;
+            if scalable.is_some_and(|scalable| scalable.min == from) {
+                self.set_least(cluster, service, to).await?;
+            }
         }
-        if let Some(desired) = back.desired {
-            self.set_desired(cluster, service, desired).await?;
+        if let Some((from, to)) = back.desired
+            && found.desired == from
+        {
+            self.set_desired(cluster, service, to).await?;
         }
         Ok(())
     }
@@ -160,7 +167,12 @@ impl Alarms {
 
     pub(super) async fn check_roll_back(&self, it: &RollingBack) -> Early<()> {
         let deployments = self.check_deployments(&it.cluster, &it.service).await?;
-        let newest = deployments.first();
+        // One that failed has left what runs as it was.
+        let is_in_the_way = |one: &&ecs::ServiceDeploymentBrief| {
+            let status = one.status().map(ecs::ServiceDeploymentStatus::as_str);
+            !matches!(status, Some("STOPPED" | "ROLLBACK_SUCCESSFUL"))
+        };
+        let newest = deployments.iter().find(is_in_the_way);
         if newest.and_then(|one| one.service_deployment_arn()) == Some(it.from.as_str()) {
             return Ok(());
         }

@@ -4,16 +4,23 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use steward::engine::{Effect, Need};
+use steward::ledger::Sizes;
+use steward::policy::Period;
 
 use super::{Burns, Deciding, Draft, Subject, pass, refuses};
-use crate::action::{Action, Note, Remedy, Remedying, TakingBack};
+use crate::action::{Action, Note, Remedy, Remedying, TakingBack, is_done};
 use crate::case::{self, Attempts, Case, Health, Noted, Stage, counts_for, keys};
-use crate::diagnose::{Doing, PASSING, Patient, Telling, Verdict, diagnose, give_back, health};
+use crate::diagnose::{
+    Doing, PASSING, Patient, Telling, Verdict, diagnose, drained, give_back, health,
+};
 use crate::hours::Closed;
 use crate::policy::{LINGERS, Leave, has_lasted};
 use crate::reason::{Code, Reason};
 use crate::scope::Scope;
 use crate::world::{Quiet, Target, World};
+
+/// How long after its effect was due a case still keeps others from its target.
+const WORKED_ON: Period = Period::hours(1);
 
 /// One case, or what becomes one.
 pub(super) struct Course<'a> {
@@ -26,7 +33,8 @@ pub(super) struct Course<'a> {
 /// What is noted in this run, and what a person is told.
 struct Notes {
     what: Vec<Noted>,
-    told: Vec<(Code, String)>,
+    /// What it is told by, and the text.
+    told: Vec<(String, String)>,
     proposed: Option<Remedy>,
 }
 
@@ -44,7 +52,11 @@ impl Course<'_> {
                 self.unknown(draft, &mut notes, case, reason)
             }
             (burns @ (Burns::No | Burns::Gone), Some((_, case))) => {
-                self.quiet(draft, &mut notes, case, *burns == Burns::Gone)
+                let how = match burns {
+                    Burns::Gone => Calm::Gone,
+                    _ => Calm::Ok,
+                };
+                self.quiet(draft, &mut notes, case, how)
             }
         };
         self.write(draft, notes, end);
@@ -55,11 +67,7 @@ impl Course<'_> {
         let Self { key, subject, .. } = self;
         let unit = subject.unit.as_str();
         if !notes.told.is_empty() {
-            let codes: BTreeSet<String> = notes
-                .told
-                .iter()
-                .map(|(code, _)| code.name().to_owned())
-                .collect();
+            let codes: BTreeSet<String> = notes.told.iter().map(|(code, _)| code.clone()).collect();
             let texts: Vec<&str> = notes.told.iter().map(|(_, text)| text.as_str()).collect();
             let text = texts.join(" ");
             draft.needs.push(Need {
@@ -123,30 +131,71 @@ impl Course<'_> {
 
     /// Nobody knows whether it is in alarm still.
     fn unknown(&self, draft: &mut Draft, notes: &mut Notes, case: &Case, reason: &Reason) -> End {
-        let is_calm = matches!(case.stage, Stage::Calm { .. });
-        if is_calm && reason.code == Code::NoData {
+        let end = End::Stays(reason.clone());
+        if reason.code != Code::NoData {
+            if !matches!(case.stage, Stage::Calm { .. }) {
+                self.escalate(notes, case, &end);
+            }
+            return end;
+        }
+        match &case.stage {
             // It was quiet, and has not gone off since: a service that nobody asks anything
             // has no errors.
-            return self.quiet(draft, notes, case, false);
+            Stage::Calm { .. } => return self.quiet(draft, notes, case, Calm::NoData),
+            Stage::Settling { until, .. } => {
+                if let Some(last) = case.last()
+                    && self.is_still_settling(&last.remedy, *until).is_none()
+                {
+                    let of = last.remedy.sentence();
+                    let effect = case::Effect::NotKnown;
+                    notes.what.push(Noted::Verified { effect, of });
+                }
+            }
+            Stage::Open => {
+                let since = self.deciding.seen.world.alarms.get(self.key);
+                let since = since.map(|alarm| alarm.since);
+                if let Some(since) = since.filter(|it| has_lasted(*it, LINGERS, self.deciding.now))
+                {
+                    notes.what.push(Noted::Calmed);
+                    let text = format!("{}, since {since}", reason.text);
+                    let next = "Look whether what it watches is there still, and used. The case \
+                                ends as if it were quiet.";
+                    let reason = Reason::new(reason.code, text);
+                    let next = next.to_owned();
+                    return self.tell(notes, case, Telling { reason, next });
+                }
+            }
         }
-        let end = End::Stays(reason.clone());
-        if !is_calm {
-            self.escalate(notes, case, &end);
-        }
+        self.escalate(notes, case, &end);
         end
     }
 
     // What is quiet again.
 
-    fn quiet(&self, draft: &mut Draft, notes: &mut Notes, case: &Case, is_gone: bool) -> End {
+    fn quiet(&self, draft: &mut Draft, notes: &mut Notes, case: &Case, how: Calm) -> End {
         let name = &self.subject.name;
         let patient = self.patient(case);
-        if let Some(doing) = give_back(&patient).filter(|_| !is_gone) {
+        if how == Calm::Ok
+            && let Some(doing) = give_back(&patient)
+        {
             return self.carry_out(draft, notes, case, doing, false);
+        }
+        if let Some(of) = drained(&patient).filter(|_| how != Calm::Ok) {
+            let remedy = Remedy::DrainInstance(of.clone());
+            let text = format!(
+                "instance {} is drained, and its alarm tells nothing any more",
+                of.ec2
+            );
+            let next = format!(
+                "Look at it, and replace it or give it back: {}",
+                remedy.undo().unwrap_or_default()
+            );
+            let reason = Reason::new(Code::LeftDrained, text);
+            self.tell(notes, case, Telling { reason, next });
         }
         let Stage::Calm { since } = case.stage else {
             // Of an alarm that is gone nobody knows what helped.
-            let settles = matches!(case.stage, Stage::Settling { .. }) && !is_gone;
+            let settles = matches!(case.stage, Stage::Settling { .. }) && how == Calm::Ok;
             if let Some(last) = case.last().filter(|_| settles) {
                 notes.what.push(Noted::Verified {
                     effect: case::Effect::Helped,
@@ -154,10 +203,9 @@ impl Course<'_> {
                 });
             }
             notes.what.push(Noted::Calmed);
-            let text = if is_gone {
-                format!("{name} is gone, or was switched off")
-            } else {
-                format!("{name} is not in alarm any more")
+            let text = match how {
+                Calm::Gone => format!("{name} is gone, or was switched off"),
+                Calm::Ok | Calm::NoData => format!("{name} is not in alarm any more"),
             };
             return End::Stays(Reason::new(Code::Quiet, text));
         };
@@ -205,6 +253,14 @@ impl Course<'_> {
             let text = format!("{} could not be looked at", target.name());
             return Back::Later(Reason::new(Code::Unseen, text));
         };
+        if let (Target::Group(name), Some((_, max)), None) = (&target, back.max, back.desired) {
+            let group = self.deciding.seen.world.groups.get(name);
+            // Less room than there are instances would end some that run tasks.
+            if group.is_some_and(|group| group.desired > max) {
+                let text = format!("{name} needs its room still: more than {max} are asked for");
+                return Back::Later(Reason::new(Code::Raised, text));
+            }
+        }
         if draft.taken.contains(&target) {
             let text = format!("another case works on {}", target.name());
             return Back::Later(Reason::new(Code::AnotherCase, text));
@@ -235,6 +291,7 @@ impl Course<'_> {
             unit: self.subject.unit.clone(),
             target: target.clone(),
             arn: raise.resource.clone(),
+            until: raise.until,
             min: None,
             desired: None,
             max: None,
@@ -242,14 +299,26 @@ impl Course<'_> {
         if world.absent.contains(&target) {
             return Some(back);
         }
+        // Whichever case has raised it last.
+        let is_raised = |has: u32, of: fn(&Sizes) -> Option<u32>| {
+            raise.to.iter().any(|sizes| of(sizes) == Some(has))
+        };
+        let from = |has: u32, usual: Option<u32>| {
+            let usual = usual.filter(|usual| *usual != has)?;
+            Some((has, usual))
+        };
         match remedy {
-            Remedy::RaiseService(it) => {
+            Remedy::RaiseService(_) => {
                 let service = world.services.get(&target.name())?;
                 // Whoever parks it saves the sizes that it had before it was raised.
                 if !service.tags.is_parked() {
                     match service.scalable {
-                        Some(scalable) if scalable.min == it.to => back.min = raise.min_before,
-                        None if service.desired == it.to => back.desired = raise.desired_before,
+                        Some(scalable) if is_raised(scalable.min, |it| it.min) => {
+                            back.min = from(scalable.min, raise.min_before);
+                        }
+                        None if is_raised(service.desired, |it| it.desired) => {
+                            back.desired = from(service.desired, raise.desired_before);
+                        }
                         _ => {}
                     }
                 }
@@ -257,11 +326,11 @@ impl Course<'_> {
             Remedy::RaiseGroup(it) => {
                 let group = world.groups.get(&it.group)?;
                 if !group.tags.is_parked() {
-                    if group.max == it.max.1 && it.max.0 != it.max.1 {
-                        back.max = raise.max_before;
+                    if is_raised(group.max, |it| it.max) {
+                        back.max = from(group.max, raise.max_before);
                     }
-                    if it.desired.is_some_and(|(_, to)| group.desired == to) {
-                        back.desired = raise.desired_before;
+                    if is_raised(group.desired, |it| it.desired) {
+                        back.desired = from(group.desired, raise.desired_before);
                     }
                 }
             }
@@ -318,12 +387,24 @@ impl Course<'_> {
             }
             return end;
         }
-        let verdict = self.verdict(&case);
+        let mut verdicts = self.verdicts(&case);
+        let first = verdicts.iter().enumerate();
+        let first = first.min_by_key(|(_, (_, verdict))| verdict.rank());
+        let first = first.map_or(0, |(place, _)| place);
+        let (on, verdict) = verdicts.swap_remove(first);
+        if !matches!(verdict, Verdict::Do(_)) {
+            // What a person has to know of the others waits for nothing.
+            for (on, other) in verdicts {
+                if let Verdict::Tell(telling) = other {
+                    self.tell_of(notes, &case, on.as_ref(), telling);
+                }
+            }
+        }
         let end = match verdict {
             // Parked is no incident, for however long.
             Verdict::Nothing(reason) => return End::Stays(reason),
             Verdict::Wait(reason) => End::Stays(reason),
-            Verdict::Tell(telling) => self.tell(notes, &case, telling),
+            Verdict::Tell(telling) => self.tell_of(notes, &case, on.as_ref(), telling),
             Verdict::Do(doing) => self.may(draft, notes, &case, *doing),
         };
         self.escalate(notes, &case, &end);
@@ -358,15 +439,23 @@ impl Course<'_> {
         }
     }
 
-    /// What is to be done about the first of its concerns about which something is.
-    fn verdict(&self, case: &Case) -> Verdict {
+    /// What is to be said of each of the things that it is about; one at least.
+    fn verdicts(&self, case: &Case) -> Vec<(Option<Target>, Verdict)> {
         let patient = self.patient(case);
         let concerns = self.subject.concerns.iter();
-        let verdicts = concerns.map(|concern| diagnose(&patient, concern));
-        let first = verdicts.min_by_key(Verdict::rank);
-        if let Some(verdict) = first {
-            return verdict;
+        let verdicts = concerns.map(|concern| {
+            let verdict = diagnose(&patient, concern);
+            (Some(concern.target.clone()), verdict)
+        });
+        let verdicts: Vec<_> = verdicts.collect();
+        if verdicts.is_empty() {
+            return vec![(None, self.without_target())];
         }
+        verdicts
+    }
+
+    /// What is to be said when it is about nothing that is known.
+    fn without_target(&self) -> Verdict {
         let unread = match &self.subject.source {
             case::Source::Alarm(arn) => self.deciding.seen.world.alarms.get(arn),
             case::Source::Agent { .. } => None,
@@ -388,33 +477,47 @@ impl Course<'_> {
 
     /// Tells a person, once until the state changes.
     fn tell(&self, notes: &mut Notes, case: &Case, telling: Telling) -> End {
+        self.tell_of(notes, case, None, telling)
+    }
+
+    /// The same of one of the things that it is about.
+    fn tell_of(
+        &self,
+        notes: &mut Notes,
+        case: &Case,
+        on: Option<&Target>,
+        telling: Telling,
+    ) -> End {
         let Telling { reason, next } = telling;
-        if !case.told.contains(reason.code.name()) {
+        let is_one_of_many = self.subject.concerns.len() > 1;
+        let key = match on.filter(|_| is_one_of_many) {
+            Some(on) => format!("{}@{on}", reason.code.name()),
+            None => reason.code.name().to_owned(),
+        };
+        if !case.told.contains(&key) {
             let text = format!("{}. Next: {next}", upper(&reason.text));
-            notes.told.push((reason.code, text));
+            notes.told.push((key, text));
         }
         End::Stays(reason)
     }
 
-    /// Tells a person of what is open for long and was waited for.
+    /// Tells a person of what is open for long, whatever it waits for or is about to do.
     fn escalate(&self, notes: &mut Notes, case: &Case, end: &End) {
         let Deciding { policy, now, .. } = self.deciding;
-        let End::Stays(reason) = end else {
-            return;
+        let (reason, so_far) = match end {
+            End::Stays(reason) => (reason, "nothing was found that helps"),
+            End::Acts(reason) => (reason, "it is worked on still"),
         };
-        let is_told = !notes.told.is_empty() || case.told.contains(reason.code.name());
-        let is_long = has_lasted(case.since.max(case.opened), policy.escalate_after, *now);
+        let code = reason.code.name();
+        let is_of_code = |told: &String| told.split('@').next() == Some(code);
+        let is_told = !notes.told.is_empty() || case.told.iter().any(is_of_code);
+        let is_long = has_lasted(case.opened, policy.escalate_after, *now);
         // A hold is a person's own word.
         if is_told || !is_long || reason.code == Code::Held {
             return;
         }
-        let reason = Reason::new(
-            Code::OpenForLong,
-            format!(
-                "it is in alarm since {}, and nothing was found that helps: {reason}",
-                case.since
-            ),
-        );
+        let text = format!("it is open since {}, and {so_far}: {reason}", case.opened);
+        let reason = Reason::new(Code::OpenForLong, text);
         let next = "Look at it yourself.".to_owned();
         self.tell(notes, case, Telling { reason, next });
     }
@@ -430,10 +533,20 @@ impl Course<'_> {
             && case.proposed.as_ref() == Some(remedy);
         match policy.leave(remedy) {
             Leave::Granted => {}
-            Leave::Approval if is_approved => {}
+            // The second half of what was approved is approved.
+            Leave::Approval if is_approved || doing.goes_on => {}
             Leave::Approval => {
                 let name = &self.subject.name;
-                if case.proposed.as_ref() != Some(remedy) {
+                // Numbers change all the time. Whoever approves what is not wanted any more is
+                // told what is.
+                let is_asked = matches!(self.deciding.scope, Scope::Approved(_));
+                let is_same = |told: &Remedy| {
+                    told == remedy
+                        || !is_asked
+                            && told.kind() == remedy.kind()
+                            && told.target() == remedy.target()
+                };
+                if !case.proposed.as_ref().is_some_and(is_same) {
                     notes.proposed = Some(remedy.clone());
                     let next = format!(
                         "approve it: steward alarm-remediation approve '{name}' --mode apply \
@@ -441,7 +554,8 @@ impl Course<'_> {
                         doing.risk
                     );
                     let text = format!("Proposed: {could}. Next: {next}");
-                    notes.told.push((Code::WaitsForApproval, text));
+                    let code = Code::WaitsForApproval.name().to_owned();
+                    notes.told.push((code, text));
                 }
                 let text = format!("waits for approval: {could}");
                 return End::Stays(Reason::new(Code::WaitsForApproval, text));
@@ -459,7 +573,8 @@ impl Course<'_> {
                 return self.tell(notes, case, Telling { reason, next });
             }
         }
-        if let Some(closed) = policy.hours.closed(*now).filter(|_| !is_approved) {
+        let is_free = is_approved || doing.goes_on;
+        if let Some(closed) = policy.hours.closed(*now).filter(|_| !is_free) {
             let why = match closed {
                 Closed::OutsideHours => "it is outside the hours of the policy".to_owned(),
                 Closed::Frozen { until, why } => format!("there is a freeze until {until} ({why})"),
@@ -558,11 +673,34 @@ impl Course<'_> {
         let cases = self.deciding.memory.cases.iter();
         let mut others = cases.filter(|(key, _)| *key != self.key);
         others.any(|(_, (_, other))| {
-            matches!(other.stage, Stage::Settling { .. })
+            // One that could not be looked at for long keeps nobody else from acting.
+            matches!(other.stage, Stage::Settling { until, .. }
+                if !has_lasted(until, WORKED_ON, self.deciding.now))
                 && other.last().is_some_and(|last| {
                     counts_for(&last.remedy) == *on || last.remedy.target() == *target
                 })
         })
+    }
+
+    /// Why it is too early to judge what a remedy did; `None` when it is not.
+    fn is_still_settling(&self, remedy: &Remedy, until: Timestamp) -> Option<Reason> {
+        let Deciding {
+            policy, now, seen, ..
+        } = self.deciding;
+        let of = remedy.sentence();
+        let text = if until > *now {
+            format!("{of}; it has until {until}")
+        } else if is_under_way(remedy, &seen.world) {
+            format!("{of}; AWS still works on it")
+        } else {
+            // Metrics of the time before it was through are in the alarm's windows still.
+            let until = policy.settle.after(ended(remedy, &seen.world)?);
+            if until <= *now {
+                return None;
+            }
+            format!("{of}; AWS has just finished, and it has until {until}")
+        };
+        Some(Reason::new(Code::Settling, text))
     }
 
     /// What a remedy did, when it has had its time.
@@ -575,22 +713,24 @@ impl Course<'_> {
         before: Health,
     ) -> End {
         let Deciding { now, seen, .. } = self.deciding;
-        let remedy = case.last().map(|last| &last.remedy);
-        let of = remedy.map_or_else(|| "nothing was done".to_owned(), Remedy::sentence);
-        if until > *now {
-            let text = format!("{of}; it has until {until}");
-            return End::Stays(Reason::new(Code::Settling, text));
-        }
-        if remedy.is_some_and(|remedy| is_under_way(remedy, &seen.world)) {
-            let text = format!("{of}; AWS still works on it");
-            let end = End::Stays(Reason::new(Code::Settling, text));
-            self.escalate(notes, case, &end);
+        let Some(remedy) = case.last().map(|last| &last.remedy) else {
+            let text = format!("{} waits for nothing that was done", self.subject.name);
+            return End::Stays(Reason::new(Code::Malformed, text));
+        };
+        let of = remedy.sentence();
+        if let Some(reason) = self.is_still_settling(remedy, until) {
+            let end = End::Stays(reason);
+            if until <= *now {
+                self.escalate(notes, case, &end);
+            }
             return end;
         }
-        let after = remedy.and_then(|remedy| health(&remedy.target(), &seen.world));
+        let after = health(&remedy.target(), &seen.world);
         let is_worse = after.is_some_and(|it| it.bad > before.bad && it.good <= before.good);
         let effect = if is_worse {
             case::Effect::MadeWorse
+        } else if after.is_some() && !is_done(remedy, &seen.world) {
+            case::Effect::NotDone
         } else {
             case::Effect::DidNotHelp
         };
@@ -599,8 +739,8 @@ impl Course<'_> {
         if !is_worse {
             return End::Stays(Reason::new(Code::Noted, text));
         }
-        let raise = remedy.and_then(|remedy| {
-            let raise = self.deciding.memory.raises.get(remedy.raises()?)?;
+        let raise = remedy.raises().and_then(|arn| {
+            let raise = self.deciding.memory.raises.get(arn)?;
             self.usual(remedy, raise)
         });
         if let Some(mut back) = raise {
@@ -618,6 +758,17 @@ impl Course<'_> {
         let reason = Reason::new(Code::MadeWorse, text);
         let next = "Look at it yourself.".to_owned();
         self.tell(notes, case, Telling { reason, next })
+    }
+}
+
+/// When AWS was through with what a remedy began, where that takes long and AWS tells.
+fn ended(remedy: &Remedy, world: &World) -> Option<Timestamp> {
+    match remedy {
+        Remedy::StopDeployment(_) | Remedy::RollBack(_) => {
+            let service = world.services.get(&remedy.target().name())?;
+            service.newest.as_ref()?.finished
+        }
+        _ => None,
     }
 }
 
@@ -645,6 +796,17 @@ fn is_under_way(remedy: &Remedy, world: &World) -> bool {
         }
         _ => false,
     }
+}
+
+/// Why a case is quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Calm {
+    /// Its alarm is not in alarm.
+    Ok,
+    /// Its alarm was not in alarm, and has no data since.
+    NoData,
+    /// Its alarm is gone, or was switched off.
+    Gone,
 }
 
 /// Whether something is done in this run beside what is noted.

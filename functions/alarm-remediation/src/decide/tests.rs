@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use steward::engine::{Function, Gap, Hides, Reason as _};
-use steward::ledger::Raise;
+use steward::ledger::{Raise, Sizes};
 use steward::names;
 
 use super::*;
@@ -137,6 +137,7 @@ fn instance() -> Instance {
         status: "ACTIVE".to_owned(),
         is_connected: false,
         tasks: 2,
+        is_of_provider: false,
         tags: Tags::default(),
     }
 }
@@ -929,6 +930,10 @@ fn raised(until: Timestamp) -> Raise {
         desired_before: Some(4),
         max_before: None,
         until,
+        to: vec![Sizes {
+            min: Some(6),
+            ..Sizes::default()
+        }],
     }
 }
 
@@ -1009,7 +1014,10 @@ fn raises_are_taken_back_when_they_are_over_and_nobody_needs_them() {
             Decision::Act(Change {
                 action: Action::TakeBack(back),
                 ..
-            }) => Some((back.min, back.desired, back.max)),
+            }) => {
+                let to = |sizes: Option<(u32, u32)>| sizes.map(|(_, to)| to);
+                Some((to(back.min), to(back.desired), to(back.max)))
+            }
             _ => None,
         })
     };

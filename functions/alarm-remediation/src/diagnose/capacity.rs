@@ -5,6 +5,7 @@ use steward::policy::Period;
 
 use super::{Doing, Patient, Verdict, share};
 use crate::action::{OfInstance, RaisingGroup, Remedy};
+use crate::case::Effect;
 use crate::policy::{LOST_FOR, has_lasted};
 use crate::reason::Code;
 use crate::world::{Concern, Instance, Symptom, Target};
@@ -69,7 +70,8 @@ pub(super) fn raise(patient: &Patient<'_>, name: &str, facts: String) -> Verdict
             max: (group.max, group.max.max(wanted)),
             desired: (!group.is_managed).then_some((group.desired, wanted)),
         }),
-        "More instances cost more, and more tasks hold more connections to the database.",
+        "More instances cost more, and more tasks hold more connections to the database. When it \
+         is taken back, the group ends as many instances, with what runs on them.",
     )
 }
 
@@ -174,15 +176,33 @@ fn floor(patient: &Patient<'_>, one: &Instance, name: &str, facts: &str) -> Opti
     })
 }
 
+/// An instance that this case has drained, and that is so still: neither given back nor
+/// replaced.
+pub(crate) fn drained<'a>(patient: &Patient<'a>) -> Option<&'a OfInstance> {
+    let mut given_back = Vec::new();
+    for tried in patient.case.tried.iter().rev() {
+        match &tried.remedy {
+            // One whose call failed has an effect that says so, or none.
+            Remedy::UseInstance(of) if tried.effect == Some(Effect::Helped) => {
+                given_back.push(of);
+            }
+            Remedy::DrainInstance(of) if !given_back.contains(&of) => {
+                let instance = patient.world().instances.get(&of.instance);
+                if instance.is_some_and(|it| it.status == "DRAINING") {
+                    return Some(of);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Giving back an instance that this case has drained, when it is well again.
 pub(crate) fn give_back(patient: &Patient<'_>) -> Option<Doing> {
-    let last = patient.case.last()?;
-    let Remedy::DrainInstance(of) = &last.remedy else {
-        return None;
-    };
+    let of = drained(patient)?;
     let instance = patient.world().instances.get(&of.instance)?;
-    let is_back = instance.is_connected && instance.status == "DRAINING";
-    is_back.then(|| Doing {
+    instance.is_connected.then(|| Doing {
         code: Code::InstanceBack,
         why: format!("instance {} is well again", of.ec2),
         remedy: Remedy::UseInstance(of.clone()),

@@ -1,7 +1,7 @@
 //! Services: deployments first, because what changed last is to blame most often; then
 //! whether tasks can start and have room; then the tasks themselves.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Patient, Verdict, capacity, share};
 use crate::action::{
@@ -9,7 +9,7 @@ use crate::action::{
 };
 use crate::policy::{BATCH_PERCENT, BLAMED, has_lasted};
 use crate::reason::Code;
-use crate::world::{Concern, Deployer, Deployment, Service, Symptom};
+use crate::world::{Concern, Deployer, Deployment, Service, Symptom, Task};
 
 /// What stopped reasons say when no other task would do better ("Amazon ECS stopped
 /// task error messages", Developer Guide).
@@ -176,6 +176,11 @@ impl Of<'_> {
     /// Going back to what ran before the last deployment, when that is to blame.
     fn roll_back(&self) -> Option<Verdict> {
         let last = self.service.last.as_ref()?;
+        // A newer one that did not come to stay brought what is wrong, and took it along.
+        let newer = self.service.newest.as_ref().filter(|it| it.arn != last.arn);
+        if newer.is_some_and(|it| self.is_since(it.started)) {
+            return None;
+        }
         let within = self.patient.policy.remedies.roll_back.as_ref();
         let within = within.map_or(BLAMED, |it| it.within);
         let ended = last.finished.unwrap_or(last.started);
@@ -264,6 +269,22 @@ impl Of<'_> {
         let service = self.service;
         let mut unwell: Vec<_> = service.tasks.iter().collect();
         unwell.retain(|task| task.is_unhealthy);
+        // One that has just started is given the time that its service gives it.
+        let grace = SignedDuration::from_secs(service.grace_seconds.into());
+        let now = self.patient.now;
+        let is_new = |task: &&Task| {
+            task.started
+                .is_some_and(|at| now.duration_since(at) < grace)
+        };
+        let all = unwell.len();
+        unwell.retain(|task| !is_new(task));
+        if unwell.is_empty() && all > 0 {
+            let text = format!(
+                "the tasks that are not healthy have just started. {}",
+                self.facts()
+            );
+            return Verdict::wait(Code::HealsItself, text);
+        }
         if unwell.is_empty() {
             return Verdict::tell(
                 Code::TasksFail,

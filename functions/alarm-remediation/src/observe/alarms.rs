@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use steward::aws;
 use steward::engine::{Hides, Seen};
 
-use super::concerns::Watched;
+use super::concerns::{Side, Watched};
 use super::once::Once;
 use super::{Alarms, CALLS_AT_ONCE, NO_LIST, Read, Unread, instant};
 use crate::case::Case;
@@ -143,7 +143,9 @@ impl Alarms {
             }
         };
         let of_case = case.map(|case| &case.concerns);
-        match of_case.filter(|concerns| !concerns.is_empty() && !described.is_composite) {
+        // Of these it changes while they are in alarm.
+        let is_of_many = described.is_composite || described.has_contributors;
+        match of_case.filter(|concerns| !concerns.is_empty() && !is_of_many) {
             Some(concerns) => alarm.concerns.clone_from(concerns),
             None => {
                 let tag = tag.as_deref();
@@ -345,23 +347,26 @@ fn of_metric(alarm: &cw::MetricAlarm) -> Option<Described> {
     let mut of = common_of!(alarm).alarm()?;
     let configured = instant(alarm.alarm_configuration_updated_timestamp());
     let has_no_data = of.why.contains("no datapoints were received");
-    let is_young = configured.is_some_and(|at| of.since.duration_since(at) <= YOUNG);
+    // One that is changed while it stands is not of its making.
+    let is_young =
+        configured.is_some_and(|at| at <= of.since && of.since.duration_since(at) <= YOUNG);
     of.is_of_its_making =
         has_no_data && is_young && alarm.treat_missing_data() == Some("breaching");
     let mut watched = Vec::new();
+    let side = Side::of(alarm.comparison_operator());
     if let Some(name) = alarm.metric_name() {
         let namespace = alarm.namespace().unwrap_or_default();
-        watched.push(Watched::of(namespace, name, alarm.dimensions()));
+        watched.push(Watched::of(namespace, name, side, alarm.dimensions()));
     }
     let mut has_contributors = false;
     for query in alarm.metrics() {
         if let Some(metric) = query.metric_stat().and_then(cw::MetricStat::metric) {
             let namespace = metric.namespace().unwrap_or_default();
             let name = metric.metric_name().unwrap_or_default();
-            watched.push(Watched::of(namespace, name, metric.dimensions()));
+            watched.push(Watched::of(namespace, name, side, metric.dimensions()));
         }
         let expression = query.expression().unwrap_or_default().trim_start();
-        if let Some(insight) = Watched::of_query(expression) {
+        if let Some(insight) = Watched::of_query(expression, side) {
             has_contributors = true;
             watched.push(insight);
         }

@@ -27,15 +27,23 @@ const INSTANCES: &str = "ecs:DescribeContainerInstances";
 const GROUPS: &str = "autoscaling:DescribeAutoScalingGroups";
 const OF_GROUPS: &str = "autoscaling:DescribeAutoScalingInstances";
 
+/// The Auto Scaling group of a capacity provider.
+#[derive(Clone, Debug)]
+pub(super) struct GroupOf {
+    pub(super) provider: String,
+    pub(super) group: String,
+}
+
 /// A capacity provider of an Auto Scaling group.
 struct Provider {
+    name: String,
     group: String,
     is_managed: bool,
 }
 
 impl Alarms {
     /// The Auto Scaling groups of a cluster's capacity providers.
-    pub(super) async fn groups_of_cluster(&self, cluster: &str) -> Read<Vec<String>> {
+    pub(super) async fn groups_of_cluster(&self, cluster: &str) -> Read<Vec<GroupOf>> {
         let request = self.ecs.describe_clusters().clusters(cluster);
         let answer = self.ecs_pace.call(request.send()).await;
         let answer = answer.map_err(|error| Unread::of(CLUSTERS, aws::explain(&error)))?;
@@ -49,7 +57,11 @@ impl Alarms {
             return Ok(vec![]);
         }
         let providers = self.providers(Some(names)).await?;
-        Ok(providers.into_iter().map(|it| it.group).collect())
+        let of = |it: Provider| GroupOf {
+            provider: it.name,
+            group: it.group,
+        };
+        Ok(providers.into_iter().map(of).collect())
     }
 
     /// Capacity providers of Auto Scaling groups: these, or all.
@@ -74,6 +86,7 @@ impl Alarms {
             let scaling = provider.managed_scaling();
             let status = scaling.and_then(ecs::ManagedScaling::status);
             Some(Provider {
+                name: it.name().unwrap_or_default().to_owned(),
                 group: short(provider.auto_scaling_group_arn()).to_owned(),
                 is_managed: status == Some(&ecs::ManagedScalingStatus::Enabled),
             })
@@ -228,7 +241,12 @@ impl Alarms {
                 .cluster(cluster)
                 .set_container_instances(Some(chunk.to_vec()))
                 .include(ecs::ContainerInstanceField::Tags);
-            let answer = self.ecs_pace.call(request.send()).await;
+            let answer = match self.ecs_pace.call(request.send()).await {
+                Err(error) if aws::code(&error) == Some("ClusterNotFoundException") => {
+                    return Ok(vec![]);
+                }
+                answer => answer,
+            };
             let answer = answer.map_err(|error| Unread::of(INSTANCES, aws::explain(&error)))?;
             let failures = answer.failures.unwrap_or_default();
             let told = answer.container_instances;
@@ -355,6 +373,7 @@ pub(crate) fn of_instance(cluster: &str, instance: &ecs::ContainerInstance) -> O
         status: instance.status().unwrap_or_default().to_owned(),
         is_connected: instance.agent_connected(),
         tasks: count(instance.running_tasks_count()),
+        is_of_provider: instance.capacity_provider_name().is_some(),
         tags: tags(instance.tags().iter().map(|tag| (tag.key(), tag.value()))),
     })
 }

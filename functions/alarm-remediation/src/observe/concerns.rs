@@ -24,13 +24,61 @@ const CONTRIBUTORS: &str = "cloudwatch:DescribeAlarmContributors";
 pub(super) struct Watched {
     namespace: String,
     name: String,
+    side: Side,
     dimensions: BTreeMap<String, String>,
 }
 
+/// On which side of its threshold a metric is when its alarm goes off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Above.
+    High,
+    /// Below.
+    Low,
+    /// Either, or nobody says.
+    Unknown,
+}
+
+impl Side {
+    pub(super) fn of(operator: Option<&cw::ComparisonOperator>) -> Self {
+        use cw::ComparisonOperator as By;
+        match operator {
+            Some(
+                By::GreaterThanThreshold
+                | By::GreaterThanOrEqualToThreshold
+                | By::GreaterThanUpperThreshold,
+            ) => Self::High,
+            Some(
+                By::LessThanThreshold | By::LessThanOrEqualToThreshold | By::LessThanLowerThreshold,
+            ) => Self::Low,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The metrics of which less is worse.
+const WORSE_WHEN_LOW: &[&str] = &[
+    "BurstBalance",
+    "CPUCreditBalance",
+    "FreeStorageSpace",
+    "FreeStorageSpaceLogVolume",
+    "FreeableMemory",
+    "HealthyHostCount",
+    "HealthyStateDNS",
+    "HealthyStateRouting",
+    "RunningTaskCount",
+];
+
 impl Watched {
-    pub(super) fn of(namespace: &str, name: &str, dimensions: &[cw::Dimension]) -> Self {
+    pub(super) fn of(
+        namespace: &str,
+        name: &str,
+        side: Side,
+        dimensions: &[cw::Dimension],
+    ) -> Self {
         let dimensions = dimensions.iter();
         Self {
+            side,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             dimensions: dimensions
@@ -41,7 +89,7 @@ impl Watched {
 
     /// The metric of a Metrics Insights query, `SELECT MAX(Metric) FROM
     /// SCHEMA("Namespace", …)`; its dimensions are those of its contributors.
-    pub(super) fn of_query(query: &str) -> Option<Self> {
+    pub(super) fn of_query(query: &str, side: Side) -> Option<Self> {
         let rest = query
             .get(..6)
             .filter(|it| it.eq_ignore_ascii_case("select"));
@@ -55,6 +103,7 @@ impl Watched {
             None => from.split([' ', ',', ')']).next()?,
         };
         Some(Self {
+            side,
             namespace: namespace.to_owned(),
             name: metric.trim_matches('"').to_owned(),
             dimensions: BTreeMap::new(),
@@ -68,8 +117,21 @@ impl Watched {
         }
     }
 
-    /// What is wrong when it is out of its bounds.
+    /// What is wrong when it is out of its bounds. A service that has next to nothing to do
+    /// does not need more tasks.
     pub(super) fn symptom(&self) -> Symptom {
+        let worse = match WORSE_WHEN_LOW.contains(&self.name.as_str()) {
+            true => Side::Low,
+            false => Side::High,
+        };
+        if self.side == worse {
+            self.of_its_metric()
+        } else {
+            Symptom::Other
+        }
+    }
+
+    fn of_its_metric(&self) -> Symptom {
         match (self.namespace.as_str(), self.name.as_str()) {
             ("AWS/ECS", "CPUUtilization" | "MemoryUtilization") => {
                 if self.dimensions.contains_key("ServiceName") {
@@ -304,8 +366,11 @@ impl Alarms {
             return Ok(vec![Target::Database(id.clone())]);
         }
         if let Some(cluster) = dimension("ClusterName") {
-            let groups = self.groups_in(cluster, once).await?;
-            return Ok(groups.into_iter().map(Target::Group).collect());
+            let provider = dimension("CapacityProviderName");
+            let mut groups = self.groups_in(cluster, once).await?;
+            groups.retain(|of| provider.is_none_or(|provider| of.provider == *provider));
+            let groups = groups.into_iter().map(|of| Target::Group(of.group));
+            return Ok(groups.collect());
         }
         if let Some(group) = dimension("TargetGroup") {
             return self.services_behind(group, once).await;
@@ -374,6 +439,10 @@ mod tests {
     fn watched(namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> Watched {
         let dimensions = dimensions.iter();
         Watched {
+            side: match WORSE_WHEN_LOW.contains(&name) {
+                true => Side::Low,
+                false => Side::High,
+            },
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             dimensions: dimensions
@@ -397,7 +466,7 @@ mod tests {
              GROUP BY ClusterName, ServiceName ORDER BY MAX() DESC LIMIT 10",
             "select avg(\"CPUUtilization\") from \"AWS/ECS\" group by ServiceName",
         ] {
-            let found = Watched::of_query(query).unwrap();
+            let found = Watched::of_query(query, Side::High).unwrap();
             assert_eq!(found, watched("AWS/ECS", "CPUUtilization", &[]), "{query}");
         }
         for other in [
@@ -406,7 +475,7 @@ mod tests {
             "ANOMALY_DETECTION_BAND(m1, 2)",
             "selection(m1)",
         ] {
-            assert_eq!(Watched::of_query(other), None, "{other}");
+            assert_eq!(Watched::of_query(other, Side::High), None, "{other}");
         }
     }
 
@@ -418,5 +487,34 @@ mod tests {
         let all = [errors.clone(), cpu];
         assert_eq!(symptom_for(&database, &all), Symptom::DatabaseBusy);
         assert_eq!(symptom_for(&database, &[errors]), Symptom::Other);
+    }
+
+    #[test]
+    fn what_is_on_the_good_side_of_its_threshold_is_no_reason_for_more() {
+        for (namespace, name, dimensions) in [
+            ("AWS/ECS", "CPUUtilization", vec![("ServiceName", "web")]),
+            (
+                "AWS/ECS",
+                "MemoryReservation",
+                vec![("ClusterName", "shop")],
+            ),
+            ("AWS/RDS", "FreeStorageSpace", vec![]),
+            ("AWS/RDS", "DatabaseConnections", vec![]),
+            ("AWS/ApplicationELB", "HealthyHostCount", vec![]),
+        ] {
+            let bad = watched(namespace, name, &dimensions);
+            assert_ne!(bad.symptom(), Symptom::Other, "{name}");
+            let good = match bad.side {
+                Side::Low => Side::High,
+                _ => Side::Low,
+            };
+            for side in [good, Side::Unknown] {
+                let good = Watched {
+                    side,
+                    ..bad.clone()
+                };
+                assert_eq!(good.symptom(), Symptom::Other, "{name}");
+            }
+        }
     }
 }

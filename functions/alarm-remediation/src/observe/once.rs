@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
+use super::capacity::GroupOf;
 use super::{Alarms, CALLS_AT_ONCE, Read};
 use crate::action::short;
 use crate::world::Target;
@@ -15,7 +16,7 @@ use crate::world::Target;
 pub(super) struct Once {
     clusters: OnceCell<Read<Vec<String>>>,
     services: OnceCell<Read<Vec<Behind>>>,
-    groups: Mutex<BTreeMap<String, Arc<OnceCell<Read<Vec<String>>>>>>,
+    groups: Mutex<BTreeMap<String, Arc<OnceCell<Read<Vec<GroupOf>>>>>>,
 }
 
 /// A service, and the target groups that its tasks are targets of.
@@ -33,7 +34,7 @@ impl Alarms {
     }
 
     /// The Auto Scaling groups of a cluster's capacity providers.
-    pub(super) async fn groups_in(&self, cluster: &str, once: &Once) -> Read<Vec<String>> {
+    pub(super) async fn groups_in(&self, cluster: &str, once: &Once) -> Read<Vec<GroupOf>> {
         let cell = {
             let mut groups = once.groups.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(groups.entry(cluster.to_owned()).or_default())

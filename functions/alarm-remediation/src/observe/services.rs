@@ -196,6 +196,7 @@ impl Alarms {
         )
         .await?;
         service.under_way = releases.under_way;
+        service.newest = releases.newest;
         service.last = releases.last;
         service.before_last = releases.before_last;
         service.stopped = why_stopped(&stopped, now);
@@ -206,7 +207,8 @@ impl Alarms {
             .collect();
         service.targets = targets_of(&health);
         if service.no_place.is_some() {
-            service.groups = self.groups_in(cluster, once).await?;
+            let groups = self.groups_in(cluster, once).await?;
+            service.groups = groups.into_iter().map(|of| of.group).collect();
         }
         Ok(service)
     }
@@ -259,6 +261,7 @@ impl Alarms {
             Unread::of(LIST_DEPLOYMENTS, why)
         })?;
         releases.under_way = all.iter().find(is_under_way).cloned();
+        releases.newest = all.iter().find(|it| it.finished.is_some()).cloned();
         let mut successful = all.iter().filter(|it| it.is_successful());
         releases.last = successful.next().cloned();
         let current = releases.last.as_ref().map(|it| it.revision.clone());
@@ -450,6 +453,7 @@ impl Alarms {
 #[derive(Default)]
 struct Releases {
     under_way: Option<Deployment>,
+    newest: Option<Deployment>,
     last: Option<Deployment>,
     before_last: Option<Revision>,
 }
@@ -519,6 +523,11 @@ pub(crate) fn of_description(service: &ecs::Service, now: Timestamp) -> Service 
         running: count(service.running_count()),
         deployer,
         is_daemon: service.scheduling_strategy() == Some(&ecs::SchedulingStrategy::Daemon),
+        grace_seconds: count(
+            service
+                .health_check_grace_period_seconds()
+                .unwrap_or_default(),
+        ),
         min_healthy_percent: least.map_or(100, count),
         no_place: newest
             .filter(|text| text.contains("unable to place"))

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use alarm_remediation::{
     Action, Alarm, AlarmRemediation, Attempt, Attempts, Case, Concern, Memory, Note, Noted, Quiet,
     RemediationPolicy, Remedy, Remedying, Scalable, Scope, Service, Stage, State, Symptom,
-    TakingBack, Target, Targets, Task, World, counts_for, refuses,
+    TakingBack, Target, Targets, Task, World, counts_for, raise_of, refuses,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -351,14 +351,13 @@ impl Hands {
             self.steps.step().await;
             let mut cloud = self.cloud.borrow_mut();
             let until = lasts.after(cloud.now);
+            let new = raise_of(remedy, until).unwrap();
             let raise = cloud.raises.entry(it.arn.clone()).or_insert(Raise {
-                resource: it.arn.clone(),
-                min_before: it.min,
-                desired_before: Some(it.desired),
-                max_before: None,
-                until,
+                to: vec![],
+                ..new.clone()
             });
             raise.until = raise.until.max(until);
+            raise.to.extend(new.to);
         }
         self.steps.step().await;
         let mut cloud = self.cloud.borrow_mut();
@@ -388,12 +387,12 @@ impl Hands {
             {
                 let mut cloud = self.cloud.borrow_mut();
                 let service = cloud.services.get_mut(&back.target.name()).unwrap();
-                if let (Some(min), Some(scalable)) = (back.min, &mut service.scalable) {
+                if let (Some((_, min)), Some(scalable)) = (back.min, &mut service.scalable) {
                     scalable.min = min;
                     // The load is gone, and a scaling policy with it goes back.
                     service.desired = min;
                 }
-                if let Some(desired) = back.desired {
+                if let Some((_, desired)) = back.desired {
                     service.desired = desired;
                 }
             }

@@ -22,7 +22,8 @@ pub struct Alarm {
 
 impl Account {
     /// Makes an alarm that rings when a metric's average of a minute is above
-    /// 80, with these dimensions and tags. It has no data yet.
+    /// 80, or below where less of it is worse, with these dimensions and tags. It
+    /// has no data yet.
     ///
     /// # Errors
     /// When CloudWatch refuses.
@@ -33,8 +34,14 @@ impl Account {
         dimensions: &[(&str, &str)],
         tags: &[(&str, &str)],
     ) -> Result<Alarm> {
+        let is_worse_when_low = ["FreeStorageSpace", "HealthyHostCount", "RunningTaskCount"];
+        let operator = match is_worse_when_low.contains(&metric.1) {
+            true => ComparisonOperator::LessThanThreshold,
+            false => ComparisonOperator::GreaterThanThreshold,
+        };
         self.alarm_with(name, |request| {
             request
+                .comparison_operator(operator)
                 .namespace(metric.0)
                 .metric_name(metric.1)
                 .statistic(Statistic::Average)
