@@ -10,12 +10,15 @@ use super::{Alarms, CALLS_AT_ONCE, Read};
 use crate::action::short;
 use crate::world::Target;
 
+/// Names, or why they were not read.
+type Names = OnceCell<Read<Vec<String>>>;
+
 /// The answers so far, and the failures.
 #[derive(Debug, Default)]
 pub(super) struct Once {
-    clusters: OnceCell<Read<Vec<String>>>,
+    clusters: Names,
     services: OnceCell<Read<Vec<Behind>>>,
-    groups: Mutex<BTreeMap<String, Arc<OnceCell<Read<Vec<String>>>>>>,
+    groups: Mutex<BTreeMap<String, Arc<Names>>>,
 }
 
 /// A service, and the target groups that its tasks are targets of.
