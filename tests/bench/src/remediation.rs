@@ -268,9 +268,11 @@ impl Remediation {
         };
         // Switches, ledger; the alarm, its tags, its mutes.
         let alarm = 5;
-        let find = match remedy {
+        let find = |nth: usize| match remedy {
             Remedy::RaiseService | Remedy::GrowStorage => 0,
             Remedy::RaiseGroup => 2,
+            // Cluster by cluster.
+            Remedy::ReplaceInstance => 2 + nth,
             _ => 3,
         };
         let look = match remedy {
@@ -281,13 +283,14 @@ impl Remediation {
         };
         // Switches, case, case; switches, lease, what is remembered, check, both counts, the
         // case; the lease.
-        let write = 10;
+        let write = 11;
         let raise = match remedy {
             Remedy::RaiseService | Remedy::RaiseGroup => 2,
             _ => 0,
         };
         let make = to_make(remedy).len();
-        self.events() * (alarm + find + look + write + raise + make)
+        let of_event = |nth| alarm + find(nth) + look + write + raise + make;
+        (0..self.events()).map(of_event).sum()
     }
 }
 

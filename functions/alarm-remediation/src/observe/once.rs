@@ -11,12 +11,18 @@ use super::{Alarms, CALLS_AT_ONCE, Read};
 use crate::action::short;
 use crate::world::Target;
 
+/// Names, or why they were not read.
+type Names = OnceCell<Read<Vec<String>>>;
+
+/// The Auto Scaling groups of a cluster's capacity providers, read once.
+type Groups = OnceCell<Read<Vec<GroupOf>>>;
+
 /// The answers so far, and the failures.
 #[derive(Debug, Default)]
 pub(super) struct Once {
-    clusters: OnceCell<Read<Vec<String>>>,
+    clusters: Names,
     services: OnceCell<Read<Vec<Behind>>>,
-    groups: Mutex<BTreeMap<String, Arc<OnceCell<Read<Vec<GroupOf>>>>>>,
+    groups: Mutex<BTreeMap<String, Arc<Groups>>>,
 }
 
 /// A service, and the target groups that its tasks are targets of.

@@ -101,7 +101,7 @@ impl Stage {
     }
 
     /// From now on an operation is answered like this.
-    pub(crate) fn from_now_on<A: Into<Answer>>(
+    pub(crate) fn henceforth<A: Into<Answer>>(
         &self,
         operation: &str,
         reply: impl Fn(&str) -> A + Send + Sync + 'static,

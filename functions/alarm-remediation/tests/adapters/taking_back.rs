@@ -227,7 +227,7 @@ async fn what_cannot_be_looked_at_or_changed_now_stays_remembered() {
     ] {
         let stage = quiet(script(), raising_service(Some(2)), 1).await;
         let seen = stage.observe().await;
-        stage.from_now_on(operation, move |_| answer.clone());
+        stage.henceforth(operation, move |_| answer.clone());
         let outcomes = stage.act(&seen).await;
         let [("take_back", Outcome::Failed(why))] = &outcomes[..] else {
             panic!("{outcomes:?}");
@@ -244,7 +244,7 @@ async fn what_cannot_be_looked_at_or_changed_now_stays_remembered() {
     };
     let stage = quiet(script(), raising_service(Some(2)), 1).await;
     let seen = stage.observe().await;
-    stage.from_now_on("ecs:DescribeServices", held);
+    stage.henceforth("ecs:DescribeServices", held);
     let outcomes = stage.act(&seen).await;
     assert!(
         matches!(&outcomes[0].1, Outcome::Skipped(why) if why.contains("on hold")),

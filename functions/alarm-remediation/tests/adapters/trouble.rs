@@ -67,7 +67,7 @@ async fn but(
     let stage = Stage::over(scene(kind)).await;
     let seen = stage.observe().await;
     assert_eq!(seen.gaps, []);
-    stage.from_now_on(operation, reply);
+    stage.henceforth(operation, reply);
     let outcomes = stage.act(&seen).await;
     let (last, outcome) = outcomes.last().unwrap().clone();
     assert_eq!(last, kind, "{outcomes:?}");
@@ -212,7 +212,7 @@ async fn what_is_refused_because_it_is_done_is_done() {
     let first = script_then("IN_PROGRESS");
     let then = script_then("ROLLBACK_REQUESTED");
     let looks = std::sync::atomic::AtomicUsize::new(0);
-    stage.from_now_on(lists, move |request| {
+    stage.henceforth(lists, move |request| {
         let n = looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         if n == 0 {
             first(request)
@@ -220,7 +220,7 @@ async fn what_is_refused_because_it_is_done_is_done() {
             then(request)
         }
     });
-    stage.from_now_on("ecs:StopServiceDeployment", |_| {
+    stage.henceforth("ecs:StopServiceDeployment", |_| {
         Answer::error(400, "ConflictException", "it is being stopped")
     });
     let outcomes = stage.act(&seen).await;
@@ -229,7 +229,7 @@ async fn what_is_refused_because_it_is_done_is_done() {
     let stage = Stage::over(scene("grow_storage")).await;
     let seen = stage.observe().await;
     let looks = std::sync::atomic::AtomicUsize::new(0);
-    stage.from_now_on("rds:DescribeDBInstances", move |_| {
+    stage.henceforth("rds:DescribeDBInstances", move |_| {
         let mut found = database();
         if looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
             found.insert("DBInstanceStatus", "modifying".to_owned());
@@ -238,7 +238,7 @@ async fn what_is_refused_because_it_is_done_is_done() {
         }
         databases(&found)
     });
-    stage.from_now_on("rds:ModifyDBInstance", |_| {
+    stage.henceforth("rds:ModifyDBInstance", |_| {
         Answer::error(400, "InvalidDBInstanceState", "it is modifying")
     });
     let outcomes = stage.act(&seen).await;
@@ -654,7 +654,7 @@ async fn a_count_that_another_lane_was_faster_to_write_is_read_again() {
     let races = std::sync::Mutex::new(2);
     let stage = Stage::over(scene("raise_service")).await;
     let table = stage.table.clone();
-    stage.from_now_on("dynamodb:PutItem", move |request| -> Answer {
+    stage.henceforth("dynamodb:PutItem", move |request| -> Answer {
         let item = &body(request)["Item"];
         let sort = item["sk"]["S"].as_str().unwrap();
         let mut left = races.lock().unwrap();
