@@ -7,7 +7,6 @@ documentation) say how a connection begins; after that everything is passed on a
 
 import contextlib
 import datetime
-import functools
 import ipaddress
 import os
 import select
@@ -151,13 +150,13 @@ class Authority:
                 file.write(text)
 
 
-@functools.cache
+@postgres.once
 def authority():
     """The authority that clients are to trust."""
     return Authority(postgres.new_directory("authority"))
 
 
-@functools.cache
+@postgres.once
 def _context():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority().certificate)

@@ -11,6 +11,7 @@ from rds_support import RdsTest
 class WebApplication(RdsTest):
     def setUp(self):
         super().setUp()
+        self.addCleanup(self.delete_everything)
         self.control("settings", ecs_applications=True)
         self.create(DBName="shop")
         self.control("database/real", instance="db")
