@@ -15,6 +15,7 @@ import ssl
 import struct
 import threading
 
+import pg8000
 import scramp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -95,7 +96,7 @@ class Door:
             if has_token:
                 client.sendall(_authenticate(server, user, password))
             _pass_on(client, server)
-        except (OSError, ValueError):
+        except (OSError, ValueError, pg8000.Error):
             pass  # Either side has gone away, and so does the other.
         finally:
             for each in filter(None, (client, server)):

@@ -107,7 +107,7 @@ class Database:
         """Let parameters of a group be in effect. For those that are static it is stopped, and to be started again."""
         self._parameters = parameters
         if restarts:
-            self.server.stop()
+            self.stop()
         else:
             self._take_parameters()
             self.server.reconfigure()
@@ -231,7 +231,7 @@ def make_real(instance, password, parameters):
 
 @contextlib.contextmanager
 def origin(fill):
-    """While this lasts a new instance is real if `fill`, which fills and starts its database, is not None."""
+    """While this lasts a new instance is real if `fill`, which fills its database, is not None."""
     _origin.fill = (fill,)
     try:
         yield
@@ -350,6 +350,8 @@ def from_point_in_time(resource_id, moment, instance=None):
         refuse("InvalidParameterValue", "The specified instance cannot be restored to a time before its first backup.")
     if database and database.server.is_running:
         backups.closed_at = database.server.close_log()
+    if backups.closed_at is None:
+        refuse("InvalidParameterValue", "Nothing is known of what the specified instance was at that time.")
 
     def fill(new):
         new.server.recover_to(begin, backups.archive, min(moment, backups.closed_at))

@@ -182,6 +182,10 @@ pub struct Settings {
     /// How many describes an RDS state takes to move on; 0 is at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rds_polls: Option<u32>,
+    /// For how many describes the storage of a restored database that is
+    /// available is still loaded; 0 is not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rds_loading_polls: Option<u32>,
     /// How many manual snapshots the account may have in each Region; 100
     /// unless told otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -203,6 +203,20 @@ class Restores(RestoreTest):
         self.assertEqual(["creating", "available"], [self.instance_status("storage-full") for _ in range(2)])
         self.assertIn("no state", self.control_refusal("rds/outcomes", instance="x", status="stopped"))
 
+    def test_storage_is_loaded_while_a_restored_instance_is_available(self):
+        self.create()
+        self.snapshot("s")
+        self.control("settings", rds_polls=1, rds_loading_polls=4)
+        self.restore()
+        members = "DBInstanceStatus", "StorageOperationStatus", "StorageOperationPercentProgress"
+        described = [self.describe("new") for _ in range(6)]
+        seen = [tuple(instance.get(member) for member in members) for instance in described]
+        loading = [("available", "Initializing", percent) for percent in (0, 25, 50, 75)]
+        self.assertEqual([("creating", None, None), *loading, ("available", None, None)], seen)
+        self.restore("other")
+        self.control("settle")
+        self.assertNotIn("StorageOperationStatus", self.describe("other"))
+
     def test_shared_ones_are_restored_by_their_arn_without_their_tags(self):
         self.create(CopyTagsToSnapshot=True, Tags=[{"Key": "of", "Value": "db"}])
         arn = self.snapshot("s")["DBSnapshotArn"]
