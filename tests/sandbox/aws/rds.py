@@ -30,7 +30,7 @@ import rds_snapshots
 import rds_states
 import rds_storage
 from operations import refuse
-from rds_answers import refuse_instance_state, refuse_snapshot_state
+from rds_answers import refuse_instance_state
 
 # API_DescribeDBInstances, Filters; domains are not modelled.
 FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "engine")

@@ -126,7 +126,7 @@ def begin(instance):
 
 
 def look(instance):
-    """Somebody describes an instance: its storage is loaded while it is available (API_DBInstance, StorageOperationStatus)."""
+    """Somebody describes an instance. API_DBInstance, StorageOperationStatus: while it is available its storage is loaded."""
     left = vars(instance).get("loading_polls_left", 0)
     is_loading = left > 0 and instance.status == "available"
     instance.storage_operation_status = INITIALIZING if is_loading else None

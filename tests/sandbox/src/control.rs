@@ -195,7 +195,8 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rds_real: Option<bool>,
     /// Whether a web application runs in every task that is told of a
-    /// database, and answers through load balancers from it; none does unless told otherwise.
+    /// database, and answers through load balancers from it; none does unless
+    /// told otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ecs_applications: Option<bool>,
     /// How many describes an ECS rollout takes to move on, and tasks take to

@@ -133,7 +133,8 @@ class Restores(RestoreTest):
         self.assertEqual([{"Key": "of", "Value": "new"}], restored["TagList"])
         self.assertEqual([group], [each["VpcSecurityGroupId"] for each in restored["VpcSecurityGroups"]])
         parameters = [{"DBParameterGroupName": "own", "ParameterApplyStatus": "in-sync"}]
-        self.assertEqual(("g", parameters), (restored["DBSubnetGroup"]["DBSubnetGroupName"], restored["DBParameterGroups"]))
+        self.assertEqual(parameters, restored["DBParameterGroups"])
+        self.assertEqual("g", restored["DBSubnetGroup"]["DBSubnetGroupName"])
 
     def test_a_subnet_group_with_a_way_out_makes_it_public_unless_it_is_said_otherwise(self):
         self.create()
@@ -166,7 +167,8 @@ class Restores(RestoreTest):
         self.refuse("StorageQuotaExceeded")
         self.control("rds/fail", snapshot="s")
         self.refuse("InvalidDBSnapshotState")
-        self.assertEqual(["db"], [each["DBInstanceIdentifier"] for each in self.rds.describe_db_instances()["DBInstances"]])
+        left = self.rds.describe_db_instances()["DBInstances"]
+        self.assertEqual(["db"], [each["DBInstanceIdentifier"] for each in left])
 
     def test_without_its_key_nothing_is_restored(self):
         key = self.key()
