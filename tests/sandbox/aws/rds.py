@@ -30,7 +30,7 @@ import rds_snapshots
 import rds_states
 import rds_storage
 from operations import refuse
-from rds_answers import refuse_instance_state, refuse_snapshot_state
+from rds_answers import refuse_instance_state
 
 # API_DescribeDBInstances, Filters; domains are not modelled.
 FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "engine")
@@ -230,8 +230,9 @@ def run_sql(account, region, name, sql, parameters):
 
 
 def settle(account):
-    """The maintenance window comes for what waits for it."""
+    """The maintenance window comes for what waits for it, and what is restored is loaded."""
     rds_changes.settle(account)
+    rds_restores.settle(account)
 
 
 def put_instance(account, region, name, status=None, latest_restorable_time=None):
@@ -436,4 +437,5 @@ def _told(value):
 
 def _looked_at(instance):
     rds_states.look(instance)
+    rds_restores.look(instance)
     return instance

@@ -1,7 +1,7 @@
 """Amazon RDS: changes of an instance, at once or in the maintenance window; its name, and its master user's password.
 
-API_ModifyDBInstance, "Modifying an Amazon RDS DB instance" (RDS User Guide: what is applied when), "Renaming a DB instance"
-and "Password management with Amazon RDS and AWS Secrets Manager".
+API_ModifyDBInstance, "Modifying an Amazon RDS DB instance" (RDS User Guide: what is applied when), "Renaming a DB
+instance" and "Password management with Amazon RDS and AWS Secrets Manager".
 """
 
 import json

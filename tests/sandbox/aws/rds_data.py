@@ -107,7 +107,7 @@ class Database:
         """Let parameters of a group be in effect. For those that are static it is stopped, and to be started again."""
         self._parameters = parameters
         if restarts:
-            self.server.stop()
+            self.stop()
         else:
             self._take_parameters()
             self.server.reconfigure()
@@ -231,7 +231,7 @@ def make_real(instance, password, parameters):
 
 @contextlib.contextmanager
 def origin(fill):
-    """While this lasts a new instance is real if `fill`, which fills and starts its database, is not None."""
+    """While this lasts a new instance is real if `fill`, which fills its database, is not None."""
     _origin.fill = (fill,)
     try:
         yield
@@ -269,10 +269,11 @@ def end(instance, keeps_backups):
         database = _databases.pop(instance, None)
     if database is not None:
         database.door.close()
-        database.stop()
-        postgres.forget(database.server)
+        if keeps_backups:
+            database.stop()
+        postgres.forget(database.server, keeps_backups)
         if not keeps_backups:
-            _backups.pop(instance.dbi_resource_id, None)
+            _drop_backups(instance.dbi_resource_id)
 
 
 def rename(instance):
@@ -300,16 +301,15 @@ def carry(copy, source):
     """A snapshot is copied."""
     directory = _copies.get(source)
     if directory is not None:
-        _copies[copy] = os.path.join(postgres.new_directory("snapshot"), DATA)
-        postgres.copy(directory, _copies[copy])
+        # Nobody changes what is in it, and so all of them have the same.
+        _copies[copy] = directory
 
 
 def lose(snapshot):
-    """A snapshot is deleted."""
+    """A snapshot is deleted; what is in it may be a backup that stays."""
     directory = _copies.pop(snapshot, None)
-    in_use = {kept for backups in _backups.values() for _, kept in backups.copies}
-    if directory is not None and directory not in in_use:
-        shutil.rmtree(os.path.dirname(directory), ignore_errors=True)
+    if directory is not None:
+        _remove_what_nobody_has(directory)
 
 
 def first_backup_of(instance):
@@ -350,6 +350,8 @@ def from_point_in_time(resource_id, moment, instance=None):
         refuse("InvalidParameterValue", "The specified instance cannot be restored to a time before its first backup.")
     if database and database.server.is_running:
         backups.closed_at = database.server.close_log()
+    if backups.closed_at is None:
+        refuse("InvalidParameterValue", "Nothing is known of what the specified instance was at that time.")
 
     def fill(new):
         new.server.recover_to(begin, backups.archive, min(moment, backups.closed_at))
@@ -357,6 +359,19 @@ def from_point_in_time(resource_id, moment, instance=None):
         new.server.stop()
 
     return fill
+
+
+def _drop_backups(resource_id):
+    backups = _backups.pop(resource_id, None)
+    for _, directory in backups.copies if backups else ():
+        _remove_what_nobody_has(directory)
+
+
+def _remove_what_nobody_has(directory):
+    """Remove a copy of data, unless a snapshot or a backup has it."""
+    kept = {each for backups in list(_backups.values()) for _, each in backups.copies}
+    if directory not in kept | set(_copies.values()):
+        shutil.rmtree(os.path.dirname(directory), ignore_errors=True)
 
 
 def _begin(instance, database):

@@ -26,6 +26,9 @@ import settings
 from operations import refuse
 from rds_answers import refuse_instance_state, refuse_snapshot_state
 
+# API_DBInstance, StorageOperationStatus: the volume is initializing from a snapshot.
+INITIALIZING = "Initializing"
+
 # "Default: io1 if the Iops parameter is specified, otherwise gp3".
 STORAGE, STORAGE_WITH_IOPS = "gp3", "io1"
 
@@ -122,6 +125,24 @@ def begin(instance):
     rds_states.begin(instance.account_id, instance, "creating", outcome or "available", then=then)
 
 
+def look(instance):
+    """Somebody describes an instance. API_DBInstance, StorageOperationStatus: while it is available its storage is loaded."""
+    left = vars(instance).get("loading_polls_left", 0)
+    is_loading = left > 0 and instance.status == "available"
+    instance.storage_operation_status = INITIALIZING if is_loading else None
+    done = 100 - 100 * left // instance.loading_polls if is_loading else None
+    instance.storage_operation_percent_progress = done
+    if is_loading:
+        instance.loading_polls_left -= 1
+
+
+def settle(account):
+    """What is restored is loaded."""
+    for backend in list(rds_backends[account].values()):
+        for instance in list(backend.databases.values()):
+            instance.loading_polls_left = 0
+
+
 def check_network(response, subnet_group, security_groups):
     """"Working with a DB instance in a VPC": the security groups are of the VPC of the subnet group."""
     ec2 = ec2_backends[response.current_account][response.region]
@@ -200,6 +221,7 @@ def _members_of(response, name, source, key, tags):
 def _made(response, members, fill):
     with rds_data.origin(fill):
         instance = response.backend.create_db_instance(members)
+    instance.loading_polls_left = instance.loading_polls = settings.of_account(instance.account_id).rds_loading_polls
     begin(instance)
     return ActionResult({"DBInstance": instance})
 

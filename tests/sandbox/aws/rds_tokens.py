@@ -1,4 +1,6 @@
-"""Amazon RDS: tokens in place of passwords ("IAM database authentication for MariaDB, MySQL, and PostgreSQL", RDS User Guide).
+"""Amazon RDS: tokens in place of passwords.
+
+"IAM database authentication for MariaDB, MySQL, and PostgreSQL" (RDS User Guide).
 
 A token is the presigned URL of a request that nobody sends. Signatures are not checked, as nowhere here, and neither is
 whether the caller's policies allow `rds-db:connect`.

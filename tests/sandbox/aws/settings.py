@@ -9,6 +9,8 @@ class Settings:
     def __init__(self):
         #: DescribeDBInstances or DescribeDBSnapshots calls that a state lasts.
         self.rds_polls = 0
+        #: DescribeDBInstances calls for which the storage of a restored instance that is available is still loaded.
+        self.rds_loading_polls = 0
         #: Manual snapshots that an account may have in a Region; 100 unless AWS raised it.
         self.rds_manual_snapshots = 100
         #: DescribeServices calls that a rollout lasts, and that tasks take to start and stop.

@@ -23,6 +23,8 @@ SECONDS_TO_ANSWER = 5
 # Names of databases elsewhere are not looked up: nothing here leaves this machine.
 HERE = ("127.0.0.1", "localhost")
 
+OF_THE_DATABASE = "DATABASE_"
+
 # "arn:…:secret:name", and behind it what of the secret is wanted: json-key:version-stage:version-id.
 SECRET_ARN = re.compile(r"(arn:[\w-]+:secretsmanager:([\w-]+):(\d{12}):secret:([^:]+))(?::([^:]*):([^:]*):([^:]*))?")
 
@@ -85,7 +87,13 @@ class Application:
 
 
 def of_container(definition):
-    """The application of a container definition, with its secrets as they are now."""
+    """The application of a container definition, with its secrets as they are now.
+
+    None of one that is told of no database: what runs there is something else.
+    """
+    members = [*(definition.get("environment") or ()), *(definition.get("secrets") or ())]
+    if not any(each["name"].startswith(OF_THE_DATABASE) for each in members):
+        return None
     told = {each["name"]: each["value"] for each in definition.get("environment") or ()}
     for each in definition.get("secrets") or ():
         value = _secret(each["valueFrom"])

@@ -1,7 +1,7 @@
 """Elastic Load Balancing: requests that are really answered, by the applications of tasks that are targets.
 
-A load balancer is reached on a port of 127.0.0.1 that the control API tells. "Listeners for your Application Load Balancers" and "Target group health" (User Guide for Application Load
-Balancers): healthy targets get the requests; when all are unhealthy, all of them do; without targets it is a 503.
+A load balancer is reached on a port of 127.0.0.1 that the control API tells. "Listeners for your Application Load
+Balancers" and "Target group health" (User Guide for Application Load Balancers): healthy targets get the requests; when all are unhealthy, all of them do; without targets it is a 503.
 """
 
 import functools

@@ -182,6 +182,10 @@ pub struct Settings {
     /// How many describes an RDS state takes to move on; 0 is at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rds_polls: Option<u32>,
+    /// For how many describes the storage of a restored database that is
+    /// available is still loaded; 0 is not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rds_loading_polls: Option<u32>,
     /// How many manual snapshots the account may have in each Region; 100
     /// unless told otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,8 +194,9 @@ pub struct Settings {
     /// unless told otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rds_real: Option<bool>,
-    /// Whether a web application runs in every task, and answers through load
-    /// balancers from its database; none does unless told otherwise.
+    /// Whether a web application runs in every task that is told of a
+    /// database, and answers through load balancers from it; none does unless
+    /// told otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ecs_applications: Option<bool>,
     /// How many describes an ECS rollout takes to move on, and tasks take to

@@ -25,6 +25,17 @@ class RdsTest(AwsTest):
         }
         return self.rds.create_db_instance(**{**wanted, **settings})["DBInstance"]
 
+    def delete_everything(self):
+        """Delete the account's instances and snapshots in both Regions: those that are real take room and processes."""
+        for region in (HERE, THERE):
+            rds = self.client("rds", region)
+            for instance in rds.describe_db_instances()["DBInstances"]:
+                name = instance["DBInstanceIdentifier"]
+                rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False)
+                rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+            for snapshot in rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]:
+                rds.delete_db_snapshot(DBSnapshotIdentifier=snapshot["DBSnapshotIdentifier"])
+
     def snapshot(self, name, instance="db", **settings):
         answer = self.rds.create_db_snapshot(DBInstanceIdentifier=instance, DBSnapshotIdentifier=name, **settings)
         return answer["DBSnapshot"]

@@ -38,7 +38,8 @@ class Changes(RdsTest):
         )
         self.modify(MultiAZ=True, ApplyImmediately=True)
         applied = self.describe()
-        self.assertEqual(("db.m5.large", True, 40), tuple(applied[name] for name in ("DBInstanceClass", "MultiAZ", "AllocatedStorage")))
+        expected = {"DBInstanceClass": "db.m5.large", "MultiAZ": True, "AllocatedStorage": 40}
+        self.assertEqual(expected, {name: applied[name] for name in expected})
         self.assertEqual({}, applied.get("PendingModifiedValues", {}))
 
     def test_what_waits_is_withdrawn_by_asking_for_what_is(self):

@@ -17,6 +17,7 @@ class RealTest(RdsTest):
 
     def setUp(self):
         super().setUp()
+        self.addCleanup(self.delete_everything)
         self.create(DBName="shop")
         self.control("database/real", instance="db")
         self.sql("CREATE TABLE orders (id integer, at timestamptz DEFAULT clock_timestamp())")

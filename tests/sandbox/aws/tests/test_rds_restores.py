@@ -133,7 +133,8 @@ class Restores(RestoreTest):
         self.assertEqual([{"Key": "of", "Value": "new"}], restored["TagList"])
         self.assertEqual([group], [each["VpcSecurityGroupId"] for each in restored["VpcSecurityGroups"]])
         parameters = [{"DBParameterGroupName": "own", "ParameterApplyStatus": "in-sync"}]
-        self.assertEqual(("g", parameters), (restored["DBSubnetGroup"]["DBSubnetGroupName"], restored["DBParameterGroups"]))
+        self.assertEqual(parameters, restored["DBParameterGroups"])
+        self.assertEqual("g", restored["DBSubnetGroup"]["DBSubnetGroupName"])
 
     def test_a_subnet_group_with_a_way_out_makes_it_public_unless_it_is_said_otherwise(self):
         self.create()
@@ -166,7 +167,8 @@ class Restores(RestoreTest):
         self.refuse("StorageQuotaExceeded")
         self.control("rds/fail", snapshot="s")
         self.refuse("InvalidDBSnapshotState")
-        self.assertEqual(["db"], [each["DBInstanceIdentifier"] for each in self.rds.describe_db_instances()["DBInstances"]])
+        left = self.rds.describe_db_instances()["DBInstances"]
+        self.assertEqual(["db"], [each["DBInstanceIdentifier"] for each in left])
 
     def test_without_its_key_nothing_is_restored(self):
         key = self.key()
@@ -202,6 +204,20 @@ class Restores(RestoreTest):
         self.restore("storage-full")
         self.assertEqual(["creating", "available"], [self.instance_status("storage-full") for _ in range(2)])
         self.assertIn("no state", self.control_refusal("rds/outcomes", instance="x", status="stopped"))
+
+    def test_storage_is_loaded_while_a_restored_instance_is_available(self):
+        self.create()
+        self.snapshot("s")
+        self.control("settings", rds_polls=1, rds_loading_polls=4)
+        self.restore()
+        members = "DBInstanceStatus", "StorageOperationStatus", "StorageOperationPercentProgress"
+        described = [self.describe("new") for _ in range(6)]
+        seen = [tuple(instance.get(member) for member in members) for instance in described]
+        loading = [("available", "Initializing", percent) for percent in (0, 25, 50, 75)]
+        self.assertEqual([("creating", None, None), *loading, ("available", None, None)], seen)
+        self.restore("other")
+        self.control("settle")
+        self.assertNotIn("StorageOperationStatus", self.describe("other"))
 
     def test_shared_ones_are_restored_by_their_arn_without_their_tags(self):
         self.create(CopyTagsToSnapshot=True, Tags=[{"Key": "of", "Value": "db"}])

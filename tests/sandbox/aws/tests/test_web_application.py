@@ -11,6 +11,7 @@ from rds_support import RdsTest
 class WebApplication(RdsTest):
     def setUp(self):
         super().setUp()
+        self.addCleanup(self.delete_everything)
         self.control("settings", ecs_applications=True)
         self.create(DBName="shop")
         self.control("database/real", instance="db")
@@ -136,6 +137,18 @@ class WebApplication(RdsTest):
         self.deploy(taskDefinition=self.register("other"))
         status, body = self.get()
         self.assertEqual((503, "ValueError"), (status, json.loads(body)["because"]))
+
+    def test_what_is_told_of_no_database_is_something_else(self):
+        container = {"name": "web", "image": "nginx", "memory": 128, "healthCheck": {"command": ["CMD-SHELL", "true"]}}
+        self.ecs.register_task_definition(family="web", containerDefinitions=[container])
+        self.deploy(taskDefinition="web")
+        self.assertEqual((502, ("healthy", None), "HEALTHY"), (self.get()[0], self.target(), self.task_health()))
+
+    def test_a_secret_that_is_gone_leaves_it_without_its_database(self):
+        self.client("secretsmanager").delete_secret(SecretId=self.secret, ForceDeleteWithoutRecovery=True)
+        self.assertEqual(200, self.get()[0])
+        self.deploy(forceNewDeployment=True)
+        self.assertEqual(503, self.get()[0])
 
     def test_without_the_setting_there_is_no_application(self):
         self.control("settings", ecs_applications=False)

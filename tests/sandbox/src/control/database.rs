@@ -23,6 +23,21 @@ pub struct Connection {
     pub authority: PathBuf,
 }
 
+impl Connection {
+    /// The connection string with a password of the master user, as the
+    /// secret `DATABASE_URL` of the reference system has it.
+    pub fn url(&self, password: &str) -> String {
+        let Self {
+            host,
+            port,
+            database,
+            user,
+            ..
+        } = self;
+        format!("postgres://{user}:{password}@{host}:{port}/{database}")
+    }
+}
+
 /// What a statement answered.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Rows {

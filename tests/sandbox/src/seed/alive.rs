@@ -36,14 +36,7 @@ pub async fn bring_to_life(
     database.sql(&fill).await?;
     let (_, credentials) = database.managed_credentials().await?;
     let password = credentials.get("password").and_then(Value::as_str);
-    let url = format!(
-        "postgres://{}:{}@{}:{}/{}",
-        connection.user,
-        password.context("no password")?,
-        connection.host,
-        connection.port,
-        connection.database
-    );
+    let url = connection.url(password.context("no password")?);
     account
         .secretsmanager()
         .put_secret_value()
