@@ -11,7 +11,6 @@ const ALARMS: &str = "arn:{partition}:cloudwatch:{region}:{account}:alarm:*";
 const SERVICES: &str = "arn:{partition}:ecs:{region}:{account}:service/*";
 const DEPLOYMENTS: &str = "arn:{partition}:ecs:{region}:{account}:service-deployment/*";
 const TASKS: &str = "arn:{partition}:ecs:{region}:{account}:task/*";
-const DEFINITIONS: &str = "arn:{partition}:ecs:{region}:{account}:task-definition/*";
 const INSTANCES: &str = "arn:{partition}:ecs:{region}:{account}:container-instance/*";
 const GROUPS: &str =
     "arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/*";
@@ -177,7 +176,7 @@ pub const PERMISSIONS: &[Permission] = &[
     ),
     Permission::of(
         "ecs:RegisterTaskDefinition",
-        DEFINITIONS,
+        "*",
         SometimesToApply,
         "the same with its images pinned",
     ),
@@ -289,10 +288,17 @@ pub fn asked_for(
                     .contains(&permission.action) => {}
             Sometimes => asked.push(Asked::on(permission.action, on)),
             SometimesToApply if is_asked_for(&policy.remedies, permission.action) => {
-                let of_no_environment = on == "*" || environments.is_empty();
-                if of_no_environment || permission.on == DEFINITIONS {
-                    asked.push(Asked::on(permission.action, on));
-                } else {
+                let mut resources = vec![on];
+                if permission.on == DEPLOYMENTS {
+                    // Judged on the service as well, which has the tag.
+                    let of_service = Permission::of(permission.action, SERVICES, Apply, "");
+                    resources.push(of_service.resource(partition, region, account, ""));
+                }
+                for on in resources {
+                    if on == "*" || environments.is_empty() {
+                        asked.push(Asked::on(permission.action, on));
+                        continue;
+                    }
                     asked.extend(environments.iter().map(|environment| Asked {
                         tag: Some((ENVIRONMENT, environment.clone())),
                         ..Asked::on(permission.action, on.clone())

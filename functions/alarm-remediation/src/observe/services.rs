@@ -214,8 +214,10 @@ impl Alarms {
         let current = service.last.as_ref().map(|it| it.revision.clone());
         let before = successful.find(|it| Some(&it.revision) != current.as_ref());
         let before = before.map(|it| it.revision.clone());
+        let earlier = successful.find(|it| Some(&it.revision) != before.as_ref());
+        let earlier = earlier.map(|it| it.revision.clone());
         let under_way = service.under_way.as_ref().map(|it| it.revision.clone());
-        let mut arns: Vec<String> = [current, before.clone(), under_way]
+        let mut arns: Vec<String> = [current.clone(), before.clone(), earlier.clone(), under_way]
             .into_iter()
             .flatten()
             .collect();
@@ -250,6 +252,14 @@ impl Alarms {
             under_way.failed_tasks = count(primary.failed_tasks());
         }
         service.before_last = before.as_ref().and_then(of).cloned();
+        // By its digests: going back registers what ran as another task definition. Where
+        // releases share their images these tell nothing.
+        let ran = |arn: &Option<String>| {
+            let revision = arn.as_ref().and_then(of);
+            revision.map(|it| &it.digests).filter(|it| !it.is_empty())
+        };
+        let (now, left) = (ran(&current), ran(&before));
+        service.went_back = now.is_some() && now == ran(&earlier) && now != left;
         Ok(())
     }
 
