@@ -321,7 +321,9 @@ mod tests {
     fn what_changes_is_asked_for_only_by_remedies_that_are_named() {
         let asked = |policy: &RemediationPolicy| -> Vec<&'static str> {
             let asked = asked_for(policy, "aws", "eu-west-1", "123456789012", &[]);
-            asked.into_iter().map(|one| one.action).collect()
+            let mut asked: Vec<_> = asked.into_iter().map(|one| one.action).collect();
+            asked.dedup();
+            asked
         };
         let nothing = asked(&RemediationPolicy::default());
         assert!(nothing.contains(&"ecs:DescribeServices"));
@@ -368,5 +370,20 @@ mod tests {
             more.retain(|action| !nothing.contains(action));
             assert_eq!(more, expected);
         }
+    }
+    #[test]
+    fn the_end_of_a_deployment_is_asked_for_on_its_service_as_well() {
+        let remedies = json!({"stop_deployment": {"of": {"include": ["*"]}}});
+        let policy = serde_json::from_value(json!({ "remedies": remedies })).unwrap();
+        let environments = ["shop".to_owned()];
+        let asked = asked_for(&policy, "aws", "eu-west-1", "123456789012", &environments);
+        let of = asked.into_iter();
+        let of = of.filter(|one| one.action == "ecs:StopServiceDeployment");
+        let on: Vec<(String, Option<_>)> = of.map(|one| (one.resource, one.tag)).collect();
+        let expected = ["service-deployment", "service"].map(|kind| {
+            let arn = format!("arn:aws:ecs:eu-west-1:123456789012:{kind}/*");
+            (arn, Some((ENVIRONMENT, "shop".to_owned())))
+        });
+        assert_eq!(on, expected);
     }
 }

@@ -387,6 +387,20 @@ mod tests {
             (
                 json(
                     "ecs",
+                    "StopServiceDeployment",
+                    r#"{"serviceDeploymentArn":"arn:aws:ecs:us-east-1:1:service-deployment/c/s/1"}"#,
+                ),
+                (
+                    "ecs:StopServiceDeployment",
+                    vec![
+                        "arn:aws:ecs:us-east-1:1:service-deployment/c/s/1",
+                        "arn:aws:ecs:us-east-1:1:service/c/s",
+                    ],
+                ),
+            ),
+            (
+                json(
+                    "ecs",
                     "StopTask",
                     r#"{"cluster":"c","task":"arn:aws:ecs:us-east-1:1:task/c/t"}"#,
                 ),
