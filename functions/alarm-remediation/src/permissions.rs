@@ -2,7 +2,10 @@
 
 use steward::names::ENVIRONMENT;
 use steward::permission::Needed::{Apply, Plan, Sometimes, SometimesToApply};
-use steward::permission::{Asked, NOTIFY, Permission, READ_POLICY, READ_SWITCHES};
+use steward::permission::{
+    Asked, Behind, CREATE_LOG_STREAM, LEAVE_FAILED_RUNS, NOTIFY, PUT_LOG_EVENTS, PUT_TELEMETRY,
+    PUT_TRACE_SEGMENTS, Permission, READ_POLICY, READ_SWITCHES,
+};
 
 use crate::policy::{RemediationPolicy, Remedies};
 
@@ -222,26 +225,17 @@ pub const PERMISSIONS: &[Permission] = &[
 ];
 
 /// What AWS asks for behind a call.
-pub const BEHIND_CALLS: &[(&str, &str)] = &[
+pub const BEHIND_CALLS: &[Behind] = &[
     ("ecs:TagResource", "`ecs:RegisterTaskDefinition` with tags"),
     (
         "iam:PassRole",
         "`ecs:RegisterTaskDefinition` with the task role and the execution role of what ran before",
     ),
-    (
-        "logs:CreateLogStream",
-        "Lambda writes the function's output with its role",
-    ),
-    ("logs:PutLogEvents", "the same"),
-    (
-        "xray:PutTraceSegments",
-        "Lambda sends traces with its role, where tracing is on",
-    ),
-    ("xray:PutTelemetryRecords", "the same"),
-    (
-        "sqs:SendMessage",
-        "Lambda leaves failed runs in a queue with its role, where there is one",
-    ),
+    CREATE_LOG_STREAM,
+    PUT_LOG_EVENTS,
+    PUT_TRACE_SEGMENTS,
+    PUT_TELEMETRY,
+    LEAVE_FAILED_RUNS,
     (
         "kms:GenerateDataKey*",
         "SNS and DynamoDB encrypt for the caller, where a key of yours is used",
