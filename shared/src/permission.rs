@@ -70,6 +70,33 @@ pub const READ_POLICY: Permission = Permission::of(
     "the policy, when it is in Parameter Store",
 );
 
+/// An action that AWS asks for behind a call or in the function's name, and why.
+pub type Behind = (&'static str, &'static str);
+
+/// Lambda begins a stream of the function's log group.
+pub const CREATE_LOG_STREAM: Behind = (
+    "logs:CreateLogStream",
+    "Lambda writes the function's output with its role",
+);
+
+/// Lambda writes into that.
+pub const PUT_LOG_EVENTS: Behind = ("logs:PutLogEvents", "the same");
+
+/// Lambda sends what a run did when.
+pub const PUT_TRACE_SEGMENTS: Behind = (
+    "xray:PutTraceSegments",
+    "Lambda sends traces with its role, where tracing is on",
+);
+
+/// Lambda sends how that went.
+pub const PUT_TELEMETRY: Behind = ("xray:PutTelemetryRecords", "the same");
+
+/// Lambda keeps the events of runs that failed.
+pub const LEAVE_FAILED_RUNS: Behind = (
+    "sqs:SendMessage",
+    "Lambda leaves failed runs in a queue with its role, where there is one",
+);
+
 /// The topic that people listen to.
 pub const NOTIFY: Permission = Permission::of(
     "sns:Publish",

@@ -275,14 +275,15 @@ impl Deployed {
         state.state_reason("a test").send().await.unwrap();
     }
 
+    /// Somebody listens to the topic.
     async fn subscribe(&self) {
-        let queue = self.desk.account.sqs().get_queue_attributes();
-        let queue = queue.queue_url(&self.queue);
-        let queue = queue.attribute_names(aws_sdk_sqs::types::QueueAttributeName::QueueArn);
-        let answer = queue.send().await.unwrap().attributes.unwrap();
-        let arn = &answer[&aws_sdk_sqs::types::QueueAttributeName::QueueArn];
-        let subscription = self.desk.account.sns().subscribe().topic_arn(&self.topic);
-        let subscription = subscription.protocol("sqs").endpoint(arn);
+        let account = &self.desk.account;
+        let queue = account.sqs().create_queue().queue_name("people");
+        queue.send().await.unwrap();
+        let (region, id) = (account.region_name(), account.id());
+        let subscription = account.sns().subscribe().topic_arn(&self.topic);
+        let subscription = subscription.protocol("sqs");
+        let subscription = subscription.endpoint(format!("arn:aws:sqs:{region}:{id}:people"));
         subscription.send().await.unwrap();
     }
 

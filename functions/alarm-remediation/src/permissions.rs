@@ -2,7 +2,10 @@
 
 use steward::names::ENVIRONMENT;
 use steward::permission::Needed::{Apply, Plan, Sometimes, SometimesToApply};
-use steward::permission::{Asked, NOTIFY, Permission, READ_POLICY, READ_SWITCHES};
+use steward::permission::{
+    Asked, Behind, CREATE_LOG_STREAM, LEAVE_FAILED_RUNS, NOTIFY, PUT_LOG_EVENTS, PUT_TELEMETRY,
+    PUT_TRACE_SEGMENTS, Permission, READ_POLICY, READ_SWITCHES,
+};
 
 use crate::policy::{RemediationPolicy, Remedies};
 
@@ -11,7 +14,6 @@ const ALARMS: &str = "arn:{partition}:cloudwatch:{region}:{account}:alarm:*";
 const SERVICES: &str = "arn:{partition}:ecs:{region}:{account}:service/*";
 const DEPLOYMENTS: &str = "arn:{partition}:ecs:{region}:{account}:service-deployment/*";
 const TASKS: &str = "arn:{partition}:ecs:{region}:{account}:task/*";
-const DEFINITIONS: &str = "arn:{partition}:ecs:{region}:{account}:task-definition/*";
 const INSTANCES: &str = "arn:{partition}:ecs:{region}:{account}:container-instance/*";
 const GROUPS: &str =
     "arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/*";
@@ -177,7 +179,7 @@ pub const PERMISSIONS: &[Permission] = &[
     ),
     Permission::of(
         "ecs:RegisterTaskDefinition",
-        DEFINITIONS,
+        "*",
         SometimesToApply,
         "the same with its images pinned",
     ),
@@ -223,26 +225,17 @@ pub const PERMISSIONS: &[Permission] = &[
 ];
 
 /// What AWS asks for behind a call.
-pub const BEHIND_CALLS: &[(&str, &str)] = &[
+pub const BEHIND_CALLS: &[Behind] = &[
     ("ecs:TagResource", "`ecs:RegisterTaskDefinition` with tags"),
     (
         "iam:PassRole",
         "`ecs:RegisterTaskDefinition` with the task role and the execution role of what ran before",
     ),
-    (
-        "logs:CreateLogStream",
-        "Lambda writes the function's output with its role",
-    ),
-    ("logs:PutLogEvents", "the same"),
-    (
-        "xray:PutTraceSegments",
-        "Lambda sends traces with its role, where tracing is on",
-    ),
-    ("xray:PutTelemetryRecords", "the same"),
-    (
-        "sqs:SendMessage",
-        "Lambda leaves failed runs in a queue with its role, where there is one",
-    ),
+    CREATE_LOG_STREAM,
+    PUT_LOG_EVENTS,
+    PUT_TRACE_SEGMENTS,
+    PUT_TELEMETRY,
+    LEAVE_FAILED_RUNS,
     (
         "kms:GenerateDataKey*",
         "SNS and DynamoDB encrypt for the caller, where a key of yours is used",
@@ -295,14 +288,21 @@ pub fn asked_for(
                     [] => vec![None],
                     some => some.iter().cloned().map(Some).collect(),
                 };
-                let is_tagged = on != "*" && permission.on != DEFINITIONS;
-                if is_tagged {
-                    asked.extend(values.into_iter().map(|value| Asked {
+                let mut resources = vec![on];
+                if permission.on == DEPLOYMENTS {
+                    // Judged on the service as well, which has the tag.
+                    let of_service = Permission::of(permission.action, SERVICES, Apply, "");
+                    resources.push(of_service.resource(partition, region, account, ""));
+                }
+                for on in resources {
+                    if on == "*" {
+                        asked.push(Asked::on(permission.action, on));
+                        continue;
+                    }
+                    asked.extend(values.iter().cloned().map(|value| Asked {
                         tag: Some((ENVIRONMENT, value)),
                         ..Asked::on(permission.action, on.clone())
                     }));
-                } else {
-                    asked.push(Asked::on(permission.action, on));
                 }
             }
             _ => {}
@@ -321,7 +321,9 @@ mod tests {
     fn what_changes_is_asked_for_only_by_remedies_that_are_named() {
         let asked = |policy: &RemediationPolicy| -> Vec<&'static str> {
             let asked = asked_for(policy, "aws", "eu-west-1", "123456789012", &[]);
-            asked.into_iter().map(|one| one.action).collect()
+            let mut asked: Vec<_> = asked.into_iter().map(|one| one.action).collect();
+            asked.dedup();
+            asked
         };
         let nothing = asked(&RemediationPolicy::default());
         assert!(nothing.contains(&"ecs:DescribeServices"));
@@ -368,5 +370,21 @@ mod tests {
             more.retain(|action| !nothing.contains(action));
             assert_eq!(more, expected);
         }
+    }
+
+    #[test]
+    fn the_end_of_a_deployment_is_asked_for_on_its_service_as_well() {
+        let remedies = json!({"stop_deployment": {"of": {"include": ["*"]}}});
+        let policy = serde_json::from_value(json!({ "remedies": remedies })).unwrap();
+        let environments = ["shop".to_owned()];
+        let asked = asked_for(&policy, "aws", "eu-west-1", "123456789012", &environments);
+        let of = asked.into_iter();
+        let of = of.filter(|one| one.action == "ecs:StopServiceDeployment");
+        let on: Vec<(String, Option<_>)> = of.map(|one| (one.resource, one.tag)).collect();
+        let expected = ["service-deployment", "service"].map(|kind| {
+            let arn = format!("arn:aws:ecs:eu-west-1:123456789012:{kind}/*");
+            (arn, Some((ENVIRONMENT, Some("shop".to_owned()))))
+        });
+        assert_eq!(on, expected);
     }
 }

@@ -349,6 +349,8 @@ pub struct Service {
     pub last: Option<Deployment>,
     /// What ran before that: the target of the successful deployment before.
     pub before_last: Option<Revision>,
+    /// Whether what was last deployed had run before that already: somebody went back.
+    pub went_back: bool,
     /// What Application Auto Scaling may do with it.
     pub scalable: Option<Scalable>,
     /// The tasks that run.

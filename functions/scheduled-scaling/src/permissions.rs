@@ -2,7 +2,10 @@
 
 use steward::names::ENVIRONMENT;
 use steward::permission::Needed::{Apply, Plan, Sometimes, SometimesToApply};
-use steward::permission::{Asked, NOTIFY, Permission, READ_POLICY, READ_SWITCHES};
+use steward::permission::{
+    Asked, Behind, CREATE_LOG_STREAM, LEAVE_FAILED_RUNS, NOTIFY, PUT_LOG_EVENTS, PUT_TELEMETRY,
+    PUT_TRACE_SEGMENTS, Permission, READ_POLICY, READ_SWITCHES,
+};
 
 use crate::policy::{Member, ScalingPolicy};
 
@@ -191,21 +194,12 @@ pub const PERMISSIONS: &[Permission] = &[
 
 /// The IAM actions that no code calls and AWS asks for behind a call, or in the
 /// function's name, each with its reason.
-pub const BEHIND_CALLS: &[(&str, &str)] = &[
-    (
-        "logs:CreateLogStream",
-        "Lambda writes the function's output with its role",
-    ),
-    ("logs:PutLogEvents", "the same"),
-    (
-        "xray:PutTraceSegments",
-        "Lambda sends traces with its role, where tracing is on",
-    ),
-    ("xray:PutTelemetryRecords", "the same"),
-    (
-        "sqs:SendMessage",
-        "Lambda leaves failed runs in a queue with its role, where there is one",
-    ),
+pub const BEHIND_CALLS: &[Behind] = &[
+    CREATE_LOG_STREAM,
+    PUT_LOG_EVENTS,
+    PUT_TRACE_SEGMENTS,
+    PUT_TELEMETRY,
+    LEAVE_FAILED_RUNS,
     (
         "kms:GenerateDataKey*",
         "SNS, DynamoDB and RDS encrypt for the caller, where a key of yours is used",

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use steward::permission::Needed::{Advice, Apply, Plan, Sometimes, SometimesToApply};
-use steward::permission::{Asked, NOTIFY, Permission, READ_POLICY, READ_SWITCHES};
+use steward::permission::{
+    Asked, Behind, CREATE_LOG_STREAM, LEAVE_FAILED_RUNS, NOTIFY, PUT_LOG_EVENTS, PUT_TELEMETRY,
+    PUT_TRACE_SEGMENTS, Permission, READ_POLICY, READ_SWITCHES,
+};
 
 use crate::policy::RotationPolicy;
 
@@ -210,21 +213,12 @@ pub const PERMISSIONS: &[Permission] = &[
 
 /// The IAM actions that no code calls and AWS asks for behind a call, or in the
 /// function's name, each with its reason.
-pub const BEHIND_CALLS: &[(&str, &str)] = &[
-    (
-        "logs:CreateLogStream",
-        "Lambda writes the function's output with its role",
-    ),
-    ("logs:PutLogEvents", "the same"),
-    (
-        "xray:PutTraceSegments",
-        "Lambda sends traces with its role, where tracing is on",
-    ),
-    ("xray:PutTelemetryRecords", "the same"),
-    (
-        "sqs:SendMessage",
-        "Lambda leaves failed runs in a queue with its role, where there is one",
-    ),
+pub const BEHIND_CALLS: &[Behind] = &[
+    CREATE_LOG_STREAM,
+    PUT_LOG_EVENTS,
+    PUT_TRACE_SEGMENTS,
+    PUT_TELEMETRY,
+    LEAVE_FAILED_RUNS,
     (
         "kms:CreateGrant",
         "RDS copies encrypted snapshots in the name of the caller, who must be allowed to use \

@@ -20,10 +20,11 @@ What ministack judges otherwise than AWS is put right here:
 - CloudWatch is judged in the protocol that the Rust SDK speaks as well, on the alarms, mute rules or ARN that a call
   names ("… for Amazon CloudWatch"); what may return composite alarms on `*` (API_DescribeAlarms). ministack lets all of
   it through.
-- StopTask, StopServiceDeployment and UpdateContainerInstancesState are judged on what they name, SetInstanceHealth on the
-  group of the instance. ministack takes the cluster and `*`.
+- StopTask, StopServiceDeployment and UpdateContainerInstancesState are judged on what they name, the second on the service
+  of the deployment as well, SetInstanceHealth on the group of the instance. ministack takes the cluster and `*`.
 - PublishBatch needs sns:Publish ("… for Amazon SNS"). ministack asks for an action that there is not.
-- aws:ResourceTag of a repository, a database or a snapshot is what moto has; ministack looks at its own.
+- aws:ResourceTag of a repository, a database, a snapshot, what Amazon ECS tags or an Auto Scaling group is what moto has;
+  ministack looks at its own.
 - aws:SecureTransport is true, as for every client of AWS: the sandbox has no TLS, and its policies deny connections
   without.
 """
@@ -77,6 +78,12 @@ OF_ECS = {
     "StopTask": ("task", "task"),
     "StopServiceDeployment": ("serviceDeploymentArn", "service-deployment"),
     "UpdateContainerInstancesState": ("containerInstances", "container-instance"),
+}
+
+# How moto is asked for the tags of what has an ARN, where it answers in JSON.
+TAGS_IN_JSON = {
+    "ecr": "AmazonEC2ContainerRegistry_V20150921.ListTagsForResource",
+    "ecs": "AmazonEC2ContainerServiceV20141113.ListTagsForResource",
 }
 
 ROLE_SESSION = re.compile(r"Credential=ASIA")
@@ -235,10 +242,13 @@ def _members_of_cloudwatch(headers, body):
 def _of_write(asked, member, kind, region, account):
     cluster = asked.get("cluster", "default").split("/")[-1]
     names = asked.get(member) or "*"
-    return SEVERAL.join(
+    arns = [
         name if name.startswith("arn:") else f"arn:aws:ecs:{region}:{account}:{kind}/{cluster}/{name}"
         for name in (names if isinstance(names, list) else [names])
-    )
+    ]
+    if kind == "service-deployment":
+        arns += [arn.replace(f":{kind}/", ":service/").rpartition("/")[0] for arn in arns]
+    return SEVERAL.join(arns)
 
 
 def _groups_of_instance(moto, instance, region, account):
@@ -278,25 +288,44 @@ def _as_if_encrypted(pin):
 
 def _with_those_of_moto(moto, own):
     def tags(arn):
-        _, _, service, region, account, _ = arn.split(":", 5) if arn.count(":") >= 5 else [""] * 6
-        if service not in ("ecr", "rds") or arn.endswith("*"):
+        _, _, service, region, account, resource = arn.split(":", 5) if arn.count(":") >= 5 else [""] * 6
+        if service not in (*TAGS_IN_JSON, "autoscaling", "rds") or arn.endswith("*"):
             return own(arn)
         headers = {"authorization": f"AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/{service}/aws4_request"}
-        if service == "ecr":
+        if service in TAGS_IN_JSON:
             headers["content-type"] = "application/x-amz-json-1.1"
-            headers["x-amz-target"] = "AmazonEC2ContainerRegistry_V20150921.ListTagsForResource"
+            headers["x-amz-target"] = TAGS_IN_JSON[service]
             body = json.dumps({"resourceArn": arn})
         else:
             headers["content-type"] = "application/x-www-form-urlencoded"
-            parameters = {"Action": "ListTagsForResource", "Version": "2014-10-31", "ResourceName": arn}
-            body = urllib.parse.urlencode(parameters)
+            body = urllib.parse.urlencode(_for_tags_of(service, arn, resource))
         status, _, answer = _send("POST", moto, headers, body.encode())
         if status != 200:
             return None
-        if service == "ecr":
-            return {tag["Key"]: tag["Value"] for tag in json.loads(answer)["tags"]}
-        found = ElementTree.fromstring(answer).iter()
-        found = [element for element in found if element.tag.endswith("}Tag") or element.tag == "Tag"]
-        return {tag[0].text: tag[1].text or "" for tag in found}
+        if service in TAGS_IN_JSON:
+            tags = json.loads(answer).get("tags") or []
+            return {tag.get("Key", tag.get("key")): tag.get("Value", tag.get("value")) for tag in tags}
+        return _pairs_of(ElementTree.fromstring(answer))
 
     return tags
+
+
+def _for_tags_of(service, arn, resource):
+    if service == "rds":
+        return {"Action": "ListTagsForResource", "Version": "2014-10-31", "ResourceName": arn}
+    return {
+        "Action": "DescribeTags",
+        "Version": "2011-01-01",
+        "Filters.member.1.Name": "auto-scaling-group",
+        "Filters.member.1.Values.member.1": resource.split("/")[-1],
+    }
+
+
+def _pairs_of(answer):
+    """The keys and values in an answer in XML, each in an element of their own."""
+    pairs = {}
+    for element in answer.iter():
+        parts = {part.tag.rsplit("}", 1)[-1]: part.text or "" for part in element}
+        if {"Key", "Value"} <= set(parts):
+            pairs[parts["Key"]] = parts["Value"]
+    return pairs

@@ -1,4 +1,4 @@
-"""What AWS Lambda, EventBridge Scheduler and STS do and ministack does not, and functions rely on.
+"""What AWS Lambda, EventBridge Scheduler, STS, IAM and CloudFormation do and ministack does not, and functions rely on.
 
 - The answer of an asynchronous run is sent to the function's destinations ("Capturing records of Lambda asynchronous
   invocations", AWS Lambda Developer Guide). ministack sends failures only, and nothing at all of what EventBridge
@@ -10,6 +10,8 @@
   not know these, has to read the account from the access key id.
 - SimulateCustomPolicy and SimulatePrincipalPolicy judge conditions by the context that they are given (`ContextEntries`,
   IAM API Reference). ministack judges them as if nothing were given.
+- Conditions of a template may join the members of a parameter ("Fn::Join", AWS CloudFormation Template Reference).
+  ministack compares the function itself, so that a list without a member is never an empty text.
 """
 
 import contextvars
@@ -22,6 +24,8 @@ from datetime import datetime, timezone
 
 from ministack.core import iam_evaluator
 from ministack.services import eventbridge, iam, lambda_svc, scheduler, sts
+from ministack.services.cloudformation import changesets, handlers, stacks
+from ministack.services.cloudformation import engine as cloudformation
 
 import ministack_wakes
 
@@ -35,6 +39,7 @@ _assumed_role_arn = sts._assumed_role_arn
 _session_access_key = sts._gen_session_access_key
 
 _evaluate = iam_evaluator.evaluate
+_evaluate_conditions = cloudformation._evaluate_conditions
 
 _given_context = contextvars.ContextVar("context of a simulation", default={})
 _rule = contextvars.ContextVar("the rule whose target is being invoked", default=None)
@@ -163,6 +168,24 @@ def evaluate(context, *policies, **more):
     return _evaluate(context, *policies, **more)
 
 
+def evaluate_conditions(template, parameters):
+    """ministack's, of conditions in which a list of parameters that is joined is a text."""
+
+    def joined(node):
+        if isinstance(node, list):
+            return [joined(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        delimiter, of = node.get("Fn::Join", (None, None))
+        if isinstance(of, dict) and of.get("Ref") in parameters:
+            # It is one text here, with commas.
+            return delimiter.join(part.strip() for part in str(parameters[of["Ref"]]["Value"]).split(","))
+        return {key: joined(value) for key, value in node.items()}
+
+    conditions = joined(template.get("Conditions") or {})
+    return _evaluate_conditions({**template, "Conditions": conditions}, parameters)
+
+
 def install():
     """Put these in place of ministack's."""
     eventbridge._invoke_target = invoke_target
@@ -174,3 +197,5 @@ def install():
     for operation in ("SimulateCustomPolicy", "SimulatePrincipalPolicy"):
         iam._IAM_HANDLERS[operation] = in_context(iam._IAM_HANDLERS[operation])
     iam_evaluator.evaluate = evaluate
+    for module in (cloudformation, changesets, handlers, stacks):
+        module._evaluate_conditions = evaluate_conditions

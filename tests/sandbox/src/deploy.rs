@@ -196,6 +196,15 @@ impl Function {
     /// # Errors
     /// When the run fails or does not end in time, with what it logged.
     pub async fn fire_schedule(&self, now: Timestamp) -> Result<Value> {
+        self.fire(&self.name, now).await
+    }
+
+    /// As [`Function::fire_schedule`], of another schedule of the stack for this
+    /// function.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn fire(&self, schedule: &str, now: Timestamp) -> Result<Value> {
         // Answers of earlier runs that nobody has waited for.
         self.account
             .sqs()
@@ -208,11 +217,11 @@ impl Function {
         let scheduled = scheduler
             .get_schedule()
             .group_name(SCHEDULES)
-            .name(&self.name)
+            .name(schedule)
             .send()
             .await
-            .context("the stack has no schedule for the function")?;
-        let once = format!("{}-{}", self.name, now.as_millisecond());
+            .with_context(|| format!("the stack has no schedule {schedule}"))?;
+        let once = format!("{schedule}-{}", now.as_millisecond());
         scheduler
             .create_schedule()
             .group_name(SCHEDULES)
@@ -228,7 +237,17 @@ impl Function {
             .send()
             .await
             .with_context(|| format!("cannot create schedule {once}"))?;
+        self.next_answer()
+            .await
+            .with_context(|| format!("the schedule {once} was to fire"))
+    }
 
+    /// What the next run answers that an event, a topic, an alarm or a schedule has
+    /// woken, or the last one to which nobody has listened yet.
+    ///
+    /// # Errors
+    /// When the run fails or does not end in time, with what it logged.
+    pub async fn next_answer(&self) -> Result<Value> {
         let deadline = Instant::now() + RUN_TIMEOUT;
         let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
@@ -238,7 +257,7 @@ impl Function {
             }
             if Instant::now() > deadline {
                 bail!(
-                    "the schedule {once} brought no answer of {} within {} s; its last log says:\n{}",
+                    "no run of {} has ended within {} s; its last log says:\n{}",
                     self.name,
                     RUN_TIMEOUT.as_secs(),
                     self.last_log().await?.join("\n")

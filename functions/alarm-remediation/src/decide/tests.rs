@@ -1098,15 +1098,18 @@ fn an_alarm_that_nothing_helps_is_told_of_once_when_it_is_old() {
     assert_eq!(old(90, &["open_for_long"]), ["deploying"]);
 }
 
-#[test]
-fn replacements_that_fail_as_well_and_a_release_that_was_not_to_blame_are_told() {
-    let unwell = Service {
+/// A service of which a task is unhealthy.
+fn unwell() -> Service {
+    Service {
         tasks: (0..4).map(|n| task(n, n == 0)).collect(),
         ..service()
-    };
-    let failed = |symptom, service: Service| {
-        let world = of_service(symptom, service);
-        let done = plan(&policy(), &event(), world.clone(), now());
+    }
+}
+
+#[test]
+fn replacements_that_fail_as_well_and_a_release_that_was_not_to_blame_are_told() {
+    let failed = |symptom, service: Service, later: Service| {
+        let done = plan(&policy(), &event(), of_service(symptom, service), now());
         let remedy = remedy(&done).unwrap().clone();
         let before = Health { good: 3, bad: 1 };
         let case = case().with(&remedy, "bad", before, ago(30), ago(25));
@@ -1115,21 +1118,73 @@ fn replacements_that_fail_as_well_and_a_release_that_was_not_to_blame_are_told()
             of: remedy.sentence(),
         };
         let case = Noted::all_after(&[verified], Some(&case), ago(20)).unwrap();
-        let world = tried(with_case(world, case), &remedy, &[ago(30)]);
+        let world = with_case(of_service(symptom, later), case);
+        let world = tried(world, &remedy, &[ago(30)]);
         told(&plan(&policy(), &Scope::OpenCases, world, now()))
     };
-    assert_eq!(
-        failed(Symptom::Unhealthy, unwell),
-        ["tell_person(tasks_fail)"]
-    );
-    let released = Service {
-        last: Some(deployment(2, "SUCCESSFUL", ago(20), Some(ago(10)))),
+    let replaced = Service {
+        tasks: (1..5).map(|n| task(n, n == 4)).collect(),
         ..service()
     };
     assert_eq!(
-        failed(Symptom::Errors, released),
+        failed(Symptom::Unhealthy, unwell(), replaced),
+        ["tell_person(tasks_fail)"]
+    );
+    let released = |n| Service {
+        last: Some(deployment(n, "SUCCESSFUL", ago(20), Some(ago(10)))),
+        ..service()
+    };
+    assert_eq!(
+        failed(Symptom::Errors, released(2), released(3)),
         ["tell_person(no_release)"]
     );
+
+    // Calls that failed, or that a run was killed before, have changed nothing.
+    assert_eq!(
+        failed(Symptom::Unhealthy, unwell(), unwell()),
+        ["replace_tasks(unhealthy)"]
+    );
+    assert_eq!(
+        failed(Symptom::Errors, released(2), released(2)),
+        ["roll_back(bad_release)"]
+    );
+}
+
+#[test]
+fn what_was_gone_back_to_is_no_release_to_blame() {
+    for (symptom, service, expected) in [
+        (Symptom::Errors, service(), "no_release"),
+        (Symptom::Unhealthy, unwell(), "unhealthy"),
+    ] {
+        let service = Service {
+            last: Some(deployment(3, "SUCCESSFUL", ago(20), Some(ago(10)))),
+            went_back: true,
+            ..service
+        };
+        let done = plan(&policy(), &event(), of_service(symptom, service), now());
+        let kinds = told(&done).join(" ");
+        assert!(kinds.contains(expected), "{kinds}");
+        assert!(!kinds.contains("roll_back"), "{kinds}");
+    }
+
+    // Whichever alarm it was for; what is deployed later is a release again.
+    let released = |minutes| Service {
+        last: Some(deployment(3, "SUCCESSFUL", ago(minutes), Some(ago(9)))),
+        ..service()
+    };
+    for (started, expected) in [
+        (19, "open_case(no_release)"),
+        (12, "roll_back(bad_release)"),
+    ] {
+        let world = of_service(Symptom::Errors, released(2));
+        let roll_back = remedy(&plan(&policy(), &event(), world, now()))
+            .unwrap()
+            .clone();
+        let world = of_service(Symptom::Errors, released(started));
+        let world = tried(world, &roll_back, &[ago(20)]);
+        let done = told(&plan(&policy(), &event(), world, now()));
+        assert!(done.contains(&expected.to_owned()), "{done:?}");
+    }
 }
 
 fn lost(instance: Instance, group: Group, case: Option<Case>) -> Vec<String> {

@@ -117,8 +117,9 @@ pub(super) fn instance(
     if patient.case.has_failed(|it| *it == replace) {
         return Verdict::tell(
             Code::TasksFail,
-            format!("{facts}; the group was told to replace it, and it is still there"),
-            "Look at the activities of the group, and whether something protects the instance.",
+            format!("{facts}; the group was to replace it, and it is still there"),
+            "Look at the activities of the group, whether something protects the instance, and \
+             whether the group could be told.",
         );
     }
     if let Some(verdict) = floor(patient, instance, group, &facts) {

@@ -9,7 +9,7 @@ use crate::action::{
 };
 use crate::policy::{BATCH_PERCENT, BLAMED, has_lasted};
 use crate::reason::Code;
-use crate::world::{Concern, Deployer, Deployment, Service, Symptom, Task};
+use crate::world::{Concern, Deployer, Deployment, Service, Symptom, Target, Task};
 
 /// What stopped reasons say when no other task would do better ("Amazon ECS stopped
 /// task error messages", Developer Guide).
@@ -19,6 +19,9 @@ const CANNOT_START: &[&str] = &[
     "CannotStartContainer",
     "CannotCreateVolume",
 ];
+
+/// How long after a remedy was written down its deployment begins, at most.
+const BEGINS_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 struct Of<'a> {
     patient: &'a Patient<'a>,
@@ -185,7 +188,8 @@ impl Of<'_> {
         let within = within.map_or(BLAMED, |it| it.within);
         let ended = last.finished.unwrap_or(last.started);
         let is_recent = !has_lasted(ended, within, self.patient.case.since);
-        if !is_recent || !self.is_since(last.started) {
+        // What was gone back to is no release, and what was left by it is not gone back to.
+        if !is_recent || !self.is_since(last.started) || self.went_back(last) {
             return None;
         }
         let facts = format!(
@@ -209,7 +213,8 @@ impl Of<'_> {
                 "Deploy a release that is good, or mend this one.",
             ));
         };
-        let is_it = |remedy: &Remedy| matches!(remedy, Remedy::RollBack(_));
+        // One whose call failed has left the release where it was.
+        let is_it = |remedy: &Remedy| matches!(remedy, Remedy::RollBack(it) if it.from != last.arn);
         if self.patient.case.has_failed(is_it) {
             return Some(Verdict::tell(
                 Code::NoRelease,
@@ -231,6 +236,24 @@ impl Of<'_> {
             }),
             "Migrations that the release has run stay: what ran before may not work with them.",
         ))
+    }
+
+    /// Whether the last deployment went back itself: by its images, or because a remedy did
+    /// so when it began, which its images do not tell where releases share them.
+    fn went_back(&self, last: &Deployment) -> bool {
+        let target = Target::Service {
+            cluster: self.cluster.to_owned(),
+            service: self.name.to_owned(),
+        };
+        let memory = self.patient.world().memory.as_ref();
+        let attempts = memory.and_then(|memory| memory.attempts.get(&target));
+        let mut made = attempts.into_iter().flat_map(|attempts| &attempts.made);
+        let by_remedy = made.any(|attempt| {
+            let after = last.started.duration_since(attempt.at);
+            let is_its = (SignedDuration::ZERO..=BEGINS_WITHIN).contains(&after);
+            attempt.kind == "roll_back" && is_its
+        });
+        self.service.went_back || by_remedy
     }
 
     fn errors(&self) -> Verdict {
@@ -295,7 +318,9 @@ impl Of<'_> {
                 "Look at the service's events and logs.",
             );
         }
-        let is_it = |remedy: &Remedy| matches!(remedy, Remedy::ReplaceTasks(_));
+        // One whose call failed has left all of them where they were.
+        let still_runs = |arn: &String| service.tasks.iter().any(|task| task.arn == *arn);
+        let is_it = |remedy: &Remedy| matches!(remedy, Remedy::ReplaceTasks(it) if !it.tasks.iter().all(still_runs));
         if self.patient.case.has_failed(is_it) {
             return Verdict::tell(
                 Code::TasksFail,

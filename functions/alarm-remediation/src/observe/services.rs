@@ -199,6 +199,7 @@ impl Alarms {
         service.newest = releases.newest;
         service.last = releases.last;
         service.before_last = releases.before_last;
+        service.went_back = releases.went_back;
         service.stopped = why_stopped(&stopped, now);
         let by_instance = self.ec2_of(cluster, &running, &health).await?;
         service.tasks = running
@@ -267,8 +268,10 @@ impl Alarms {
         let current = releases.last.as_ref().map(|it| it.revision.clone());
         let before = successful.find(|it| Some(&it.revision) != current.as_ref());
         let before = before.map(|it| it.revision.clone());
+        let earlier = successful.find(|it| Some(&it.revision) != before.as_ref());
+        let earlier = earlier.map(|it| it.revision.clone());
         let under_way = releases.under_way.as_ref().map(|it| it.revision.clone());
-        let mut arns: Vec<String> = [current, before.clone(), under_way]
+        let mut arns: Vec<String> = [current.clone(), before.clone(), earlier.clone(), under_way]
             .into_iter()
             .flatten()
             .collect();
@@ -302,6 +305,14 @@ impl Alarms {
             under_way.failed_tasks = count(primary.failed_tasks());
         }
         releases.before_last = before.as_ref().and_then(of).cloned();
+        // By its digests: going back registers what ran as another task definition. Where
+        // releases share their images these tell nothing.
+        let ran = |arn: &Option<String>| {
+            let revision = arn.as_ref().and_then(of);
+            revision.map(|it| &it.digests).filter(|it| !it.is_empty())
+        };
+        let (now, left) = (ran(&current), ran(&before));
+        releases.went_back = now.is_some() && now == ran(&earlier) && now != left;
         Ok(releases)
     }
 
@@ -456,6 +467,7 @@ struct Releases {
     newest: Option<Deployment>,
     last: Option<Deployment>,
     before_last: Option<Revision>,
+    went_back: bool,
 }
 
 /// What one call after the other asks for.

@@ -9,5 +9,8 @@
 
 mod crash;
 mod left_alone;
+mod permissions;
 mod remedies;
+#[path = "../shop/mod.rs"]
+mod shop;
 mod stage;

@@ -135,6 +135,17 @@ async fn a_release_that_brought_errors_is_taken_back_by_the_digests_that_ran() {
     assert_eq!(stage.web.counts().await.unwrap(), (4, 4, 0));
     alarm.calm().await.unwrap();
     stage.is_closed_in_time().await;
+
+    // It goes off again: what ran before is the release that was left, and stays left.
+    alarm.ring().await.unwrap();
+    let report = stage.on(&alarm).await;
+    assert_eq!(
+        actions(&report),
+        ["open_case no_release done"],
+        "{report:#?}"
+    );
+    let service = stage.web.describe().await.unwrap();
+    assert_eq!(service.task_definition.unwrap(), arn);
 }
 
 #[tokio::test]

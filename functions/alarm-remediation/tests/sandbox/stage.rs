@@ -5,40 +5,18 @@ use std::cell::Cell;
 
 use alarm_remediation::{AlarmRemediation, Alarms};
 use aws_config::SdkConfig;
-use aws_sdk_ecs::types::ManagedScalingStatus;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use steward::engine::{Clock, Mode};
 use steward::lambda;
 use steward::ledger::LedgerTable;
-use steward::report::{ActionOutcome, Report};
+use steward::report::Report;
 use steward::run::Run;
 use steward::switches::{Position, Switches};
-use steward_sandbox::{
-    Account, Alarm, Environment, EnvironmentService, Group, Manifest, Sandbox, Sizes,
-};
+use steward_sandbox::{Account, Alarm, Environment, EnvironmentService, Group, Sandbox};
 
-/// Everything that may be done, to everything.
-pub(crate) const EVERYTHING: &str = r#"
-version: 1
-alarms: {include: ["*"]}
-clusters: {include: ["*"]}
-remedies:
-  raise_service: {of: {include: ["*"]}, most: 20}
-  stop_deployment: {of: {include: ["*"]}}
-  roll_back: {of: {include: ["*"]}, approval: false}
-  replace_tasks: {of: {include: ["*"]}}
-  raise_group: {of: {include: ["*"]}, most: 8}
-  replace_instance: {of: {include: ["*"]}, lost_for: 5m}
-  grow_storage: {of: {include: ["*"]}, most_gib: 500}
-"#;
-
-/// The sizes of the environment's capacity.
-pub(crate) const CAPACITY: Sizes = Sizes {
-    min: 2,
-    desired: 2,
-    max: 2,
-};
+pub(crate) use crate::shop::{CAPACITY, EVERYTHING, actions, kept};
+use crate::shop::{Shop, of_targets, open_cases, remembered};
 
 /// An environment `dev`: a managed group, and a service behind a load balancer that is
 /// scaled.
@@ -54,18 +32,11 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         let sandbox = Sandbox::shared().expect("the sandbox starts");
         let account = sandbox.account();
-        let images = account.repository("web").await.unwrap();
-        for tag in ["1", "2"] {
-            let image = Manifest::image(tag);
-            images.push(&image, Some(tag)).await.unwrap();
-        }
-        let mut environment = account.environment("dev").await.unwrap();
-        let scaling = ManagedScalingStatus::Enabled;
-        let group = environment.capacity("shop", CAPACITY, scaling).await;
-        let group = group.unwrap();
-        let web = environment.balanced_service("web", 4).await.unwrap();
-        web.scale_between(2, 10).await.unwrap();
-        account.control().settle().await.unwrap();
+        let Shop {
+            environment,
+            group,
+            web,
+        } = Shop::new(&account).await;
         account.ledger().await.unwrap();
         Self {
             account,
@@ -83,12 +54,7 @@ impl Stage {
 
     /// An alarm on a metric of the service's target group.
     pub(crate) async fn of_targets(&self, name: &str, metric: &str) -> Alarm {
-        let group = self.web.target_group().unwrap();
-        let (_, group) = group.rsplit_once(':').unwrap();
-        let dimensions = [("TargetGroup", group), ("LoadBalancer", "app/shop/1")];
-        let metric = ("AWS/ApplicationELB", metric);
-        let made = self.account.alarm(name, metric, &dimensions, &[]).await;
-        made.unwrap()
+        of_targets(&self.web, name, metric).await
     }
 
     /// What an alarm wakes.
@@ -125,13 +91,7 @@ impl Stage {
 
     /// The sort keys of a partition of the ledger.
     pub(crate) async fn remembered(&self, partition: &str) -> Vec<String> {
-        let query = self.account.dynamodb().scan().table_name("steward-ledger");
-        let answer = query.consistent_read(true).send().await.unwrap();
-        let of = answer.items().iter();
-        let of = of.filter(|item| item["pk"].as_s().unwrap() == partition);
-        let mut keys: Vec<String> = of.map(|item| item["sk"].as_s().unwrap().clone()).collect();
-        keys.sort();
-        keys
+        remembered(&self.account, partition).await
     }
 
     /// It is quiet, and stays so until its case is closed.
@@ -142,37 +102,7 @@ impl Stage {
         assert_eq!(actions(&self.tick().await), Vec::<String>::new());
         self.minutes_later(1);
         assert_eq!(actions(&self.tick().await), ["close_case noted done"]);
-        let open = self.remembered("alarm-remediation").await;
-        let cases = open.iter().filter(|key| key.starts_with("case#"));
-        assert_eq!(cases.count(), 0, "{open:?}");
+        assert_eq!(open_cases(&self.account).await, Vec::<String>::new());
         assert_eq!(self.remembered("alarm-remediation-history").await.len(), 1);
     }
-}
-
-/// `KIND REASON OUTCOME` of every action that was not deferred.
-pub(crate) fn actions(report: &Report) -> Vec<String> {
-    let lines = report.actions.iter();
-    let lines = lines.filter(|line| line.outcome != ActionOutcome::Deferred);
-    let told = lines.map(|line| {
-        let outcome = match line.outcome {
-            ActionOutcome::Planned => "planned",
-            ActionOutcome::Done => "done",
-            ActionOutcome::AlreadyDone => "already_done",
-            ActionOutcome::Deferred => unreachable!("left out"),
-            ActionOutcome::Skipped => "skipped",
-            ActionOutcome::Failed => "failed",
-        };
-        let error = line.error.as_deref().unwrap_or_default();
-        format!("{} {} {outcome}{error}", line.kind, line.reason)
-    });
-    let mut all: Vec<String> = told.collect();
-    all.sort();
-    all
-}
-
-/// The reasons for which things stay.
-pub(crate) fn kept(report: &Report) -> Vec<String> {
-    let mut all: Vec<_> = report.kept.iter().map(|kept| kept.reason.clone()).collect();
-    all.sort();
-    all
 }

@@ -77,6 +77,23 @@ POLICY = {
         },
         {
             "Effect": "Allow",
+            "Action": "ecs:StopServiceDeployment",
+            "Resource": f"arn:aws:ecs:us-east-1:{ACCOUNT}:service-deployment/half/*",
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["ecs:UpdateService", "autoscaling:UpdateAutoScalingGroup"],
+            "Resource": "*",
+            "Condition": {"StringEquals": {"aws:ResourceTag/owner": "web"}},
+        },
+        {
+            "Effect": "Deny",
+            "Action": ["ecs:UpdateService", "autoscaling:UpdateAutoScalingGroup"],
+            "Resource": "*",
+            "Condition": {"Null": {"aws:ResourceTag/steward:hold": "false"}},
+        },
+        {
+            "Effect": "Allow",
             "Action": "autoscaling:SetInstanceHealth",
             "Resource": f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/capacity",
         },
@@ -276,6 +293,44 @@ class Enforcement(unittest.TestCase):
         put(InstanceId=instances["capacity"], HealthStatus="Unhealthy")
         denied = {"InstanceId": instances["elsewhere"], "HealthStatus": "Unhealthy"}
         self.assert_denied("autoscaling:SetInstanceHealth", put, **denied)
+
+    def test_the_tags_of_services_and_groups_count(self):
+        ecs, groups = self.root("ecs", self.moto.url), self.root("autoscaling", self.moto.url)
+        ecs.create_cluster(clusterName="tagged")
+        ecs.register_task_definition(family="web", containerDefinitions=[{"name": "web", "image": "web", "memory": 64}])
+        body = json.dumps({"account": ACCOUNT}).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{self.moto.url}/sandbox/network", data=body)) as answer:
+            subnet = json.load(answer)["private_subnets"][0]
+        groups.create_launch_configuration(LaunchConfigurationName="t", ImageId="ami-12c6146b", InstanceType="t3.small")
+        for name, tags in (("mine", {"owner": "web"}), ("held", {"owner": "web", "steward:hold": "audit"}), ("other", {})):
+            ecs.create_service(
+                cluster="tagged",
+                serviceName=name,
+                taskDefinition="web",
+                desiredCount=0,
+                tags=[{"key": key, "value": value} for key, value in tags.items()],
+            )
+            groups.create_auto_scaling_group(
+                AutoScalingGroupName=f"tagged-{name}",
+                LaunchConfigurationName="t",
+                MinSize=0,
+                MaxSize=1,
+                VPCZoneIdentifier=subnet,
+                Tags=[{"Key": key, "Value": tags[key], "PropagateAtLaunch": False} for key in tags],
+            )
+        update, resize = self.role("ecs").update_service, self.role("autoscaling").update_auto_scaling_group
+        update(cluster="tagged", service="mine", desiredCount=1)
+        resize(AutoScalingGroupName="tagged-mine", MaxSize=2)
+        for name in ("held", "other"):
+            self.assert_denied("ecs:UpdateService", update, cluster="tagged", service=name, desiredCount=1)
+            refused = {"AutoScalingGroupName": f"tagged-{name}", "MaxSize": 2}
+            self.assert_denied("autoscaling:UpdateAutoScalingGroup", resize, **refused)
+
+    def test_the_end_of_a_deployment_is_judged_on_its_service_as_well(self):
+        deployment = f"arn:aws:ecs:us-east-1:{ACCOUNT}:service-deployment/half/web/1"
+        stop = self.role("ecs").stop_service_deployment
+        # It may do so to the deployment.
+        self.assert_denied("ecs:StopServiceDeployment", stop, serviceDeploymentArn=deployment)
 
     def assert_answered_by_moto(self, code, operation, **parameters):
         with self.assertRaises(ClientError) as refused:

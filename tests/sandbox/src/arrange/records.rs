@@ -3,11 +3,12 @@
 
 use anyhow::{Context, Result};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    TimeToLiveSpecification,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType, TimeToLiveSpecification,
 };
 use aws_sdk_ssm::types::{DocumentFormat, DocumentType};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::account::Account;
 
@@ -69,6 +70,37 @@ impl Account {
         Ok(())
     }
 
+    /// Lets the ledger be as if all in it had been written so much earlier, for
+    /// processes that cannot be given another clock than that on the wall.
+    ///
+    /// Since when an alarm is in alarm CloudWatch says, which is as it was.
+    ///
+    /// # Errors
+    /// When DynamoDB refuses, or an entry is none of Steward's.
+    pub async fn age_ledger(&self, by: SignedDuration) -> Result<()> {
+        let dynamodb = self.dynamodb();
+        let found = dynamodb.scan().table_name(LEDGER).consistent_read(true);
+        for mut item in found.send().await?.items.unwrap_or_default() {
+            let body = item.get("body").and_then(|body| body.as_s().ok());
+            let mut body: Value = serde_json::from_str(body.context("an entry without a body")?)?;
+            let since = body["since"].clone();
+            let of_alarm = body["source"]["alarm"].is_string();
+            age(&mut body, by);
+            if of_alarm {
+                body["since"] = since;
+            }
+            item.insert("body".to_owned(), AttributeValue::S(body.to_string()));
+            let expires = item.get("expires_at").and_then(|at| at.as_n().ok());
+            if let Some(at) = expires.and_then(|at| at.parse::<i64>().ok()) {
+                let earlier = (at - by.as_secs()).to_string();
+                item.insert("expires_at".to_owned(), AttributeValue::N(earlier));
+            }
+            let put = dynamodb.put_item().table_name(LEDGER).set_item(Some(item));
+            put.send().await?;
+        }
+        Ok(())
+    }
+
     /// Makes a change calendar with events that begin and end, or changes the
     /// one of this name.
     ///
@@ -109,6 +141,20 @@ impl Account {
             return Ok(());
         }
         Err(error).with_context(|| format!("cannot change calendar {name}"))
+    }
+}
+
+/// Every time in it is as much earlier.
+fn age(value: &mut Value, by: SignedDuration) {
+    match value {
+        Value::Object(members) => members.values_mut().for_each(|it| age(it, by)),
+        Value::Array(items) => items.iter_mut().for_each(|it| age(it, by)),
+        Value::String(text) => {
+            if let Ok(at) = text.parse::<Timestamp>() {
+                *text = (at - by).to_string();
+            }
+        }
+        _ => {}
     }
 }
 

@@ -127,6 +127,12 @@ fn ecs(body: &Value, of: &impl Fn(String) -> String) -> Vec<String> {
     ];
     let named = arns.iter().flat_map(|key| texts(&body[key]));
     let mut judged: Vec<String> = named.filter(|text| text.starts_with("arn:")).collect();
+    // The end of a deployment is judged on its service as well.
+    let of_deployment = texts(&body["serviceDeploymentArn"]).into_iter();
+    judged.extend(of_deployment.filter_map(|arn| {
+        let (service, _) = arn.rsplit_once('/')?;
+        Some(service.replacen(":service-deployment/", ":service/", 1))
+    }));
     if let Some(cluster) = body["cluster"].as_str() {
         let cluster = cluster.rsplit('/').next().unwrap_or_default();
         let services = [texts(&body["services"]), texts(&body["service"])].concat();
@@ -375,6 +381,20 @@ mod tests {
                     "autoscaling:SetInstanceHealth",
                     vec![
                         "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/*",
+                    ],
+                ),
+            ),
+            (
+                json(
+                    "ecs",
+                    "StopServiceDeployment",
+                    r#"{"serviceDeploymentArn":"arn:aws:ecs:us-east-1:1:service-deployment/c/s/1"}"#,
+                ),
+                (
+                    "ecs:StopServiceDeployment",
+                    vec![
+                        "arn:aws:ecs:us-east-1:1:service-deployment/c/s/1",
+                        "arn:aws:ecs:us-east-1:1:service/c/s",
                     ],
                 ),
             ),
