@@ -142,6 +142,7 @@ impl Account {
             security_group: "sg-0a".to_owned(),
             capacity_provider: None,
             target_group: None,
+            grace_seconds: 0,
         };
         self.service_in(cluster, name, task_definition, count, &place)
             .await
@@ -187,7 +188,7 @@ impl Account {
             let target = LoadBalancer::builder().target_group_arn(target_group);
             request = request
                 .load_balancers(target.container_name(name).container_port(3000).build())
-                .health_check_grace_period_seconds(60);
+                .health_check_grace_period_seconds(place.grace_seconds);
         }
         let made = request
             .send()
@@ -233,6 +234,8 @@ pub struct Place {
     pub capacity_provider: Option<String>,
     /// Target group for port 3000.
     pub target_group: Option<String>,
+    /// How long tasks that have started are not judged by their target group, seconds.
+    pub grace_seconds: i32,
 }
 
 /// The container of the reference system: port 3000, its secrets, its logs.

@@ -763,13 +763,15 @@ impl Course<'_> {
 
 /// When AWS was through with what a remedy began, where that takes long and AWS tells.
 fn ended(remedy: &Remedy, world: &World) -> Option<Timestamp> {
-    match remedy {
-        Remedy::StopDeployment(_) | Remedy::RollBack(_) => {
-            let service = world.services.get(&remedy.target().name())?;
-            service.newest.as_ref()?.finished
-        }
-        _ => None,
-    }
+    let service = world.services.get(&remedy.target().name())?;
+    let newest = service.newest.as_ref()?;
+    let is_its = match remedy {
+        Remedy::StopDeployment(it) => newest.arn == it.deployment,
+        // The one that it goes back behind was through before.
+        Remedy::RollBack(it) => newest.arn != it.from,
+        _ => false,
+    };
+    newest.finished.filter(|_| is_its)
 }
 
 /// Whether AWS still works on what a remedy began.

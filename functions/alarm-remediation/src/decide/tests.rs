@@ -1,6 +1,8 @@
 //! Alarms of every kind, and what is done about them. A table's row is a world, and the
 //! kinds of actions and the codes of reasons that it comes to.
 
+mod lasting;
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;

@@ -127,6 +127,10 @@ impl Of<'_> {
             let text = format!("the deployment of {called} is being rolled back");
             return Verdict::wait(Code::RollingBack, text);
         }
+        if self.is_by_remedy(deployment.started) {
+            let text = format!("{called} goes back to what ran before");
+            return Verdict::wait(Code::RollingBack, text);
+        }
         let blames = matches!(symptom, Symptom::Errors | Symptom::Unhealthy);
         if !blames || !self.is_since(deployment.started) {
             let text = format!(
@@ -241,6 +245,11 @@ impl Of<'_> {
     /// Whether the last deployment went back itself: by its images, or because a remedy did
     /// so when it began, which its images do not tell where releases share them.
     fn went_back(&self, last: &Deployment) -> bool {
+        self.service.went_back || self.is_by_remedy(last.started)
+    }
+
+    /// Whether a remedy went back when a deployment began.
+    fn is_by_remedy(&self, started: Timestamp) -> bool {
         let target = Target::Service {
             cluster: self.cluster.to_owned(),
             service: self.name.to_owned(),
@@ -248,12 +257,11 @@ impl Of<'_> {
         let memory = self.patient.world().memory.as_ref();
         let attempts = memory.and_then(|memory| memory.attempts.get(&target));
         let mut made = attempts.into_iter().flat_map(|attempts| &attempts.made);
-        let by_remedy = made.any(|attempt| {
-            let after = last.started.duration_since(attempt.at);
+        made.any(|attempt| {
+            let after = started.duration_since(attempt.at);
             let is_its = (SignedDuration::ZERO..=BEGINS_WITHIN).contains(&after);
             attempt.kind == "roll_back" && is_its
-        });
-        self.service.went_back || by_remedy
+        })
     }
 
     fn errors(&self) -> Verdict {
@@ -296,8 +304,8 @@ impl Of<'_> {
         let grace = SignedDuration::from_secs(service.grace_seconds.into());
         let now = self.patient.now;
         let is_new = |task: &&Task| {
-            task.started
-                .is_some_and(|at| now.duration_since(at) < grace)
+            let is_within = |at: Timestamp| now.duration_since(at) < grace;
+            !grace.is_zero() && task.started.is_some_and(is_within)
         };
         let all = unwell.len();
         unwell.retain(|task| !is_new(task));

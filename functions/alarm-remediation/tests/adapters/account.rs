@@ -148,6 +148,10 @@ pub(crate) fn alarm(name: &str, bell: Bell) -> Value {
         "StateTransitionedTimestamp": time(ago(6).as_second()),
         "StateUpdatedTimestamp": time(ago(5).as_second()),
         "AlarmActions": [],
+        "ComparisonOperator": match bell {
+            Bell::Storage => "LessThanThreshold",
+            _ => "GreaterThanThreshold",
+        },
         "Namespace": namespace,
         "MetricName": metric,
         "Dimensions": dimensions(&of),

@@ -75,7 +75,7 @@ async fn a_service_that_is_scaled_is_raised_by_its_minimum() {
     assert_eq!(
         raise,
         json!({"min_before": 2, "desired_before": 4, "max_before": null,
-            "until": "2026-11-24T13:00:00Z"})
+            "until": "2026-11-24T13:00:00Z", "to": [{"min": 6, "desired": null, "max": null}]})
     );
     let tried = stage.attempts("service:shop/web");
     assert_eq!(
@@ -114,7 +114,7 @@ async fn a_second_raise_remembers_the_first_size() {
     assert_eq!(
         raise,
         json!({"min_before": 1, "desired_before": 2, "max_before": null,
-            "until": "2026-11-24T13:00:00Z"})
+            "until": "2026-11-24T13:00:00Z", "to": [{"min": 6, "desired": null, "max": null}]})
     );
 }
 
@@ -229,7 +229,7 @@ async fn a_managed_group_gets_room_and_no_desired_capacity() {
     assert_eq!(
         raise,
         json!({"min_before": null, "desired_before": null, "max_before": 2,
-            "until": "2026-11-24T13:00:00Z"})
+            "until": "2026-11-24T13:00:00Z", "to": [{"min": null, "desired": null, "max": 3}]})
     );
 }
 

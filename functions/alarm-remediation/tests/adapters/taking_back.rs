@@ -1,7 +1,7 @@
 //! What was raised for a while goes back to what it was, and only that.
 
 use alarm_remediation::{
-    Concern, RaisingGroup, RaisingService, Remedy, Stage as Stands, Symptom, Tried,
+    Concern, RaisingGroup, RaisingService, Remedy, Stage as Stands, Symptom, Tried, raise_of,
 };
 use serde_json::{Value, json};
 use steward::engine::Outcome;
@@ -52,14 +52,8 @@ async fn quiet(script: Scripted, remedy: Remedy, over_since: i64) -> Stage {
     });
     let arn = remedy.raises().unwrap().to_owned();
     let stage = Stage::over(script).await;
-    let raise = match &remedy {
-        Remedy::RaiseService(it) => json!({"min_before": it.min, "desired_before": it.desired,
-            "max_before": null, "until": ago(over_since)}),
-        Remedy::RaiseGroup(it) => json!({"min_before": null,
-            "desired_before": it.desired.map(|(before, _)| before), "max_before": it.max.0,
-            "until": ago(over_since)}),
-        other => panic!("{other:?}"),
-    };
+    let raise = raise_of(&remedy, ago(over_since)).unwrap();
+    let raise = serde_json::to_value(raise).unwrap();
     stage.table.put("raises", &arn, &raise);
     stage.remembering(&[&busy()], |case| {
         case.stage = Stands::Calm { since: ago(10) };
@@ -97,6 +91,7 @@ async fn a_raise_that_is_over_is_taken_back_and_forgotten_last() {
             "PutItem lease",
             &of_raise("GetItem"),
             "DescribeServices",
+            "DescribeScalableTargets",
             "RegisterScalableTarget",
             &of_raise("DeleteItem"),
             "GetItem case",
@@ -131,11 +126,11 @@ async fn a_desired_count_or_the_sizes_of_a_group_go_back_as_well() {
     );
 
     let describe = "autoscaling:DescribeAutoScalingGroups";
-    for (desired, sizes) in [
-        (None, [Some("2".to_owned()), None]),
-        (Some((2, 3)), [Some("2".to_owned()), Some("2".to_owned())]),
-    ] {
-        let script = account(Bell::NoRoom).always(describe, |_| group_of(3, 3));
+    // Room that ECS uses is kept; where nobody manages it, instances go with it.
+    let two = || Some("2".to_owned());
+    for (desired, asked_for, sizes) in [(None, 2, [two(), None]), (Some((2, 3)), 3, [two(), two()])]
+    {
+        let script = account(Bell::NoRoom).always(describe, move |_| group_of(asked_for, 3));
         let stage = quiet(script, raising_group(desired), 1).await;
         assert_eq!(stage.tick().await, [("take_back", DONE)]);
         let sent = &stage.sent("UpdateAutoScalingGroup")[0];

@@ -204,6 +204,7 @@ async fn application(account: &Account) {
         security_group: network.security_groups.service,
         capacity_provider: None,
         target_group: Some(group.to_owned()),
+        grace_seconds: 60,
     };
     let service = account.service_in("shop", "web", &task, 1, &place);
     let service = service.await.unwrap();

@@ -51,6 +51,25 @@ impl Account {
         })
     }
 
+    /// A service that is there already.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn existing_service(&self, cluster: &str, name: &str) -> Result<Service> {
+        let mut service = Service {
+            account: self.clone(),
+            cluster: cluster.to_owned(),
+            name: name.to_owned(),
+            arn: String::new(),
+            target_group: None,
+        };
+        let found = service.describe().await?;
+        service.arn = found.service_arn.context("a service without an ARN")?;
+        let balancers = found.load_balancers.unwrap_or_default();
+        service.target_group = balancers.into_iter().find_map(|it| it.target_group_arn);
+        Ok(service)
+    }
+
     /// Changes the settings of the account so that whatever takes time stays on
     /// its way until somebody settles it.
     ///
@@ -178,6 +197,7 @@ impl Environment {
             security_group: self.network.security_groups.service.clone(),
             capacity_provider: self.capacity_provider.clone(),
             target_group: target_group.clone(),
+            grace_seconds: 0,
         };
         let account = &self.account;
         let made = account

@@ -61,6 +61,7 @@ impl System {
             security_group: self.network.security_groups.service.clone(),
             capacity_provider: Some(self.capacity_provider.clone()),
             target_group: None,
+            grace_seconds: 60,
         }
     }
 
