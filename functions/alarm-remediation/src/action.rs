@@ -497,6 +497,9 @@ pub(crate) fn tell(action: &Action) -> Option<String> {
         }),
         Action::Remedy(remedying) => {
             let mut text = format!("{}: {}", remedying.remedy.sentence(), remedying.why);
+            if let Some((_, alarm)) = remedying.case.split_once(":alarm:") {
+                text = format!("Alarm {alarm}: {text}");
+            }
             if let Some(undo) = remedying.remedy.undo() {
                 text.push_str(&format!(". To undo it: {undo}"));
             }

@@ -1,7 +1,9 @@
 //! `cargo demo`: the functions at work on the reference system, from a first plan
 //! to the proof that nothing was lost that anybody needs. Of image-pruning here,
-//! of snapshot-rotation in `rotation`, and of scheduled-scaling in `scaling`.
+//! of snapshot-rotation in `rotation`, of scheduled-scaling in `scaling`, and of
+//! alarm-remediation in `remediation`.
 
+mod remediation;
 mod rotation;
 mod scaling;
 
@@ -102,12 +104,7 @@ pub(crate) async fn demo(stage: &Stage, packages: Vec<(String, PathBuf)>) -> Res
         "The stack's topic ({}) tells subscribers by e-mail and in chat. As an e-mail:\n",
         stage.strong("STEWARD_NOTIFY_TOPIC")
     ))?;
-    let letters = mailbox.read(1).await?;
-    ensure!(!letters.is_empty(), "nobody was told of the run");
-    for letter in letters {
-        let letter = format!("Subject: {}\n\n{}", letter.subject, letter.text);
-        stage.say(indented(&letter))?;
-    }
+    letters(stage, &mailbox).await?;
 
     stage.title("5. The schedule fires again")?;
     let again = fire(function).await?;
@@ -165,6 +162,15 @@ pub(crate) async fn demo(stage: &Stage, packages: Vec<(String, PathBuf)>) -> Res
     .await?;
     scaling::evening_and_morning(stage, &account, &reference.system, &binaries, &parameters)
         .await?;
+    remediation::bad_release(
+        stage,
+        &account,
+        &reference.system,
+        &binaries,
+        &mailbox,
+        &parameters,
+    )
+    .await?;
     stage.say("The sandbox stops now, and nothing of it is kept. `cargo sandbox` keeps one up to try more.")
 }
 
@@ -180,6 +186,17 @@ async fn fire(function: &Function) -> Result<Value> {
         run["trigger"]
     );
     Ok(run)
+}
+
+/// What people were told since the last look.
+async fn letters(stage: &Stage, mailbox: &Mailbox) -> Result<()> {
+    let letters = mailbox.read(1).await?;
+    ensure!(!letters.is_empty(), "nobody was told of the run");
+    for letter in letters {
+        let letter = format!("Subject: {}\n\n{}", letter.subject, letter.text);
+        stage.say(indented(&letter))?;
+    }
+    stage.say("")
 }
 
 /// The guards that said no, from the report.

@@ -682,7 +682,8 @@ fn a_case_of_which_nobody_knows_how_it_stands_is_told_when_that_lasts() {
         (alarm.quiet, alarm.since) = (quiet, ago(95));
     };
     let unknown = |world: &mut World| quiet(world, Quiet::Unread);
-    let unknowns: [(&dyn Fn(&mut World), &str); 3] = [
+    type Change<'a> = &'a dyn Fn(&mut World);
+    let unknowns: [(Change<'_>, &str); 3] = [
         (&no_data, "no_data"),
         (&unread, "alarm_unread"),
         (&unknown, "alarm_unread"),
